@@ -1,0 +1,168 @@
+//! Leases: whose a message is, and until when.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::time::{self, Timestamp, after};
+
+/// The time as an operation sees it, and which consumers are known to be dead.
+#[derive(Debug, Clone)]
+pub(crate) struct Now {
+    pub(crate) wall: Timestamp,
+    /// Milliseconds on the clock that counts from the boot.
+    pub(crate) boot_ms: u64,
+    pub(crate) boot_id: Arc<str>,
+    pub(crate) dead: HashSet<Arc<str>>,
+}
+
+/// What an envelope's `lease` says. One that was given back keeps its token, so that the next token
+/// is larger even when the clock has jumped back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Lease {
+    pub(crate) token: u64,
+    pub(crate) held: Option<Held>,
+}
+
+/// A lease that was not given back; whether it still runs, [`Held::is_live`] says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) random: u64,
+    pub(crate) boot: Arc<str>,
+    pub(crate) until_boot_ms: u64,
+    /// The same deadline on the wall clock, for people.
+    pub(crate) until: Timestamp,
+    /// Whose death ends it; nobody's when it is detached.
+    pub(crate) consumer: Option<Arc<str>>,
+}
+
+/// The lease as the file has it.
+#[derive(Serialize, Deserialize)]
+struct Shape<'a> {
+    token: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    random: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    boot: Option<std::borrow::Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until_boot_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    consumer: Option<std::borrow::Cow<'a, str>>,
+}
+
+impl Held {
+    /// A lease from now on.
+    pub(crate) fn new(now: &Now, lease: Duration, random: u64, consumer: Option<Arc<str>>) -> Self {
+        let milliseconds = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            random,
+            boot: Arc::clone(&now.boot_id),
+            until_boot_ms: now.boot_ms.saturating_add(milliseconds).min(MAX_EXACT),
+            until: after(now.wall, lease),
+            consumer,
+        }
+    }
+
+    /// It ends at its deadline, at a reboot, and with its consumer. The wall clock has no say.
+    pub(crate) fn is_live(&self, now: &Now) -> bool {
+        let consumer_is_dead = self.consumer.as_ref().is_some_and(|consumer| now.dead.contains(consumer));
+        self.boot == now.boot_id && self.until_boot_ms > now.boot_ms && !consumer_is_dead
+    }
+}
+
+/// The largest whole number that every JSON reader keeps.
+const MAX_EXACT: u64 = (1 << 53) - 1;
+
+impl Lease {
+    /// A token for the next delivery: it starts from the clock and grows with each delivery.
+    pub(crate) fn next_token(now: &Now, before: Option<&Lease>) -> u64 {
+        let clock = u64::try_from(now.wall.as_microsecond()).unwrap_or(0);
+        before.map_or(clock, |lease| clock.max(lease.token + 1)).min(MAX_EXACT)
+    }
+
+    /// Reads the value of `lease`; the error is the rule that it breaks.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let shape: Shape<'_> = serde_json::from_str(text).map_err(|error| format!("lease has a wrong shape ({error})"))?;
+        if shape.token > MAX_EXACT {
+            return Err("lease.token is not below 2^53".to_owned());
+        }
+        let Some(until_boot_ms) = shape.until_boot_ms else { return Ok(Self { token: shape.token, held: None }) };
+        let random = shape.random.filter(|random| random.len() == 16).and_then(|random| u64::from_str_radix(&random, 16).ok());
+        let random = random.ok_or("lease.random is not 16 hexadecimal digits")?;
+        let boot = shape.boot.ok_or("lease.boot is missing")?;
+        let until = shape.until.as_deref().and_then(time::parse).ok_or("lease.until is not an RFC 3339 time")?;
+        let consumer = shape.consumer.map(|consumer| Arc::from(&*consumer));
+        Ok(Self { token: shape.token, held: Some(Held { random, boot: Arc::from(&*boot), until_boot_ms, until, consumer }) })
+    }
+
+    /// The value of `lease`.
+    pub(crate) fn text(&self) -> String {
+        let held = self.held.as_ref();
+        let shape = Shape {
+            token: self.token,
+            random: held.map(|held| format!("{:016x}", held.random)),
+            boot: held.map(|held| (&*held.boot).into()),
+            until_boot_ms: held.map(|held| held.until_boot_ms),
+            until: held.map(|held| held.until.to_string()),
+            consumer: held.and_then(|held| held.consumer.as_deref()).map(Into::into),
+        };
+        // Strings and whole numbers: it cannot fail, and a token alone would be a lease given back.
+        serde_json::to_string(&shape).unwrap_or_else(|_| format!("{{\"token\":{}}}", self.token))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> Now {
+        Now { wall: "2026-02-03T09:00:00Z".parse().unwrap(), boot_ms: 5000, boot_id: Arc::from("b1"), dead: HashSet::new() }
+    }
+
+    #[test]
+    fn a_lease_round_trips_with_and_without_a_consumer() {
+        for consumer in [None, Some(Arc::from("7-9-0123456789abcdef"))] {
+            let lease = Lease { token: 12, held: Some(Held::new(&now(), Duration::from_secs(60), 0xab, consumer)) };
+            assert_eq!(Lease::parse(&lease.text()).unwrap(), lease);
+        }
+        let given_back = Lease { token: 12, held: None };
+        assert_eq!(given_back.text(), r#"{"token":12}"#);
+        assert_eq!(Lease::parse(&given_back.text()).unwrap(), given_back);
+    }
+
+    #[test]
+    fn it_ends_at_its_deadline_at_a_reboot_and_with_its_consumer_but_not_with_the_wall_clock() {
+        let held = Held::new(&now(), Duration::from_secs(1), 1, Some(Arc::from("c")));
+        assert!(held.is_live(&now()));
+        assert!(held.is_live(&Now { wall: Timestamp::MAX, ..now() }));
+        assert!(!held.is_live(&Now { boot_ms: 6000, ..now() }));
+        assert!(!held.is_live(&Now { boot_id: Arc::from("b2"), ..now() }));
+        assert!(!held.is_live(&Now { dead: HashSet::from([Arc::from("c")]), ..now() }));
+    }
+
+    #[test]
+    fn tokens_grow_when_the_clock_jumps_back() {
+        let first = Lease { token: Lease::next_token(&now(), None), held: None };
+        let earlier = Now { wall: Timestamp::UNIX_EPOCH, ..now() };
+        assert_eq!(Lease::next_token(&earlier, Some(&first)), first.token + 1);
+    }
+
+    #[test]
+    fn wrong_shapes_are_named() {
+        for (text, rule) in [
+            ("7", "wrong shape"),
+            ("{}", "token"),
+            (r#"{"token":-1}"#, "wrong shape"),
+            (r#"{"token":9007199254740992}"#, "2^53"),
+            (r#"{"token":1,"until_boot_ms":5}"#, "random"),
+            (r#"{"token":1,"until_boot_ms":5,"random":"00000000000000ff"}"#, "boot"),
+        ] {
+            let error = Lease::parse(text).unwrap_err();
+            assert!(error.contains(rule), "{text}: {error}");
+        }
+    }
+}

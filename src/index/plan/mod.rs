@@ -1,0 +1,24 @@
+//! Decisions: what each operation changes. Each is a function of the index, the time and the request.
+
+mod receive;
+mod send;
+mod settle;
+mod whole;
+
+pub(crate) use receive::{Grant, Taken, pop, receive};
+pub(crate) use send::{Outgoing, send};
+pub(crate) use settle::{ack, detach, extend, give_back, nack};
+pub(crate) use whole::{purge, remove, save};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::Damage;
+use crate::format::envelope::{Edit, Element};
+
+/// An edit of an element that was read before cannot break a rule.
+fn edited(element: &Element, edits: &[Edit<'_>]) -> Result<Element> {
+    element.edit(edits).map_err(|damage| internal(&damage))
+}
+
+fn internal(damage: &Damage) -> Error {
+    Error::new(ErrorKind::Internal, format!("an envelope that flockq wrote is wrong at byte {}: {}", damage.offset, damage.rule))
+}

@@ -1,0 +1,66 @@
+//! Receiving.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::edited;
+use crate::error::Result;
+use crate::format::envelope::{Element, quoted};
+use crate::format::lease::{Held, Lease};
+use crate::format::receipt::Receipt;
+use crate::index::state::State;
+use crate::index::{Change, Index, Now, Plan, View};
+
+/// What a receive gives out leases with.
+pub(crate) struct Grant<'a> {
+    pub(crate) lease: Duration,
+    /// Whose death ends the leases; nobody's when they are detached.
+    pub(crate) consumer: Option<Arc<str>>,
+    pub(crate) random: &'a dyn Fn() -> u64,
+    /// An id for a message that another program wrote without one.
+    pub(crate) fresh_id: &'a dyn Fn() -> String,
+}
+
+/// A message that was taken.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) element: Element,
+    pub(crate) id: String,
+    pub(crate) receipt: String,
+    pub(crate) attempts: u64,
+}
+
+/// Leases the next ready messages and counts the attempt.
+pub(crate) fn receive(index: &mut Index, now: &Now, max: usize, grant: &Grant<'_>) -> Result<Plan<Vec<Taken>>> {
+    let mut changes = Vec::new();
+    let mut result = Vec::new();
+    for (seq, element) in index.next_ready(max, now) {
+        let token = Lease::next_token(now, element.lease());
+        let random = (grant.random)();
+        let lease = Lease { token, held: Some(Held::new(now, grant.lease, random, grant.consumer.clone())) };
+        let attempts = element.attempts().saturating_add(1);
+        let mut edits = vec![
+            ("attempts", Some(attempts.to_string())),
+            ("last_attempt", Some(quoted(&now.wall.to_string()))),
+            ("not_before", None),
+            ("lease", Some(lease.text())),
+        ];
+        let id = element.id().map_or_else(|| (grant.fresh_id)(), ToString::to_string);
+        if element.id().is_none() {
+            edits.push(("id", Some(quoted(&id))));
+        }
+        let element = edited(&element, &edits)?;
+        result.push(Taken { receipt: Receipt { id: id.clone(), token, random }.text(), id, attempts, element: element.clone() });
+        changes.push(Change::Replace(seq, element));
+    }
+    Ok(Plan { changes, result })
+}
+
+/// Takes the next ready messages for good.
+pub(crate) fn pop(index: &mut Index, now: &Now, max: usize) -> Result<Plan<Vec<View>>> {
+    let next = index.next_ready(max, now);
+    Ok(Plan {
+        changes: next.iter().map(|(seq, _)| Change::Remove(*seq)).collect(),
+        result: next.into_iter().map(|(_, element)| View { element, state: State::Ready }).collect(),
+    })
+}

@@ -1,0 +1,81 @@
+//! flockq: durable message queues in JSON files that processes in C, Go, Python, Rust and the shell
+//! share. There is no server.
+//!
+//! A *spool* is a directory, a *queue* one `NAME.json` in it, a *message* a JSON payload with an
+//! envelope. `send` returns when the message cannot be lost any more; `receive` takes one under a
+//! *lease* and yields a *delivery*, which is *acked* when it is done.
+//!
+//! ```
+//! # fn main() -> flockq::Result<()> {
+//! # let directory = tempfile::tempdir().map_err(|_| ()).unwrap();
+//! use flockq::{Receive, Spool};
+//! use serde_json::json;
+//!
+//! let spool = Spool::builder(directory.path()).create(true).open()?;
+//! let inbound = spool.queue("inbound")?;
+//! let id = inbound.send(&json!({"to": "deacon/"}))?;
+//! if let Some(delivery) = inbound.receive(Receive::new())? {
+//!     assert_eq!(delivery.id(), id);
+//!     delivery.ack()?;
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Crate features
+//!
+//! None is on by default.
+//!
+//! * `capi`: the C ABI of `include/flockq.h`.
+//! * `python`: the extension module `flockq._flockq`.
+//! * `cli`: the command line `flockq`.
+//!
+//! # Caveats
+//!
+//! * Delivery is at least once: a message comes again when its lease ran out, its consumer died or
+//!   gave it back, or a power cut forgot an unsynced ack.
+//! * Every commit writes the whole file: the cost of an operation grows with the length of the queue.
+//! * Programs that do not use the library do not know leases. Where they take messages too, use `pop`.
+//! * A program that unlinks the lock file while it unlocks leaves a gap in which *its* changes and
+//!   flockq's can overwrite each other. Processes with the library never lose each other's messages.
+//! * At durability `off` a power cut can leave a queue's file empty or zeroed; it is then reported
+//!   as damaged, not as an empty queue.
+//! * Leases end at a reboot. Network file systems are refused.
+//! * Whoever may open the lock file can keep everybody waiting: the directory's permissions are the boundary.
+//! * Linux is what is built and tested.
+
+#[cfg(not(unix))]
+compile_error!("flockq needs flock(2): it is built and tested on Linux");
+
+mod config;
+mod delivery;
+mod envelope;
+mod error;
+mod format;
+mod index;
+mod lockfile;
+mod message;
+mod queue;
+mod spool;
+mod store;
+mod wait;
+
+#[cfg(feature = "capi")]
+pub mod capi;
+#[cfg(feature = "python")]
+mod python;
+
+pub use config::{Init, Sync};
+pub use delivery::Delivery;
+pub use envelope::Envelope;
+pub use error::{Error, ErrorKind, Result};
+pub use format::priority::Priority;
+pub use format::time::parse_duration;
+pub use format::{MAX_DEPTH, MAX_ID_BYTES, MAX_PAYLOAD_BYTES};
+pub use index::state::State;
+pub use lockfile::{FileLock, FileLockBuilder, write_atomic};
+pub use message::{IntoMessage, Message};
+pub use queue::{Array, List, Nack, Page, Queue, Receive, Stats, Transaction};
+pub use spool::{Spool, SpoolBuilder};
+pub use store::LockKind;
+pub use store::patience::LockWait;

@@ -1,0 +1,101 @@
+//! What is sent: a payload and its options.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::config::Sync;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::json::check_payload;
+use crate::format::priority::Priority;
+
+/// A message to send: a JSON payload and options.
+///
+/// ```
+/// use flockq::{Message, Priority};
+/// let message = Message::new(&serde_json::json!({"to": "deacon/"})).priority(Priority::High);
+/// ```
+#[derive(Debug)]
+#[must_use = "a message does nothing until it is sent"]
+pub struct Message {
+    /// What went wrong in making the payload is told by the send.
+    payload: Result<Vec<u8>>,
+    pub(crate) id: Option<String>,
+    pub(crate) priority: Option<Priority>,
+    pub(crate) delay: Option<Duration>,
+    pub(crate) dedup: bool,
+    pub(crate) sync: Option<Sync>,
+}
+
+impl Message {
+    /// A message whose payload is `payload` as JSON.
+    pub fn new<T: Serialize + ?Sized>(payload: &T) -> Self {
+        let encoded = serde_json::to_vec(payload);
+        Self::from_result(encoded.map_err(|error| Error::new(ErrorKind::InvalidJson, format!("the payload cannot be written as JSON: {error}"))))
+    }
+
+    /// A message whose payload is this JSON text; its bytes are kept as they are.
+    pub fn from_json(text: impl Into<Vec<u8>>) -> Self {
+        Self::from_result(Ok(text.into()))
+    }
+
+    fn from_result(payload: Result<Vec<u8>>) -> Self {
+        Self { payload, id: None, priority: None, delay: None, dedup: false, sync: None }
+    }
+
+    /// The message's id. Without it, the payload's own string `id` serves, else a new UUIDv7.
+    /// One that is already in the queue is `AlreadyExists`.
+    pub fn id(mut self, id: impl Into<String>) -> Self {
+        self.id = Some(id.into());
+        self
+    }
+
+    /// The priority. Without it, the payload's own `priority` serves, else normal.
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.priority = Some(priority);
+        self
+    }
+
+    /// Not to be received before this time has passed.
+    pub fn delay(mut self, delay: Duration) -> Self {
+        self.delay = Some(delay);
+        self
+    }
+
+    /// With an id that is already in the queue, send nothing and return that id.
+    pub fn dedup(mut self, dedup: bool) -> Self {
+        self.dedup = dedup;
+        self
+    }
+
+    /// The durability of this send alone.
+    pub fn sync(mut self, sync: Sync) -> Self {
+        self.sync = Some(sync);
+        self
+    }
+
+    /// The payload, when it is one that every language reads alike.
+    pub(crate) fn take_payload(&mut self) -> Result<Vec<u8>> {
+        let payload = std::mem::replace(&mut self.payload, Ok(Vec::new()))?;
+        check_payload(&payload)?;
+        Ok(payload)
+    }
+}
+
+/// What can be sent: a reference to anything that serialises, or a [`Message`].
+pub trait IntoMessage {
+    /// The message to send.
+    fn into_message(self) -> Message;
+}
+
+impl<T: Serialize + ?Sized> IntoMessage for &T {
+    fn into_message(self) -> Message {
+        Message::new(self)
+    }
+}
+
+impl IntoMessage for Message {
+    fn into_message(self) -> Message {
+        self
+    }
+}

@@ -1,0 +1,228 @@
+//! What is behind a [`Queue`](super::Queue): the way every operation goes to the lock and to the file.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::config::Sync;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::name::{LockNames, QueueName};
+use crate::format::receipt::Receipt;
+use crate::format::time::Timestamp;
+use crate::index::{Index, Now, Plan, plan};
+use crate::spool::Shared;
+use crate::store::lock::Hold;
+use crate::store::patience::Patience;
+use crate::store::real::{descriptors, generation};
+use crate::store::registry::{self, Entry, State};
+use crate::store::snapshot::{Durable, remove_left_over};
+use crate::store::{LockKind, consumer};
+use crate::wait::{Interrupts, Watches};
+
+#[derive(Debug)]
+pub(crate) struct Handle {
+    pub(crate) spool: Arc<Shared>,
+    pub(crate) name: QueueName,
+    names: LockNames,
+    number: u64,
+    closed: AtomicBool,
+    generation: u64,
+    first: Arc<Attached>,
+}
+
+/// What a handle has in one process. After a fork the child gets its own: the parent's threads may
+/// have held any mutex of the old one.
+#[derive(Debug)]
+pub(crate) struct Attached {
+    pub(crate) entry: Arc<Entry>,
+    pub(crate) interrupts: Interrupts,
+    pub(crate) watches: Watches,
+    /// The leases taken through this handle, by receipt; given back when it closes.
+    leases: Mutex<HashSet<String>>,
+}
+
+/// What inherited handles have in this process, by fork generation and handle. Taken only under the
+/// descriptors' mutex, so that no fork finds it locked.
+static INHERITED: Mutex<Option<HashMap<(u64, u64), Arc<Attached>>>> = Mutex::new(None);
+static NUMBERS: AtomicU64 = AtomicU64::new(0);
+
+/// After this long (in milliseconds) the consumers are looked at again even when something is ready.
+const PROBE_EVERY_MS: u64 = 1000;
+
+/// Which consumers an operation has to know the death of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Probe {
+    /// None: it looks at no lease.
+    None,
+    /// All, if that was not asked lately.
+    Sometimes,
+    /// All, now.
+    Now,
+}
+
+impl Handle {
+    pub(crate) fn new(spool: &Arc<Shared>, name: QueueName) -> Self {
+        let names = LockNames::new(&spool.config.lock_directory, &name.snapshot());
+        let generation = generation();
+        let first = Arc::new(Attached::new(spool, &names));
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        Self { spool: Arc::clone(spool), name, names, number, closed: AtomicBool::new(false), generation, first }
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.spool.store.root().join(self.name.snapshot())
+    }
+
+    /// What the handle has in this process, when it is open.
+    pub(crate) fn attached(&self) -> Result<Arc<Attached>> {
+        self.spool.require_open()?;
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::Closed, format!("the handle of queue {} was closed; open the queue again", self.name)));
+        }
+        Ok(self.attach())
+    }
+
+    fn attach(&self) -> Arc<Attached> {
+        let generation = generation();
+        if generation == self.generation {
+            return Arc::clone(&self.first);
+        }
+        let known = |made: Option<Arc<Attached>>| {
+            let _no_fork = descriptors();
+            let mut inherited = INHERITED.lock().unwrap_or_else(PoisonError::into_inner);
+            let inherited = inherited.get_or_insert_default();
+            match made {
+                None => inherited.get(&(generation, self.number)).cloned(),
+                Some(made) => Some(Arc::clone(inherited.entry((generation, self.number)).or_insert(made))),
+            }
+        };
+        known(None).or_else(|| known(Some(Arc::new(Attached::new(&self.spool, &self.names))))).unwrap_or_else(|| Arc::clone(&self.first))
+    }
+
+    pub(crate) fn patience(&self) -> Patience {
+        Patience::new(self.spool.lock_wait, self.spool.check.clone())
+    }
+
+    /// The durability of a commit; `forgettable` ones may be lost with the power unless the spool is fully synced.
+    pub(crate) fn durable(&self, asked: Option<Sync>, forgettable: bool) -> Durable {
+        let sync = asked.or(self.spool.sync).unwrap_or_else(|| self.spool.config.sync(self.name.as_str()));
+        match sync {
+            Sync::Full => Durable::Yes,
+            Sync::Normal if forgettable => Durable::Whole,
+            Sync::Normal => Durable::Yes,
+            Sync::Off => Durable::No,
+        }
+    }
+
+    /// Runs `job` under the queue's exclusive lock and guard.
+    pub(crate) fn with_lock<T>(&self, job: impl FnOnce(&Attached, &Hold) -> Result<T>) -> Result<T> {
+        let attached = self.attached()?;
+        let hold = attached.entry.lock.acquire(LockKind::Exclusive, true, &self.patience())?;
+        job(&attached, &hold)
+    }
+
+    /// One change: lock, read what is new, decide, commit. Decides again when the lock was taken away meanwhile.
+    pub(crate) fn change<T>(&self, durable: Durable, probe: Probe, decide: impl FnMut(&mut Index, &Now, &mut Option<Timestamp>) -> Result<Plan<T>>) -> Result<T> {
+        self.with_lock(|attached, hold| self.change_held(attached, hold, durable, probe, decide))
+    }
+
+    pub(crate) fn change_held<T>(
+        &self,
+        attached: &Attached,
+        hold: &Hold,
+        durable: Durable,
+        probe: Probe,
+        mut decide: impl FnMut(&mut Index, &Now, &mut Option<Timestamp>) -> Result<Plan<T>>,
+    ) -> Result<T> {
+        let store = &*self.spool.store;
+        loop {
+            let mut state = attached.entry.state();
+            if !state.swept {
+                remove_left_over(store, &self.name);
+                state.swept = true;
+            }
+            let State { snapshot, last_queued, probed_ms, .. } = &mut *state;
+            let index = snapshot.refresh(store, &self.name)?;
+            let now = self.now(index, probe, probed_ms);
+            let plan = decide(index, &now, last_queued)?;
+            if plan.changes.is_empty() {
+                return Ok(plan.result);
+            }
+            if snapshot.commit(store, &self.name, plan.changes, durable, || hold.is_current())? {
+                return Ok(plan.result);
+            }
+            drop(state);
+            hold.renew(&self.patience())?;
+        }
+    }
+
+    /// One look, under the shared lock: programs without the library may be writing.
+    pub(crate) fn look<T>(&self, probe: Probe, look: impl FnOnce(&mut Index, &Now) -> Result<T>) -> Result<T> {
+        let attached = self.attached()?;
+        let _hold = attached.entry.lock.acquire(LockKind::Shared, false, &self.patience())?;
+        let mut state = attached.entry.state();
+        let State { snapshot, probed_ms, .. } = &mut *state;
+        let index = snapshot.refresh(&*self.spool.store, &self.name)?;
+        let now = self.now(index, probe, probed_ms);
+        look(index, &now)
+    }
+
+    /// The time, and who is known to be dead.
+    pub(crate) fn now(&self, index: &mut Index, probe: Probe, probed_ms: &mut u64) -> Now {
+        let store = &*self.spool.store;
+        let system = store.system();
+        let mut now = Now { wall: system.wall(), boot_ms: system.boot_ms(), boot_id: system.boot_id(), dead: HashSet::new() };
+        let due = match probe {
+            Probe::None => false,
+            Probe::Sometimes => now.boot_ms.abs_diff(*probed_ms) >= PROBE_EVERY_MS,
+            Probe::Now => true,
+        };
+        if due {
+            *probed_ms = now.boot_ms;
+            now.dead = index.consumers(&now).into_iter().filter(|name| consumer::is_dead(store, name)).collect();
+        }
+        now
+    }
+
+    /// Closes the handle and gives back what was taken through it.
+    pub(crate) fn close(&self) -> Result<()> {
+        let attached = self.attach();
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        attached.interrupts.interrupt();
+        let receipts: Vec<Receipt> = attached.leases().drain().filter_map(|text| Receipt::parse(&text).ok()).collect();
+        if receipts.is_empty() {
+            return Ok(());
+        }
+        let hold = attached.entry.lock.acquire(LockKind::Exclusive, true, &self.patience())?;
+        let durable = self.durable(None, true);
+        self.change_held(&attached, &hold, durable, Probe::None, |index, now, _| plan::give_back(index, now, &receipts)).map(drop)
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if generation() != self.generation {
+            let _no_fork = descriptors();
+            let mut inherited = INHERITED.lock().unwrap_or_else(PoisonError::into_inner);
+            let gone = inherited.as_mut().and_then(|inherited| inherited.remove(&(generation(), self.number)));
+            drop(inherited);
+            drop(_no_fork);
+            // Closing its lock files takes the descriptors' mutex again.
+            drop(gone);
+        }
+    }
+}
+
+impl Attached {
+    fn new(spool: &Shared, names: &LockNames) -> Self {
+        let entry = registry::entry(&spool.store, spool.root, names, spool.file_mode, spool.allow_unverified);
+        Self { entry, interrupts: Interrupts::default(), watches: Watches::default(), leases: Mutex::default() }
+    }
+
+    pub(crate) fn leases(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,122 @@
+//! The whole array: load, save, and the change under one lock that load-then-save should have been.
+
+use std::mem;
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::index::plan;
+use crate::store::LockKind;
+use crate::store::lock::Hold;
+
+use super::Queue;
+use super::handle::{Attached, Probe};
+
+/// A queue's array: the envelopes as JSON texts, byte for byte as in the file.
+pub type Array = Vec<Box<RawValue>>;
+
+/// A change of the whole array under one lock: begin, look at the array, set it, commit.
+///
+/// Dropping it rolls back. While it is open nobody else changes the queue, and the thread that began
+/// it gets `WouldDeadlock` from any other operation on the queue. Any thread may finish it. It does not
+/// survive a fork: in the child it is `Closed`.
+#[derive(Debug)]
+pub struct Transaction {
+    queue: Queue,
+    attached: Arc<Attached>,
+    hold: Hold,
+    array: Array,
+    /// The version that was read, to be found again if the lock had to be taken anew.
+    read: Array,
+}
+
+impl Queue {
+    /// The whole array, read under a shared lock.
+    pub fn load(&self) -> Result<Array> {
+        self.handle.look(Probe::None, |index, _| raw(&index.array()))
+    }
+
+    /// Replaces the whole array under an exclusive lock. Live leases are kept by message: an element without
+    /// `lease` whose id is that of a leased message gets that lease.
+    ///
+    /// `InvalidArgument` for an element that is no envelope. What others changed since the load is lost:
+    /// [`Queue::update`] is the change that loses nothing.
+    pub fn save(&self, array: &[Box<RawValue>]) -> Result<()> {
+        let texts = texts(array);
+        let durable = self.handle.durable(None, false);
+        self.handle.change(durable, Probe::Now, |index, now, _| plan::save(index, now, texts.clone()))
+    }
+
+    /// Changes the whole array under one exclusive lock. The closure must not use this queue.
+    pub fn update<T>(&self, change: impl FnOnce(&mut Array) -> T) -> Result<T> {
+        let mut transaction = self.begin()?;
+        let result = change(&mut transaction.array);
+        transaction.commit()?;
+        Ok(result)
+    }
+
+    /// Begins a change of the whole array, for callers that cannot give a closure.
+    pub fn begin(&self) -> Result<Transaction> {
+        let attached = self.handle.attached()?;
+        let hold = attached.entry.lock.acquire(LockKind::Exclusive, true, &self.handle.patience())?;
+        let read = self.read(&attached)?;
+        Ok(Transaction { queue: self.clone(), attached, hold, array: read.clone(), read })
+    }
+
+    fn read(&self, attached: &Attached) -> Result<Array> {
+        let mut state = attached.entry.state();
+        let index = state.snapshot.refresh(&*self.handle.spool.store, &self.handle.name)?;
+        raw(&index.array())
+    }
+}
+
+impl Transaction {
+    /// The array.
+    #[must_use]
+    pub fn array(&self) -> &[Box<RawValue>] {
+        &self.array
+    }
+
+    /// Sets the array that the commit will write.
+    pub fn set(&mut self, array: Array) {
+        self.array = array;
+    }
+
+    /// Writes the array and ends the change. `Interrupted` when a program without the library replaced the lock
+    /// file and changed the queue meanwhile: nothing was written, begin again.
+    pub fn commit(mut self) -> Result<()> {
+        let handle = Arc::clone(&self.queue.handle);
+        handle.attached()?;
+        let texts = texts(&mem::take(&mut self.array));
+        if !self.hold.is_current()? {
+            self.hold.renew(&handle.patience())?;
+            let same = |one: &Array, other: &Array| one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.get() == other.get());
+            if !same(&self.queue.read(&self.attached)?, &self.read) {
+                let text = format!(
+                    "another program removed the lock file of queue {} and changed it while the change was open; nothing was written, begin again",
+                    self.queue.name()
+                );
+                return Err(Error::new(ErrorKind::Interrupted, text));
+            }
+        }
+        let durable = handle.durable(None, false);
+        handle.change_held(&self.attached, &self.hold, durable, Probe::Now, |index, now, _| plan::save(index, now, texts.clone()))
+    }
+
+    /// Ends the change without writing; so does dropping it.
+    pub fn rollback(self) {}
+}
+
+fn texts(array: &[Box<RawValue>]) -> Vec<Arc<[u8]>> {
+    array.iter().map(|element| Arc::from(element.get().as_bytes())).collect()
+}
+
+fn raw(texts: &[Arc<[u8]>]) -> Result<Array> {
+    let one = |text: &Arc<[u8]>| {
+        let text = std::str::from_utf8(text).map_err(|error| error.to_string())?;
+        RawValue::from_string(text.to_owned()).map_err(|error| error.to_string())
+    };
+    // The index holds only what was parsed before.
+    texts.iter().map(|text| one(text).map_err(|error| Error::new(ErrorKind::Internal, error))).collect()
+}

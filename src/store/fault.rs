@@ -1,0 +1,409 @@
+//! The test double: a file system in memory that remembers what has been made durable, fails the
+//! n-th effect on demand, and can lose its power.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use super::{Attributes, File, FileId, Kind, LockKind, Open, Page, Stat, Store, System, Watch};
+use crate::format::time::Timestamp;
+
+/// The root of a file system in memory. Clones are the same file system, as other processes see it.
+#[derive(Clone)]
+pub(crate) struct FaultStore {
+    disk: Arc<Mutex<Disk>>,
+    clock: Clock,
+}
+
+#[derive(Default)]
+struct Disk {
+    number: u64,
+    next_inode: u64,
+    next_open: u64,
+    names: BTreeMap<String, u64>,
+    durable_names: BTreeMap<String, u64>,
+    inodes: BTreeMap<u64, Inode>,
+    directories: Vec<String>,
+    effects: Vec<String>,
+    fail: Option<(usize, i32)>,
+}
+
+#[derive(Default, Clone)]
+struct Inode {
+    content: Vec<u8>,
+    durable: Vec<u8>,
+    version: i128,
+    mode: u32,
+    exclusive: Option<u64>,
+    shared: Vec<u64>,
+}
+
+#[derive(Debug, Clone)]
+struct Clock;
+
+struct FaultFile {
+    disk: Arc<Mutex<Disk>>,
+    inode: u64,
+    open: u64,
+}
+
+/// What became of the bytes that were not synced when the power failed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Unsynced {
+    /// They are gone.
+    Dropped,
+    /// Their place is there, but it reads as zeros.
+    Zeroed,
+    /// They made it.
+    Kept,
+}
+
+impl FaultStore {
+    pub(crate) fn new() -> Self {
+        use std::sync::atomic::{AtomicU64, Ordering};
+        static NUMBERS: AtomicU64 = AtomicU64::new(1);
+        let disk = Disk { number: NUMBERS.fetch_add(1, Ordering::Relaxed), ..Disk::default() };
+        Self { disk: Arc::new(Mutex::new(disk)), clock: Clock }
+    }
+
+    fn disk(&self) -> MutexGuard<'_, Disk> {
+        self.disk.lock().unwrap()
+    }
+
+    /// The effects so far, in order: "sync inbound.json", "rename a b", …
+    pub(crate) fn effects(&self) -> Vec<String> {
+        self.disk().effects.clone()
+    }
+
+    pub(crate) fn forget_effects(&self) {
+        self.disk().effects.clear();
+    }
+
+    /// The effect with this number (from 0, counted from now) fails with this errno.
+    pub(crate) fn fail(&self, number: usize, errno: i32) {
+        let mut disk = self.disk();
+        disk.effects.clear();
+        disk.fail = Some((number, errno));
+    }
+
+    pub(crate) fn heal(&self) {
+        self.disk().fail = None;
+    }
+
+    /// What is there after a power cut: another file system, with nothing open.
+    pub(crate) fn power_cut(&self, content: Unsynced, names: Unsynced) -> Self {
+        let old = self.disk();
+        let cut = Self::new();
+        let mut new = cut.disk();
+        new.next_inode = old.next_inode;
+        new.directories.clone_from(&old.directories);
+        new.names = if matches!(names, Unsynced::Kept) { old.names.clone() } else { old.durable_names.clone() };
+        new.durable_names = new.names.clone();
+        for inode in new.names.values().copied().collect::<Vec<_>>() {
+            let was = &old.inodes[&inode];
+            let content = match content {
+                Unsynced::Kept => was.content.clone(),
+                Unsynced::Dropped => was.durable.clone(),
+                Unsynced::Zeroed if was.content == was.durable => was.content.clone(),
+                Unsynced::Zeroed => vec![0; was.content.len()],
+            };
+            new.inodes.insert(inode, Inode { durable: content.clone(), content, version: 1, mode: was.mode, ..Inode::default() });
+        }
+        drop(new);
+        cut
+    }
+
+    /// The content of a file, for a look from outside.
+    pub(crate) fn content(&self, name: &str) -> Option<Vec<u8>> {
+        let disk = self.disk();
+        disk.names.get(name).map(|inode| disk.inodes[inode].content.clone())
+    }
+
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.disk().names.keys().cloned().collect()
+    }
+
+    /// Puts a file there, durably, as another program would.
+    pub(crate) fn put(&self, name: &str, content: &[u8]) {
+        let mut disk = self.disk();
+        disk.next_inode += 1;
+        let inode = disk.next_inode;
+        disk.inodes.insert(inode, Inode { content: content.to_vec(), durable: content.to_vec(), version: 1, mode: 0o644, ..Inode::default() });
+        disk.names.insert(name.to_owned(), inode);
+        disk.durable_names.insert(name.to_owned(), inode);
+    }
+
+    fn opened(&self, disk: &mut Disk, inode: u64) -> Arc<dyn File> {
+        disk.next_open += 1;
+        Arc::new(FaultFile { disk: Arc::clone(&self.disk), inode, open: disk.next_open })
+    }
+}
+
+impl Disk {
+    /// Counts an effect, and fails it if it is its turn.
+    fn effect(&mut self, what: String) -> io::Result<()> {
+        let number = self.effects.len();
+        self.effects.push(what);
+        match self.fail {
+            Some((failing, errno)) if failing == number => Err(io::Error::from_raw_os_error(errno)),
+            _ => Ok(()),
+        }
+    }
+
+    fn make(&mut self, name: &str, mode: u32) -> u64 {
+        self.next_inode += 1;
+        self.inodes.insert(self.next_inode, Inode { mode, ..Inode::default() });
+        self.names.insert(name.to_owned(), self.next_inode);
+        self.next_inode
+    }
+
+    fn name_of(&self, inode: u64) -> String {
+        let named = self.names.iter().find(|(_, at)| **at == inode).map(|(name, _)| name.as_str());
+        // A temporary name is random; the log shows its beginning.
+        let name = named.unwrap_or("(unlinked)");
+        name.strip_suffix(".tmp").and_then(|name| name.rsplit_once('.')).map_or(name, |(start, _)| start).to_owned()
+    }
+}
+
+impl Store for FaultStore {
+    fn root(&self) -> &Path {
+        Path::new("/memory")
+    }
+
+    fn root_stat(&self) -> io::Result<Stat> {
+        let id = FileId { device: u64::MAX, inode: self.disk().number };
+        Ok(Stat { id, kind: Kind::Directory, size: 0, modified: 0, changed: 0, mode: 0o755, owner: 0, group: 0 })
+    }
+
+    fn file_system(&self) -> io::Result<(String, bool)> {
+        Ok(("memory".to_owned(), true))
+    }
+
+    fn open(&self, path: &str, how: Open) -> io::Result<Arc<dyn File>> {
+        let mut disk = self.disk();
+        let found = disk.names.get(path).copied();
+        let inode = match (found, how) {
+            (Some(_), Open::New { .. }) => return Err(io::ErrorKind::AlreadyExists.into()),
+            (Some(inode), _) => inode,
+            (None, Open::Read) => return Err(io::ErrorKind::NotFound.into()),
+            (None, Open::Shared { mode } | Open::New { mode }) => {
+                if path.rsplit_once('/').is_some_and(|(parent, _)| !disk.directories.iter().any(|made| made == parent)) {
+                    return Err(io::ErrorKind::NotFound.into());
+                }
+                disk.effect(format!("create {path}"))?;
+                disk.make(path, mode)
+            }
+        };
+        Ok(self.opened(&mut disk, inode))
+    }
+
+    fn temporary(&self, prefix: &str, suffix: &str) -> io::Result<(Arc<dyn File>, String)> {
+        let mut disk = self.disk();
+        disk.effect(format!("create {prefix}"))?;
+        let name = format!("{prefix}{:06}{suffix}", disk.next_inode);
+        let inode = disk.make(&name, 0o600);
+        Ok((self.opened(&mut disk, inode), name))
+    }
+
+    fn stat(&self, path: &str) -> io::Result<Option<Stat>> {
+        let disk = self.disk();
+        Ok(disk.names.get(path).map(|inode| stat(disk.number, *inode, &disk.inodes[inode])))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut disk = self.disk();
+        let inode = *disk.names.get(from).ok_or(io::ErrorKind::NotFound)?;
+        disk.effect(format!("rename {to}"))?;
+        disk.names.remove(from);
+        disk.names.insert(to.to_owned(), inode);
+        Ok(())
+    }
+
+    fn remove(&self, path: &str) -> io::Result<()> {
+        let mut disk = self.disk();
+        disk.effect("remove".to_owned())?;
+        disk.names.remove(path).map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn make_directory(&self, path: &str, _mode: u32) -> io::Result<()> {
+        self.disk().directories.push(path.to_owned());
+        Ok(())
+    }
+
+    fn sync_directory(&self, path: &str) -> io::Result<()> {
+        let mut disk = self.disk();
+        disk.effect(format!("sync directory {path}"))?;
+        disk.durable_names = disk.names.clone();
+        Ok(())
+    }
+
+    fn list(&self, path: &str) -> io::Result<Vec<String>> {
+        let inside = |name: &String| match path {
+            "" => (!name.contains('/')).then(|| name.clone()),
+            directory => name.strip_prefix(directory).and_then(|rest| rest.strip_prefix('/')).map(str::to_owned),
+        };
+        Ok(self.disk().names.keys().filter_map(inside).collect())
+    }
+
+    fn page(&self, _path: &str, _mode: u32) -> io::Result<Arc<dyn Page>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn watch(&self, _file: &str, _directory: &str) -> io::Result<Box<dyn Watch>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn system(&self) -> &dyn System {
+        &self.clock
+    }
+}
+
+fn stat(device: u64, inode: u64, content: &Inode) -> Stat {
+    Stat {
+        id: FileId { device, inode },
+        kind: Kind::Regular,
+        size: content.content.len() as u64,
+        modified: content.version,
+        changed: content.version,
+        mode: content.mode,
+        owner: 0,
+        group: 0,
+    }
+}
+
+impl FaultFile {
+    fn inode<T>(&self, look: impl FnOnce(&mut Inode) -> T) -> T {
+        look(self.disk.lock().unwrap().inodes.get_mut(&self.inode).unwrap())
+    }
+
+    fn effect(&self, what: &str) -> io::Result<()> {
+        let mut disk = self.disk.lock().unwrap();
+        let name = disk.name_of(self.inode);
+        disk.effect(format!("{what} {name}"))
+    }
+}
+
+impl File for FaultFile {
+    fn stat(&self) -> io::Result<Stat> {
+        let disk = self.disk.lock().unwrap();
+        Ok(stat(disk.number, self.inode, &disk.inodes[&self.inode]))
+    }
+
+    fn read_all(&self) -> io::Result<Vec<u8>> {
+        Ok(self.inode(|inode| inode.content.clone()))
+    }
+
+    fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
+        self.effect("write")?;
+        self.inode(|inode| {
+            inode.content.extend_from_slice(bytes);
+            inode.version += 1;
+        });
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.effect("sync")?;
+        self.inode(|inode| inode.durable.clone_from(&inode.content));
+        Ok(())
+    }
+
+    fn attributes(&self) -> io::Result<Attributes> {
+        Ok(Attributes { mode: self.inode(|inode| inode.mode), owner: None, acl: None })
+    }
+
+    fn set_attributes(&self, attributes: &Attributes) -> io::Result<()> {
+        self.inode(|inode| inode.mode = attributes.mode);
+        Ok(())
+    }
+
+    fn try_lock(&self, kind: LockKind) -> io::Result<bool> {
+        let open = self.open;
+        Ok(self.inode(|inode| {
+            let others_share = inode.shared.iter().any(|holder| *holder != open);
+            let other_has = inode.exclusive.is_some_and(|holder| holder != open);
+            if other_has || (kind == LockKind::Exclusive && others_share) {
+                return false;
+            }
+            inode.shared.retain(|holder| *holder != open);
+            inode.exclusive = None;
+            match kind {
+                LockKind::Shared => inode.shared.push(open),
+                LockKind::Exclusive => inode.exclusive = Some(open),
+            }
+            true
+        }))
+    }
+
+    fn unlock(&self) -> io::Result<()> {
+        let open = self.open;
+        self.inode(|inode| {
+            inode.shared.retain(|holder| *holder != open);
+            inode.exclusive = inode.exclusive.filter(|holder| *holder != open);
+        });
+        Ok(())
+    }
+
+    fn lock_record(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn record_is_locked(&self) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    fn lock_holder(&self) -> Option<u32> {
+        None
+    }
+
+    fn descriptor(&self) -> Option<i32> {
+        None
+    }
+}
+
+impl Drop for FaultFile {
+    fn drop(&mut self) {
+        let _ = self.unlock();
+    }
+}
+
+impl System for Clock {
+    fn wall(&self) -> Timestamp {
+        "2026-02-03T09:00:00Z".parse().unwrap()
+    }
+
+    fn boot_ms(&self) -> u64 {
+        1_000_000
+    }
+
+    fn boot_id(&self) -> Arc<str> {
+        Arc::from("boot")
+    }
+
+    fn random(&self) -> u64 {
+        7
+    }
+
+    fn process(&self) -> (u32, u64) {
+        (1, 1)
+    }
+
+    fn sleep(&self, duration: Duration) {
+        std::thread::sleep(duration);
+    }
+}
+
+impl fmt::Debug for FaultStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FaultStore")
+    }
+}
+
+impl fmt::Debug for FaultFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FaultFile({})", self.inode)
+    }
+}

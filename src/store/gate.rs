@@ -1,0 +1,173 @@
+//! The gate of a queue: which thread of this process may use the process's one lock descriptor.
+//!
+//! First come, first served, so that threads do not starve each other. A hold remembers the
+//! thread that took it, only to tell a call that would wait for itself; any thread may end it.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
+use std::time::Duration;
+
+use super::patience::Patience;
+use crate::error::Error;
+
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    next_ticket: u64,
+    line: VecDeque<u64>,
+    taken: bool,
+    /// Threads that hold the lock, through the gate or shared beside it.
+    holders: Vec<ThreadId>,
+}
+
+/// Why the gate did not open.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    TimedOut,
+    WouldDeadlock,
+    Failed(Error),
+}
+
+/// Proof of a hold; goes back to [`Gate::leave`] or [`Gate::leave_beside`].
+#[derive(Debug)]
+pub(crate) struct Pass(ThreadId);
+
+impl Gate {
+    /// Waits in line for the one place inside.
+    pub(crate) fn enter(&self, patience: &Patience) -> std::result::Result<Pass, Refused> {
+        let me = thread::current().id();
+        let mut state = self.state();
+        if state.holders.contains(&me) {
+            return Err(Refused::WouldDeadlock);
+        }
+        let ticket = state.next_ticket;
+        state.next_ticket += 1;
+        state.line.push_back(ticket);
+        loop {
+            if !state.taken && state.line.front() == Some(&ticket) {
+                state.line.pop_front();
+                state.taken = true;
+                state.holders.push(me);
+                return Ok(Pass(me));
+            }
+            let Some(slice) = patience.slice(Duration::from_secs(1)) else {
+                return Err(self.step_out(state, ticket, Refused::TimedOut));
+            };
+            drop(self.changed.wait_timeout(state, slice).unwrap_or_else(PoisonError::into_inner));
+            // The check is the caller's code: it must not run under the mutex.
+            let asked = patience.ask();
+            state = self.state();
+            if let Err(error) = asked {
+                return Err(self.step_out(state, ticket, Refused::Failed(error)));
+            }
+        }
+    }
+
+    /// Ends the hold; the next in line goes in.
+    pub(crate) fn leave(&self, pass: &Pass) {
+        let mut state = self.state();
+        state.taken = false;
+        Self::forget(&mut state, pass);
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// A hold beside the gate (a shared lock with a descriptor of its own): only known, so that
+    /// the same thread is told when it would wait for itself.
+    pub(crate) fn enter_beside(&self) -> std::result::Result<Pass, Refused> {
+        let me = thread::current().id();
+        let mut state = self.state();
+        if state.holders.contains(&me) {
+            return Err(Refused::WouldDeadlock);
+        }
+        state.holders.push(me);
+        Ok(Pass(me))
+    }
+
+    /// Ends a hold beside the gate.
+    pub(crate) fn leave_beside(&self, pass: &Pass) {
+        Self::forget(&mut self.state(), pass);
+    }
+
+    fn forget(state: &mut State, pass: &Pass) {
+        if let Some(place) = state.holders.iter().position(|holder| *holder == pass.0) {
+            state.holders.swap_remove(place);
+        }
+    }
+
+    fn step_out(&self, mut state: MutexGuard<'_, State>, ticket: u64, why: Refused) -> Refused {
+        state.line.retain(|waiting| *waiting != ticket);
+        drop(state);
+        self.changed.notify_all();
+        why
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // The state is changed by single steps that cannot panic halfway.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::patience::LockWait;
+    use std::sync::Arc;
+
+    fn at_most(ms: u64) -> Patience {
+        Patience::new(LockWait::For(Duration::from_millis(ms)), None)
+    }
+
+    #[test]
+    fn a_thread_that_holds_the_gate_is_told_so_and_others_time_out() {
+        let gate = Arc::new(Gate::default());
+        let pass = gate.enter(&at_most(1000)).unwrap();
+        assert!(matches!(gate.enter(&at_most(1000)), Err(Refused::WouldDeadlock)));
+        let other = Arc::clone(&gate);
+        let refused = thread::spawn(move || matches!(other.enter(&at_most(20)), Err(Refused::TimedOut)));
+        assert!(refused.join().unwrap());
+        gate.leave(&pass);
+        assert!(gate.enter(&at_most(0)).is_ok());
+    }
+
+    #[test]
+    fn a_hold_may_be_ended_by_another_thread() {
+        let gate = Arc::new(Gate::default());
+        let pass = gate.enter(&at_most(1000)).unwrap();
+        let other = Arc::clone(&gate);
+        thread::spawn(move || other.leave(&pass)).join().unwrap();
+        assert!(gate.enter(&at_most(0)).is_ok());
+    }
+
+    #[test]
+    fn threads_go_in_in_the_order_they_came() {
+        let gate = Arc::new(Gate::default());
+        let pass = gate.enter(&at_most(1000)).unwrap();
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let threads: Vec<_> = (0..4)
+            .map(|number| {
+                let (waiting, order) = (Arc::clone(&gate), Arc::clone(&order));
+                let thread = thread::spawn(move || {
+                    let pass = waiting.enter(&at_most(5000)).unwrap();
+                    order.lock().unwrap().push(number);
+                    waiting.leave(&pass);
+                });
+                while gate.state().line.len() <= number {
+                    thread::yield_now();
+                }
+                thread
+            })
+            .collect();
+        gate.leave(&pass);
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert_eq!(*order.lock().unwrap(), [0, 1, 2, 3]);
+    }
+}

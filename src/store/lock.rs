@@ -1,0 +1,331 @@
+//! The lock protocol of `docs/format.md`: flock(2) on a file that is never unlinked, renamed or
+//! truncated here, proved after every acquisition to be still the file at its path, and a second
+//! lock that other programs do not know.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use super::gate::{Gate, Pass, Refused};
+use super::patience::Patience;
+use super::real::{descriptors, generation};
+use super::wake::Bell;
+use super::{File, LockKind, Open, Store};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::name::LockNames;
+
+/// An open lock file, known to the fork handler.
+#[derive(Debug)]
+pub(crate) struct LockFile {
+    file: Arc<dyn File>,
+    generation: u64,
+}
+
+impl LockFile {
+    /// Opens and registers under one mutex, so that no fork comes in between.
+    pub(crate) fn open(store: &dyn Store, path: &str, how: Open) -> io::Result<Self> {
+        let mut registered = descriptors();
+        let file = store.open(path, how)?;
+        registered.extend(file.descriptor());
+        Ok(Self { file, generation: generation() })
+    }
+
+    /// Whether it was opened by this process and not by one that forked it.
+    fn is_ours(&self) -> bool {
+        self.generation == generation()
+    }
+}
+
+impl std::ops::Deref for LockFile {
+    type Target = dyn File;
+
+    fn deref(&self) -> &(dyn File + 'static) {
+        &*self.file
+    }
+}
+
+impl Drop for LockFile {
+    fn drop(&mut self) {
+        if self.is_ours() {
+            let mut registered = descriptors();
+            if let Some(place) = registered.iter().position(|known| Some(*known) == self.file.descriptor()) {
+                registered.swap_remove(place);
+            }
+        } else {
+            // The fork handler has closed it, and the number may be another file's by now: one reference
+            // is left over, so that nothing closes it again.
+            std::mem::forget(Arc::clone(&self.file));
+        }
+    }
+}
+
+/// The lock of one queue (or other file) in this process: one descriptor, whoever asks.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    store: Arc<dyn Store>,
+    names: LockNames,
+    mode: u32,
+    allow_unverified: bool,
+    gate: Gate,
+    files: Mutex<Files>,
+    bell: OnceLock<Bell>,
+    proved: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Files {
+    lock: Option<LockFile>,
+    guard: Option<LockFile>,
+}
+
+/// A held lock. Dropping it gives it back, from whatever thread.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    lock: Arc<Lock>,
+    pass: Pass,
+    guarded: bool,
+    generation: u64,
+    /// A shared hold has a descriptor of its own, so that it can stand beside others.
+    beside: Option<LockFile>,
+}
+
+impl Lock {
+    pub(crate) fn new(store: &Arc<dyn Store>, names: LockNames, mode: u32, allow_unverified: bool) -> Self {
+        Self {
+            store: Arc::clone(store),
+            names,
+            mode,
+            allow_unverified,
+            gate: Gate::default(),
+            files: Mutex::default(),
+            bell: OnceLock::new(),
+            proved: AtomicBool::new(false),
+        }
+    }
+
+    /// The process's one descriptor, exclusively or shared among processes; the gate keeps other threads out.
+    /// `guarded` takes the guard too: every change of a plain queue does.
+    pub(crate) fn acquire(self: &Arc<Self>, kind: LockKind, guarded: bool, patience: &Patience) -> Result<Hold> {
+        let pass = self.gate.enter(patience).map_err(|refused| self.refusal(refused, patience))?;
+        // From here on the hold gives back what was taken, also when the rest fails.
+        let hold = Hold { lock: Arc::clone(self), pass, guarded, generation: generation(), beside: None };
+        self.take(kind, guarded, patience)?;
+        Ok(hold)
+    }
+
+    /// A shared hold with a descriptor of its own, which other threads of this process may have too.
+    pub(crate) fn acquire_beside(self: &Arc<Self>, patience: &Patience) -> Result<Hold> {
+        let pass = self.gate.enter_beside().map_err(|refused| self.refusal(refused, patience))?;
+        let mut hold = Hold { lock: Arc::clone(self), pass, guarded: false, generation: generation(), beside: None };
+        loop {
+            let file = self.open(&self.names.lock)?;
+            self.wait(&file, LockKind::Shared, &self.names.lock, patience)?;
+            if self.is_at(&self.names.lock, &file)? {
+                self.prove(&file)?;
+                hold.beside = Some(file);
+                return Ok(hold);
+            }
+        }
+    }
+
+    fn take(&self, kind: LockKind, guarded: bool, patience: &Patience) -> Result<()> {
+        let mut files = self.files();
+        let lock = self.take_file(&mut files.lock, &self.names.lock, kind, patience)?;
+        self.prove(lock)?;
+        if guarded {
+            // Lock before guard, always; a program that unlinks the lock file leaves two holders of "the" lock, and
+            // this is where the second one waits.
+            self.take_file(&mut files.guard, &self.names.guard, LockKind::Exclusive, patience)?;
+        }
+        Ok(())
+    }
+
+    fn take_file<'a>(&self, slot: &'a mut Option<LockFile>, path: &str, kind: LockKind, patience: &Patience) -> Result<&'a LockFile> {
+        loop {
+            // A descriptor that fails, or is no longer the file at the path, is closed, which gives up its lock.
+            let file = match slot.take() {
+                Some(file) => file,
+                None => self.open(path)?,
+            };
+            self.wait(&file, kind, path, patience)?;
+            if self.is_at(path, &file)? {
+                return Ok(slot.insert(file));
+            }
+        }
+    }
+
+    /// Tries, and sleeps on the bell between tries.
+    fn wait(&self, file: &LockFile, kind: LockKind, path: &str, patience: &Patience) -> Result<()> {
+        let tried = |file: &LockFile| file.try_lock(kind).map_err(|error| self.lock_error(path, error));
+        if tried(file)? {
+            return Ok(());
+        }
+        loop {
+            if patience.left().is_none() {
+                return Err(self.timed_out(path, Some(file), patience));
+            }
+            let seen = self.bell().announce();
+            if tried(file)? {
+                return Ok(());
+            }
+            self.bell().sleep(seen, patience)?;
+            patience.ask_sometimes()?;
+        }
+    }
+
+    fn open(&self, path: &str) -> Result<LockFile> {
+        let open = || LockFile::open(&*self.store, path, Open::Shared { mode: self.mode });
+        let opened = match open() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.make_directories().map_err(|error| Error::io("make", self.store.root().join(&self.names.directory), error))?;
+                open()
+            }
+            other => other,
+        };
+        opened.map_err(|error| Error::io("open the lock file", self.store.root().join(path), error))
+    }
+
+    fn make_directories(&self) -> io::Result<()> {
+        let mode = self.store.root_stat()?.directory_mode();
+        make_directories(&*self.store, &self.names.directory, mode)
+    }
+
+    fn is_at(&self, path: &str, file: &LockFile) -> Result<bool> {
+        let look = || Ok::<_, io::Error>(self.store.stat(path)?.map(|stat| stat.id) == Some(file.stat()?.id));
+        look().map_err(|error| Error::io("look at the lock file", self.store.root().join(path), error))
+    }
+
+    /// Once per process and lock: a second descriptor must be refused while this process holds the lock.
+    fn prove(&self, held: &LockFile) -> Result<()> {
+        if self.allow_unverified || self.proved.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let path = self.store.root().join(&self.names.lock);
+        let second = match LockFile::open(&*self.store, &self.names.lock, Open::Read) {
+            // Somebody removed it just now; the check before the commit will see that.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other.map_err(|error| Error::io("open the lock file", &path, error))?,
+        };
+        let id = |file: &LockFile| file.stat().map(|stat| stat.id).ok();
+        if id(held) == id(&second) && second.try_lock(LockKind::Exclusive).map_err(|error| self.lock_error(&self.names.lock, error))? {
+            let text = format!("{}: the file system lets two holders have the same lock; use a local one", path.display());
+            return Err(Error::new(ErrorKind::UnsafeFilesystem, text).at(path));
+        }
+        self.proved.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn give_back(&self) {
+        let files = self.files();
+        if let Some(guard) = &files.guard {
+            let _ = guard.unlock();
+        }
+        if let Some(lock) = &files.lock {
+            let ring = self.bell().before_release();
+            // Explicitly, not by closing: a child that was forked meanwhile shares the descriptor.
+            let _ = lock.unlock();
+            self.bell().after_release(&ring);
+        }
+    }
+
+    fn bell(&self) -> &Bell {
+        self.bell.get_or_init(|| Bell::open(&self.store, &self.names.wake, self.mode))
+    }
+
+    fn files(&self) -> MutexGuard<'_, Files> {
+        // Slots are set and cleared whole.
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn refusal(&self, refused: Refused, patience: &Patience) -> Error {
+        let path = self.store.root().join(&self.names.lock);
+        match refused {
+            Refused::TimedOut => self.timed_out(&self.names.lock, None, patience),
+            Refused::Failed(error) => error,
+            Refused::WouldDeadlock => {
+                let text = format!("this thread already holds {}; finish the open change or release the lock first", path.display());
+                Error::new(ErrorKind::WouldDeadlock, text).at(path)
+            }
+        }
+    }
+
+    fn timed_out(&self, path: &str, file: Option<&LockFile>, patience: &Patience) -> Error {
+        let path = self.store.root().join(path);
+        let holder = match file.map(|file| file.lock_holder()) {
+            None => "another thread of this process".to_owned(),
+            Some(Some(pid)) => format!("process {pid}"),
+            Some(None) => "another process".to_owned(),
+        };
+        let waited = patience.waited().as_millis();
+        let text = format!("{} is held by {holder}; gave up after {waited} ms, nothing was changed", path.display());
+        Error::new(ErrorKind::LockTimeout, text).at(path)
+    }
+
+    fn lock_error(&self, path: &str, error: io::Error) -> Error {
+        let path = self.store.root().join(path);
+        match error.raw_os_error() {
+            Some(libc::ENOSYS | libc::EOPNOTSUPP | libc::ENOLCK | libc::EBADF) => {
+                Error::io("lock", path, error).into_kind(ErrorKind::UnsafeFilesystem, "locks do not work on this file system: ")
+            }
+            _ => Error::io("lock", path, error),
+        }
+    }
+}
+
+/// Makes a directory below the root, and those on the way to it.
+pub(crate) fn make_directories(store: &dyn Store, directory: &str, mode: u32) -> io::Result<()> {
+    let ends = directory.match_indices('/').map(|(end, _)| end).chain([directory.len()]);
+    for end in ends {
+        if let Some(part) = directory.get(..end) {
+            store.make_directory(part, mode)?;
+        }
+    }
+    Ok(())
+}
+
+impl Hold {
+    /// Whether the lock file is still the file at its path; asked again just before a commit.
+    pub(crate) fn is_current(&self) -> Result<bool> {
+        self.check_process()?;
+        let files = self.lock.files();
+        let is_at = |path: &str, file: &Option<LockFile>| match file {
+            Some(file) => self.lock.is_at(path, file),
+            None => Ok(false),
+        };
+        Ok(is_at(&self.lock.names.lock, &files.lock)? && (!self.guarded || is_at(&self.lock.names.guard, &files.guard)?))
+    }
+
+    /// Takes the lock again from the start, because its file was replaced. What was read under it may be old.
+    pub(crate) fn renew(&self, patience: &Patience) -> Result<()> {
+        self.check_process()?;
+        // Everything is let go first: another process may hold the new lock file and wait for the guard.
+        self.lock.give_back();
+        self.lock.take(LockKind::Exclusive, self.guarded, patience)
+    }
+
+    /// A hold does not survive a fork: the child has neither the lock nor the descriptor.
+    fn check_process(&self) -> Result<()> {
+        if self.generation == generation() {
+            Ok(())
+        } else {
+            Err(Error::new(ErrorKind::Closed, "the change was begun by the process before the fork; begin it again in this one"))
+        }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if self.generation != generation() {
+            return;
+        }
+        if let Some(beside) = self.beside.take() {
+            let ring = self.lock.bell().before_release();
+            let _ = beside.unlock();
+            self.lock.bell().after_release(&ring);
+            self.lock.gate.leave_beside(&self.pass);
+        } else {
+            self.lock.give_back();
+            self.lock.gate.leave(&self.pass);
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Effects. Everything that flockq does to the world goes through the traits on this page:
+//! [`real`] does it, [`fault`] pretends to and fails on demand. Paths are relative to the
+//! store's root and never leave it.
+//!
+//! Lock order, everywhere: the gate of a queue (threads of this process), its lock file, its
+//! guard file, then the mutex of its state. The registry's mutex is taken last and briefly.
+
+pub(crate) mod atomic;
+pub(crate) mod consumer;
+#[cfg(test)]
+pub(crate) mod fault;
+pub(crate) mod gate;
+pub(crate) mod lock;
+pub(crate) mod patience;
+pub(crate) mod real;
+pub(crate) mod registry;
+pub(crate) mod snapshot;
+pub(crate) mod wake;
+
+use std::fmt::Debug;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::format::time::Timestamp;
+
+/// Which file a path or a descriptor stands for, and which version of its content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct FileId {
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+}
+
+/// What `stat` says of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stat {
+    pub(crate) id: FileId,
+    pub(crate) kind: Kind,
+    pub(crate) size: u64,
+    /// Modification and change time in nanoseconds: a program that writes the file in place shows here.
+    pub(crate) modified: i128,
+    pub(crate) changed: i128,
+    pub(crate) mode: u32,
+    pub(crate) owner: u32,
+    pub(crate) group: u32,
+}
+
+/// What stands at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Regular,
+    Directory,
+    Symlink,
+    Other,
+}
+
+/// How a file is opened. Never through a symbolic link, never truncating, never blocking on a FIFO.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Open {
+    /// To read; the file must exist.
+    Read,
+    /// To read and write; made with this mode when it is missing.
+    Shared { mode: u32 },
+    /// To read and write; it must not exist.
+    New { mode: u32 },
+}
+
+/// Shared or exclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LockKind {
+    /// Others may hold it shared at the same time.
+    Shared,
+    /// Nobody else holds it.
+    Exclusive,
+}
+
+/// What a replaced file keeps: its mode, owner, group and access control list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Attributes {
+    pub(crate) mode: u32,
+    pub(crate) owner: Option<(u32, u32)>,
+    pub(crate) acl: Option<Vec<u8>>,
+}
+
+/// The root of the files that one spool (or one locked file's directory) has.
+pub(crate) trait Store: Debug + Send + Sync {
+    /// Where the root is, for messages.
+    fn root(&self) -> &Path;
+    /// What the root is.
+    fn root_stat(&self) -> io::Result<Stat>;
+    /// The name of the file system under the root, and whether locks are known to exclude on it.
+    fn file_system(&self) -> io::Result<(String, bool)>;
+    /// Opens a regular file; anything else at the path is an error.
+    fn open(&self, path: &str, how: Open) -> io::Result<Arc<dyn File>>;
+    /// A new file with a random name that begins with `prefix` and ends with `suffix`, in the root.
+    fn temporary(&self, prefix: &str, suffix: &str) -> io::Result<(Arc<dyn File>, String)>;
+    /// What stands at the path, not following a link; `None` when nothing does.
+    fn stat(&self, path: &str) -> io::Result<Option<Stat>>;
+    /// Renames over whatever is at `to`.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Removes a file.
+    fn remove(&self, path: &str) -> io::Result<()>;
+    /// Makes a directory with exactly this mode; that it exists is fine.
+    fn make_directory(&self, path: &str, mode: u32) -> io::Result<()>;
+    /// Makes the names in a directory durable.
+    fn sync_directory(&self, path: &str) -> io::Result<()>;
+    /// The names in a directory; none when it does not exist.
+    fn list(&self, path: &str) -> io::Result<Vec<String>>;
+    /// A page of words that processes wait on; [`wake`] says what the words are.
+    fn page(&self, path: &str, mode: u32) -> io::Result<Arc<dyn Page>>;
+    /// A watch that reports changes of `file` in the root and of the files in `directory`.
+    fn watch(&self, file: &str, directory: &str) -> io::Result<Box<dyn Watch>>;
+    /// Time, identity and chance.
+    fn system(&self) -> &dyn System;
+}
+
+/// An open file.
+pub(crate) trait File: Debug + Send + Sync {
+    fn stat(&self) -> io::Result<Stat>;
+    fn read_all(&self) -> io::Result<Vec<u8>>;
+    fn write_all(&self, bytes: &[u8]) -> io::Result<()>;
+    /// Makes content and size durable.
+    fn sync(&self) -> io::Result<()>;
+    fn attributes(&self) -> io::Result<Attributes>;
+    /// Gives the file these attributes, as far as this process may.
+    fn set_attributes(&self, attributes: &Attributes) -> io::Result<()>;
+    /// flock(2) without waiting; false when somebody else has it.
+    fn try_lock(&self, kind: LockKind) -> io::Result<bool>;
+    fn unlock(&self) -> io::Result<()>;
+    /// The record lock by which a consumer shows that it lives; a forked child does not inherit it.
+    fn lock_record(&self) -> io::Result<()>;
+    /// Whether another process holds the record lock.
+    fn record_is_locked(&self) -> io::Result<bool>;
+    /// The process that holds a flock on this file, where the system tells.
+    fn lock_holder(&self) -> Option<u32>;
+    /// The descriptor's number, for the fork handler; none in a double.
+    fn descriptor(&self) -> Option<i32>;
+}
+
+/// A small shared file whose words are moved by read and write, and whose mapping is only the key
+/// to wait on, so that no other program can make this one fault by truncating it.
+pub(crate) trait Page: Debug + Send + Sync {
+    fn read(&self) -> io::Result<[u64; 2]>;
+    fn write(&self, word: usize, value: u64) -> io::Result<()>;
+    /// Sleeps while word 0 still has the low half of `seen`, at most `timeout`. An `Interrupted` error is a signal.
+    fn wait(&self, seen: u64, timeout: Duration) -> io::Result<()>;
+    /// Wakes at most one sleeper; says how many it woke.
+    fn wake_one(&self) -> io::Result<u32>;
+}
+
+/// What ended a wait on a [`Watch`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Woken {
+    /// Something watched changed.
+    Changed,
+    /// Nothing did in the time given.
+    TimedOut,
+    /// A signal arrived.
+    Signal,
+    /// The waker was rung.
+    Rung,
+}
+
+/// Waits for changes of files.
+pub(crate) trait Watch: Debug + Send {
+    /// Forgets what has been reported so far.
+    fn drain(&mut self);
+    fn wait(&mut self, timeout: Duration) -> io::Result<Woken>;
+    /// Rings this watch from another thread.
+    fn waker(&self) -> Arc<dyn Waker>;
+}
+
+/// Ends one wait.
+pub(crate) trait Waker: Debug + Send + Sync {
+    fn ring(&self);
+}
+
+/// Time, identity and chance.
+pub(crate) trait System: Debug + Send + Sync {
+    fn wall(&self) -> Timestamp;
+    /// Milliseconds on the clock that counts from the boot, also while suspended.
+    fn boot_ms(&self) -> u64;
+    fn boot_id(&self) -> Arc<str>;
+    fn random(&self) -> u64;
+    /// This process: its id and its start time, which together tell it from a later one.
+    fn process(&self) -> (u32, u64);
+    fn sleep(&self, duration: Duration);
+}
+
+impl Stat {
+    /// Whether two looks at a file saw the same content.
+    pub(crate) fn same_content(&self, other: &Stat) -> bool {
+        self.id == other.id && self.size == other.size && self.modified == other.modified && self.changed == other.changed
+    }
+
+    /// The mode of new files in this directory.
+    pub(crate) fn file_mode(&self) -> u32 {
+        self.mode & 0o666
+    }
+
+    /// The mode of new directories in this directory; set-group-id is handed down.
+    pub(crate) fn directory_mode(&self) -> u32 {
+        self.mode & 0o2777
+    }
+}

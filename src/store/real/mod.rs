@@ -1,0 +1,266 @@
+//! The real effects: the only place that touches the disk, the clock or another process.
+
+#![expect(clippy::disallowed_methods, reason = "this is where the store trait meets the system")]
+
+mod file;
+mod fork;
+mod page;
+mod system;
+mod watch;
+
+pub(crate) use fork::{descriptors, generation};
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
+
+use self::file::{RealFile, stat_of};
+use self::system::RealSystem;
+use super::{File, Kind, Open, Page, Stat, Store, System, Watch};
+
+/// A directory of the real file system.
+#[derive(Debug)]
+pub(crate) struct RealStore {
+    root: PathBuf,
+    directory: OwnedFd,
+    system: RealSystem,
+}
+
+/// Set once the kernel has said that it has no openat2(2).
+static NO_OPENAT2: AtomicBool = AtomicBool::new(false);
+
+/// File systems on which flock(2) is known to exclude every process of the machine: their `statfs` magic and name.
+const TRUSTED: &[(u64, &str)] = &[
+    (0xEF53, "ext4"),
+    (0x5846_5342, "xfs"),
+    (0x9123_683E, "btrfs"),
+    (0x0102_1994, "tmpfs"),
+    (0x794C_7630, "overlayfs"),
+    (0x2FC1_2FC1, "zfs"),
+    (0xF2F5_2010, "f2fs"),
+    (0xCA45_1A4E, "bcachefs"),
+    (0x8584_58F6, "ramfs"),
+];
+
+/// File systems worth calling by their name when they are refused.
+const UNTRUSTED: &[(u64, &str)] = &[
+    (0x6969, "nfs"),
+    (0xFF53_4D42, "cifs"),
+    (0xFE53_4D42, "smb2"),
+    (0x6573_5546, "fuse"),
+    (0x0102_1997, "9p"),
+    (0x9FA0, "proc"),
+    (0x6265_6572, "sysfs"),
+    (0x0BD0_0BD0, "lustre"),
+    (0x00C3_6400, "ceph"),
+];
+
+impl RealStore {
+    /// The directory at `path`; symbolic links on the way to it are followed, inside it none are.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let root = fs::canonicalize(path)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = retry(|| rustix::fs::open(&root, flags, Mode::empty()))?;
+        Ok(Self { root, directory, system: RealSystem })
+    }
+
+    /// Makes a directory and its missing parents.
+    pub(crate) fn create(path: &Path) -> io::Result<()> {
+        let missing: Vec<&Path> = path.ancestors().take_while(|part| !part.as_os_str().is_empty() && !part.exists()).collect();
+        fs::create_dir_all(path)?;
+        // Each new directory's name is in its parent: syncing the parent makes the name durable.
+        for made in missing {
+            let parent = made.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            fs::File::open(parent)?.sync_all()?;
+        }
+        Ok(())
+    }
+
+    fn open_below(&self, path: &str, flags: OFlags, mode: u32) -> io::Result<OwnedFd> {
+        let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let mode = Mode::from_raw_mode(mode);
+        if !NO_OPENAT2.load(Ordering::Relaxed) {
+            // The mode must be zero unless a file may be made.
+            let mode = if flags.contains(OFlags::CREATE) { mode } else { Mode::empty() };
+            let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+            match retry(|| rustix::fs::openat2(&self.directory, path, flags, mode, resolve)) {
+                // EPERM: a sandbox that does not know the call.
+                Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
+                    if error.raw_os_error() == Some(libc::ENOSYS) {
+                        NO_OPENAT2.store(true, Ordering::Relaxed);
+                    }
+                }
+                other => return other,
+            }
+        }
+        retry(|| rustix::fs::openat(&self.directory, path, flags, mode))
+    }
+
+    /// Refuses everything but a regular file, without having blocked on it.
+    fn regular(fd: OwnedFd) -> io::Result<Arc<dyn File>> {
+        let file = RealFile::new(fs::File::from(fd));
+        match file.stat()?.kind {
+            Kind::Regular => Ok(Arc::new(file)),
+            other => Err(not_regular(other)),
+        }
+    }
+}
+
+/// The error for something at a path that is no regular file.
+pub(crate) fn not_regular(kind: Kind) -> io::Error {
+    io::Error::from_raw_os_error(match kind {
+        Kind::Symlink => libc::ELOOP,
+        Kind::Directory => libc::EISDIR,
+        Kind::Regular | Kind::Other => libc::ENXIO,
+    })
+}
+
+impl Store for RealStore {
+    fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn root_stat(&self) -> io::Result<Stat> {
+        Ok(stat_of(&retry(|| rustix::fs::fstat(&self.directory))?))
+    }
+
+    fn file_system(&self) -> io::Result<(String, bool)> {
+        let magic = u64::try_from(retry(|| rustix::fs::fstatfs(&self.directory))?.f_type).unwrap_or_default();
+        let find = |table: &[(u64, &str)]| table.iter().find(|(known, _)| *known == magic).map(|(_, name)| (*name).to_owned());
+        Ok(match find(TRUSTED) {
+            Some(name) => (name, true),
+            None => (find(UNTRUSTED).unwrap_or_else(|| format!("type {magic:#x}")), false),
+        })
+    }
+
+    fn open(&self, path: &str, how: Open) -> io::Result<Arc<dyn File>> {
+        let (flags, mode) = match how {
+            Open::Read => (OFlags::RDONLY, None),
+            Open::Shared { mode } => {
+                match self.open_below(path, OFlags::RDWR, 0) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    found => return found.and_then(Self::regular),
+                }
+                (OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, Some(mode))
+            }
+            Open::New { mode } => (OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, Some(mode)),
+        };
+        let fd = match self.open_below(path, flags, mode.unwrap_or_default()) {
+            // Somebody else made it in between: theirs is as good.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && matches!(how, Open::Shared { .. }) => {
+                self.open_below(path, OFlags::RDWR, 0)?
+            }
+            other => {
+                let fd = other?;
+                if let Some(mode) = mode {
+                    // Whatever the umask took away; this process made the file, so it may.
+                    retry(|| rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode)))?;
+                }
+                fd
+            }
+        };
+        Self::regular(fd)
+    }
+
+    fn temporary(&self, prefix: &str, suffix: &str) -> io::Result<(Arc<dyn File>, String)> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+        let made = tempfile::Builder::new().prefix(prefix).suffix(suffix).rand_bytes(10).make_in("", |path| {
+            // Opened below the root's descriptor and not by the path, which another process may have renamed.
+            let name = path.file_name().map(OsStrExt::as_bytes).and_then(|name| std::str::from_utf8(name).ok());
+            let name = name.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+            self.open_below(name, flags, 0o600)
+        })?;
+        let (fd, path) = made.keep().map_err(|kept| kept.error)?;
+        let name = path.file_name().map(OsString::from).and_then(|name| name.into_string().ok());
+        let name = name.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        Ok((Arc::new(RealFile::new(fs::File::from(fd))), name))
+    }
+
+    fn stat(&self, path: &str) -> io::Result<Option<Stat>> {
+        match retry(|| rustix::fs::statat(&self.directory, path, AtFlags::SYMLINK_NOFOLLOW)) {
+            Ok(stat) => Ok(Some(stat_of(&stat))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        retry(|| rustix::fs::renameat(&self.directory, from, &self.directory, to))
+    }
+
+    fn remove(&self, path: &str) -> io::Result<()> {
+        retry(|| rustix::fs::unlinkat(&self.directory, path, AtFlags::empty()))
+    }
+
+    fn make_directory(&self, path: &str, mode: u32) -> io::Result<()> {
+        match retry(|| rustix::fs::mkdirat(&self.directory, path, Mode::from_raw_mode(mode))) {
+            Ok(()) => {
+                let fd = self.open_below(path, OFlags::RDONLY | OFlags::DIRECTORY, 0)?;
+                // Whatever the umask took away.
+                retry(|| rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode)))
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                match self.stat(path)?.map_or(Kind::Other, |stat| stat.kind) {
+                    Kind::Directory => Ok(()),
+                    Kind::Symlink => Err(io::Error::from_raw_os_error(libc::ELOOP)),
+                    _ => Err(io::Error::from_raw_os_error(libc::ENOTDIR)),
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn sync_directory(&self, path: &str) -> io::Result<()> {
+        if path.is_empty() {
+            return retry(|| rustix::fs::fsync(&self.directory));
+        }
+        let fd = self.open_below(path, OFlags::RDONLY | OFlags::DIRECTORY, 0)?;
+        retry(|| rustix::fs::fsync(&fd))
+    }
+
+    fn list(&self, path: &str) -> io::Result<Vec<String>> {
+        let path = if path.is_empty() { "." } else { path };
+        let fd = match self.open_below(path, OFlags::RDONLY | OFlags::DIRECTORY, 0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
+        };
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&fd)? {
+            // A name that is no text cannot be one of flockq's.
+            if let Ok(name) = entry?.file_name().to_str() {
+                names.push(name.to_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    fn page(&self, path: &str, mode: u32) -> io::Result<Arc<dyn Page>> {
+        let file = self.open(path, Open::Shared { mode })?;
+        page::RealPage::new(file).map(|page| Arc::new(page) as Arc<dyn Page>)
+    }
+
+    fn watch(&self, file: &str, directory: &str) -> io::Result<Box<dyn Watch>> {
+        watch::RealWatch::new(&self.root, file, &self.root.join(directory)).map(|watch| Box::new(watch) as Box<dyn Watch>)
+    }
+
+    fn system(&self) -> &dyn System {
+        &self.system
+    }
+}
+
+/// A system call that a signal may break off, again.
+fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(rustix::io::Errno::INTR) => {}
+            other => return other.map_err(io::Error::from),
+        }
+    }
+}

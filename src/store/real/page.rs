@@ -1,0 +1,102 @@
+//! The shared page: words moved by pread and pwrite, the mapping only a key for the futex.
+//!
+//! A load through the mapping would die of SIGBUS when another program truncates the file; a
+//! futex call on it returns EFAULT instead.
+
+#![expect(unsafe_code, reason = "mapping a file, and naming it to the futex call")]
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+use rustix::mm::{MapFlags, ProtFlags};
+use rustix::thread::futex;
+
+use super::retry;
+use crate::store::{File, Page};
+
+const PAGE_BYTES: usize = 4096;
+
+#[derive(Debug)]
+pub(super) struct RealPage {
+    // Field order: the mapping goes before the file it maps, though either order would do.
+    key: NonNull<AtomicU32>,
+    /// Owns the descriptor.
+    _file: Arc<dyn File>,
+    descriptor: i32,
+}
+
+// SAFETY: the mapping is never read or written by this process, only named to the kernel.
+unsafe impl Send for RealPage {}
+// SAFETY: as above; the file is used by position only.
+unsafe impl Sync for RealPage {}
+
+impl RealPage {
+    pub(super) fn new(file: Arc<dyn File>) -> io::Result<Self> {
+        let descriptor = file.descriptor().ok_or(io::ErrorKind::Unsupported)?;
+        // SAFETY: `file` owns the descriptor and is kept beside the borrowed number.
+        let fd = unsafe { BorrowedFd::borrow_raw(descriptor) };
+        if file.stat()?.size < PAGE_BYTES as u64 {
+            retry(|| rustix::fs::ftruncate(fd, PAGE_BYTES as u64))?;
+        }
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: a new shared mapping at an address that the kernel chooses overlaps nothing.
+        let address = unsafe { rustix::mm::mmap(ptr::null_mut(), PAGE_BYTES, protection, MapFlags::SHARED, fd, 0) }?;
+        let key = NonNull::new(address.cast::<AtomicU32>()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Self { key, _file: file, descriptor })
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: `self._file` owns the descriptor and lives as long as `self`.
+        unsafe { BorrowedFd::borrow_raw(self.descriptor) }
+    }
+
+    fn key(&self) -> &AtomicU32 {
+        // SAFETY: the mapping lives as long as `self` and is aligned to a page. The reference is
+        // passed to the kernel only; nothing loads or stores through it.
+        unsafe { self.key.as_ref() }
+    }
+}
+
+impl Drop for RealPage {
+    fn drop(&mut self) {
+        // SAFETY: the mapping was made by `new` with this length, and no reference to it is left.
+        let _ = unsafe { rustix::mm::munmap(self.key.as_ptr().cast(), PAGE_BYTES) };
+    }
+}
+
+impl Page for RealPage {
+    fn read(&self) -> io::Result<[u64; 2]> {
+        let mut bytes = [0u8; 16];
+        // A page that was cut short reads as zeros: every value is only a hint.
+        retry(|| rustix::io::pread(self.fd().as_fd(), &mut bytes, 0))?;
+        let word = |at: usize| bytes[at..at + 8].iter().rev().fold(0u64, |word, byte| (word << 8) | u64::from(*byte));
+        Ok([word(0), word(8)])
+    }
+
+    fn write(&self, word: usize, value: u64) -> io::Result<()> {
+        retry(|| rustix::io::pwrite(self.fd().as_fd(), &value.to_le_bytes(), (word * 8) as u64)).map(drop)
+    }
+
+    fn wait(&self, seen: u64, timeout: Duration) -> io::Result<()> {
+        let timeout = rustix::thread::Timespec {
+            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: timeout.subsec_nanos().into(),
+        };
+        #[expect(clippy::cast_possible_truncation, reason = "the futex compares the low half, which on a little-endian machine comes first")]
+        let seen = seen as u32;
+        // Not PRIVATE: the sleepers are other processes.
+        match futex::wait(self.key(), futex::Flags::empty(), seen, Some(&timeout)) {
+            Ok(()) | Err(rustix::io::Errno::AGAIN | rustix::io::Errno::TIMEDOUT) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn wake_one(&self) -> io::Result<u32> {
+        let woken = futex::wake(self.key(), futex::Flags::empty(), 1)?;
+        Ok(u32::try_from(woken).unwrap_or(u32::MAX))
+    }
+}
