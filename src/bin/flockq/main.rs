@@ -1,1 +1,120 @@
-fn main() {}
+//! The command line: queues from the shell. It translates arguments and prints; the library decides.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::exit,
+    reason = "a command prints and exits; the library does neither"
+)]
+
+mod arguments;
+mod lock;
+mod print;
+mod queue;
+mod stats;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use flockq::{Error, ErrorKind};
+
+use arguments::{Arguments, Command};
+
+/// How a command ended, when it did not fail.
+pub(crate) enum Outcome {
+    Done,
+    /// Nothing there: no message came, no such id.
+    Nothing,
+    /// Some of it failed, and the lines have been printed.
+    Partly,
+    /// The exit code of the command that ran under the lock.
+    Passed(u8),
+}
+
+/// Why a command failed.
+pub(crate) enum Failure {
+    Queue(Error),
+    /// Standard input or output.
+    Stream(io::Error),
+    Usage(String),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Queue(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Failure::Stream(error)
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let ended = run(arguments).and_then(|outcome| {
+        io::stdout()
+            .flush()
+            .map(|()| outcome)
+            .map_err(Failure::from)
+    });
+    match ended {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Nothing) => ExitCode::from(3),
+        Ok(Outcome::Partly) => ExitCode::from(1),
+        Ok(Outcome::Passed(code)) => ExitCode::from(code),
+        // Whoever read the output has had enough.
+        Err(Failure::Stream(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            let (text, code) = match failure {
+                Failure::Queue(error) => (error.to_string(), code_of(error.kind())),
+                Failure::Stream(error) => (error.to_string(), 1),
+                Failure::Usage(text) => (text, 2),
+            };
+            eprintln!("flockq: {text}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn code_of(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::InvalidArgument => 2,
+        ErrorKind::LockTimeout => 4,
+        _ => 1,
+    }
+}
+
+fn run(arguments: Arguments) -> Result<Outcome, Failure> {
+    let directory = arguments.directory();
+    match arguments.command {
+        Command::Init {
+            directory,
+            plain,
+            lock_dir,
+            sync,
+        } => {
+            let mut init = flockq::Init::new().plain(plain);
+            if let Some(lock_dir) = lock_dir {
+                init = init.lock_dir(lock_dir);
+            }
+            if let Some(sync) = sync {
+                init = init.sync(sync);
+            }
+            flockq::Spool::init(directory, &init)?;
+            Ok(Outcome::Done)
+        }
+        Command::Lock {
+            file,
+            shared,
+            timeout,
+            command,
+        } => lock::run(&file, shared, timeout, &command),
+        Command::Stats { queue, json } => stats::run(&directory, queue.as_deref(), json),
+        command => queue::run(&directory, command),
+    }
+}

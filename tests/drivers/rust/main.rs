@@ -6,8 +6,8 @@ use std::io::{self, BufRead, Write};
 use std::time::Duration;
 
 use flockq::{
-    Delivery, Envelope, Error, ErrorKind, FileLock, Init, List, LockKind, LockWait, Message, Nack, Queue, Receive, Spool,
-    Transaction,
+    Delivery, Envelope, Error, ErrorKind, FileLock, Init, List, LockKind, LockWait, Message, Nack,
+    Queue, Receive, Spool, Transaction,
 };
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -43,16 +43,22 @@ impl Request {
 
     fn texts(&self, name: &str) -> Vec<String> {
         let items = self.0[name].as_array().cloned().unwrap_or_default();
-        items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect()
+        items
+            .iter()
+            .filter_map(|item| item.as_str().map(str::to_owned))
+            .collect()
     }
 
     fn duration(&self, name: &str) -> Option<Duration> {
-        self.number(name).map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0)))
+        self.number(name)
+            .map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0)))
     }
 
     fn payload(&self) -> Vec<u8> {
         match self.text("payload_hex") {
-            Some(hex) => (0..hex.len() / 2).filter_map(|at| u8::from_str_radix(hex.get(at * 2..at * 2 + 2)?, 16).ok()).collect(),
+            Some(hex) => (0..hex.len() / 2)
+                .filter_map(|at| u8::from_str_radix(hex.get(at * 2..at * 2 + 2)?, 16).ok())
+                .collect(),
             None => self.required("payload").into(),
         }
     }
@@ -75,7 +81,11 @@ impl Request {
             Some(_) => how.wait(self.duration("wait_ms").unwrap_or_default()),
             None => how,
         };
-        if self.flag("detached") { how.detached() } else { how }
+        if self.flag("detached") {
+            how.detached()
+        } else {
+            how
+        }
     }
 
     fn array(&self, name: &str) -> Vec<Box<RawValue>> {
@@ -102,7 +112,10 @@ fn envelopes(all: &[Envelope]) -> Value {
 }
 
 fn settled(results: &[flockq::Result<()>]) -> Value {
-    results.iter().map(|result| result.as_ref().err().map(|error| error.kind().name())).collect()
+    results
+        .iter()
+        .map(|result| result.as_ref().err().map(|error| error.kind().name()))
+        .collect()
 }
 
 /// Why a request failed: the library's error, or the request itself.
@@ -113,7 +126,10 @@ struct Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { kind: error.kind().name(), message: error.to_string() }
+        Self {
+            kind: error.kind().name(),
+            message: error.to_string(),
+        }
     }
 }
 
@@ -121,7 +137,10 @@ type Answer = Result<Value, Failure>;
 
 /// A request for something that the driver does not have.
 fn not_there(what: &str) -> Failure {
-    Failure { kind: ErrorKind::InvalidArgument.name(), message: format!("the driver has no {what}") }
+    Failure {
+        kind: ErrorKind::InvalidArgument.name(),
+        message: format!("the driver has no {what}"),
+    }
 }
 
 impl Driver {
@@ -130,7 +149,9 @@ impl Driver {
         if let Some(queue) = self.queues.get(&name) {
             return Ok(queue.clone());
         }
-        let Some(spool) = &self.spool else { return Err(not_there("spool")) };
+        let Some(spool) = &self.spool else {
+            return Err(not_there("spool"));
+        };
         let queue = spool.queue(&name)?;
         self.queues.insert(name, queue.clone());
         Ok(queue)
@@ -140,7 +161,8 @@ impl Driver {
         let told = json!({
             "id": delivery.id(), "receipt": delivery.receipt(), "attempts": delivery.attempts(), "payload": text_of(delivery.payload()),
         });
-        self.deliveries.insert(delivery.receipt().to_owned(), delivery);
+        self.deliveries
+            .insert(delivery.receipt().to_owned(), delivery);
         told
     }
 
@@ -148,7 +170,9 @@ impl Driver {
         match request.required("op") {
             "open" | "init" | "close" | "queues" | "errors" | "pid" => self.spool(request),
             "lock" | "unlock" | "write_atomic" => self.file(request),
-            "begin" | "transaction_set" | "commit" | "rollback" | "load" | "save" | "update" => self.whole(request),
+            "begin" | "transaction_set" | "commit" | "rollback" | "load" | "save" | "update" => {
+                self.whole(request)
+            }
             "send" | "send_many" | "receive" | "receive_many" | "pop" => self.pass(request),
             "ack" | "nack" | "extend" | "detach" => self.settle(request),
             _ => self.look(request),
@@ -167,7 +191,10 @@ impl Driver {
                 if let Some(wait) = request.lock_wait("lock_wait", "lock_wait_ms") {
                     builder = builder.lock_wait(wait);
                 }
-                *self = Self { spool: Some(builder.open()?), ..Self::default() };
+                *self = Self {
+                    spool: Some(builder.open()?),
+                    ..Self::default()
+                };
                 Ok(Value::Null)
             }
             "init" => {
@@ -178,7 +205,10 @@ impl Driver {
                 Spool::init(request.required("dir"), &init)?;
                 Ok(Value::Null)
             }
-            "errors" => Ok(ErrorKind::ALL.iter().map(|kind| json!([kind.code(), kind.name()])).collect()),
+            "errors" => Ok(ErrorKind::ALL
+                .iter()
+                .map(|kind| json!([kind.code(), kind.name()]))
+                .collect()),
             "pid" => Ok(json!(std::process::id())),
             op => match (&self.spool, op) {
                 (Some(spool), "close") => Ok(spool.close().map(|()| Value::Null)?),
@@ -192,8 +222,16 @@ impl Driver {
         let path = request.required("path");
         match request.required("op") {
             "lock" => {
-                let kind = if request.flag("shared") { LockKind::Shared } else { LockKind::Exclusive };
-                let lock = FileLock::acquire(path, kind, request.lock_wait("wait", "wait_ms").unwrap_or_default())?;
+                let kind = if request.flag("shared") {
+                    LockKind::Shared
+                } else {
+                    LockKind::Exclusive
+                };
+                let lock = FileLock::acquire(
+                    path,
+                    kind,
+                    request.lock_wait("wait", "wait_ms").unwrap_or_default(),
+                )?;
                 self.locks.insert(path.to_owned(), lock);
             }
             "unlock" => drop(self.locks.remove(path)),
@@ -209,12 +247,27 @@ impl Driver {
             "begin" => drop(self.transactions.insert(name, queue.begin()?)),
             "transaction_set" => {
                 let array = request.array("array");
-                self.transactions.get_mut(&name).ok_or_else(|| not_there("transaction"))?.set(array);
+                self.transactions
+                    .get_mut(&name)
+                    .ok_or_else(|| not_there("transaction"))?
+                    .set(array);
             }
-            "commit" => self.transactions.remove(&name).ok_or_else(|| not_there("transaction"))?.commit()?,
-            "rollback" => self.transactions.remove(&name).ok_or_else(|| not_there("transaction"))?.rollback(),
+            "commit" => self
+                .transactions
+                .remove(&name)
+                .ok_or_else(|| not_there("transaction"))?
+                .commit()?,
+            "rollback" => self
+                .transactions
+                .remove(&name)
+                .ok_or_else(|| not_there("transaction"))?
+                .rollback(),
             "load" => {
-                let texts: Vec<String> = queue.load()?.iter().map(|element| element.get().to_owned()).collect();
+                let texts: Vec<String> = queue
+                    .load()?
+                    .iter()
+                    .map(|element| element.get().to_owned())
+                    .collect();
                 return Ok(json!(format!("[{}]", texts.join(","))));
             }
             "save" => queue.save(&request.array("array"))?,
@@ -230,7 +283,8 @@ impl Driver {
         let queue = self.queue(request)?;
         match request.required("op") {
             "send" => {
-                let mut message = Message::from_json(request.payload()).dedup(request.flag("dedup"));
+                let mut message =
+                    Message::from_json(request.payload()).dedup(request.flag("dedup"));
                 if let Some(id) = request.text("id") {
                     message = message.id(id);
                 }
@@ -245,14 +299,29 @@ impl Driver {
                 }
                 Ok(json!(queue.send(message)?))
             }
-            "send_many" => Ok(json!(queue.send_many(request.texts("payloads").into_iter().map(Message::from_json))?)),
-            "receive" => Ok(queue.receive(request.receive())?.map_or(Value::Null, |delivery| self.delivered(delivery))),
+            "send_many" => Ok(json!(
+                queue.send_many(
+                    request
+                        .texts("payloads")
+                        .into_iter()
+                        .map(Message::from_json)
+                )?
+            )),
+            "receive" => Ok(queue
+                .receive(request.receive())?
+                .map_or(Value::Null, |delivery| self.delivered(delivery))),
             "receive_many" => {
                 let max = usize::try_from(request.number("max").unwrap_or(1)).unwrap_or(0);
                 let deliveries = queue.receive_many(max, request.receive())?;
-                Ok(deliveries.into_iter().map(|delivery| self.delivered(delivery)).collect())
+                Ok(deliveries
+                    .into_iter()
+                    .map(|delivery| self.delivered(delivery))
+                    .collect())
             }
-            _ => Ok(queue.pop()?.map_or(Value::Null, |taken| json!({"id": taken.id(), "payload": text_of(taken.payload())}))),
+            _ => Ok(queue.pop()?.map_or(
+                Value::Null,
+                |taken| json!({"id": taken.id(), "payload": text_of(taken.payload())}),
+            )),
         }
     }
 
@@ -268,9 +337,14 @@ impl Driver {
                 }
                 Ok(settled(&queue.nack(&receipts, &nack)?))
             }
-            "extend" => Ok(settled(&queue.extend(&receipts, request.duration("lease_ms").unwrap_or_default())?)),
+            "extend" => Ok(settled(
+                &queue.extend(&receipts, request.duration("lease_ms").unwrap_or_default())?,
+            )),
             _ => {
-                let delivery = self.deliveries.get(request.required("receipt")).ok_or_else(|| not_there("delivery"))?;
+                let delivery = self
+                    .deliveries
+                    .get(request.required("receipt"))
+                    .ok_or_else(|| not_there("delivery"))?;
                 Ok(delivery.detach().map(|()| Value::Null)?)
             }
         }
@@ -279,7 +353,9 @@ impl Driver {
     fn look(&mut self, request: &Request) -> Answer {
         let queue = self.queue(request)?;
         match request.required("op") {
-            "peek" => Ok(envelopes(&queue.peek(usize::try_from(request.number("count").unwrap_or(1)).unwrap_or(0))?)),
+            "peek" => Ok(envelopes(&queue.peek(
+                usize::try_from(request.number("count").unwrap_or(1)).unwrap_or(0),
+            )?)),
             "list" => {
                 let mut list = List::new();
                 if let Some(state) = request.text("state") {
@@ -304,7 +380,9 @@ impl Driver {
                 }))
             }
             "remove" => Ok(json!(queue.remove(&request.texts("ids"))?)),
-            "purge" => Ok(json!(queue.purge(request.text("state").map(str::parse).transpose()?)?)),
+            "purge" => Ok(json!(
+                queue.purge(request.text("state").map(str::parse).transpose()?)?
+            )),
             "sync" => Ok(queue.sync().map(|()| Value::Null)?),
             "close_queue" => Ok(queue.close().map(|()| Value::Null)?),
             "interrupt" => {

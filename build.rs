@@ -1,0 +1,48 @@
+//! Names the shared library, and writes the C header when the C ABI is built.
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=src/capi");
+    println!("cargo::rerun-if-changed=include/cbindgen.toml");
+    let linux = std::env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux");
+    if linux && std::env::var_os("CARGO_FEATURE_PYTHON").is_none() {
+        // While the version is 0.x, the ABI may change with the second number; the name of the library says so.
+        let (major, minor) = (
+            env!("CARGO_PKG_VERSION_MAJOR"),
+            env!("CARGO_PKG_VERSION_MINOR"),
+        );
+        println!("cargo::rustc-cdylib-link-arg=-Wl,-soname,libflockq.so.{major}.{minor}");
+    }
+    #[cfg(feature = "capi")]
+    write_header();
+}
+
+/// Writes `include/flockq.h` if it changed. In a source tree that cannot be written, the committed header serves.
+#[cfg(feature = "capi")]
+fn write_header() {
+    let root = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
+    let mut config = match cbindgen::Config::from_file(format!("{root}/include/cbindgen.toml")) {
+        Ok(config) => config,
+        Err(error) => return println!("cargo::warning=include/cbindgen.toml: {error}"),
+    };
+    version_macros(&mut config);
+    match cbindgen::Builder::new()
+        .with_crate(&root)
+        .with_config(config)
+        .generate()
+    {
+        Ok(bindings) => {
+            let path = format!("{root}/include/flockq.h");
+            let mut header = Vec::new();
+            bindings.write(&mut header);
+            if std::fs::read(&path).ok().as_ref() != Some(&header) {
+                // A package from a registry is read-only.
+                let _ = std::fs::write(path, header);
+            }
+        }
+        Err(error) => println!("cargo::warning=the header was not written: {error}"),
+    }
+}
+
+#[cfg(feature = "capi")]
+include!("include/version_macros.rs");

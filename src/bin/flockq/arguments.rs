@@ -1,0 +1,188 @@
+//! What can be said on the command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use flockq::{Priority, State, Sync, parse_duration};
+
+/// Durable message queues in JSON files that processes in C, Go, Python, Rust and the shell share.
+///
+/// Exit codes: 0 done, 3 nothing there, 4 timed out, 2 usage, 1 anything else, with one line on standard error.
+/// Durations are written 250ms, 30s, 5m, 1h30m.
+#[derive(Parser)]
+#[command(
+    name = "flockq",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
+pub(crate) struct Arguments {
+    /// The spool: the directory of the queues [default: $FLOCKQ_DIR, else the current directory]
+    #[arg(long, global = true, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+impl Arguments {
+    pub(crate) fn directory(&self) -> PathBuf {
+        let from_environment = || {
+            std::env::var_os("FLOCKQ_DIR")
+                .filter(|dir| !dir.is_empty())
+                .map(PathBuf::from)
+        };
+        self.dir
+            .clone()
+            .or_else(from_environment)
+            .unwrap_or_else(|| PathBuf::from("."))
+    }
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Set a directory up; existing queue files are not touched
+    Init {
+        /// The directory; made when it is missing
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+        /// Every queue stays a plain file: for directories shared with programs that do not use the library
+        #[arg(long)]
+        plain: bool,
+        /// Another lock directory, relative to DIR
+        #[arg(long, value_name = "PATH")]
+        lock_dir: Option<String>,
+        /// The durability of all queues: full, normal or off
+        #[arg(long)]
+        sync: Option<Sync>,
+    },
+    /// Send a message and print its id
+    ///
+    /// Without JSON, or with -, the payload is read from standard input.
+    Send {
+        queue: String,
+        /// The payload
+        #[arg(allow_hyphen_values = true)]
+        json: Option<String>,
+        /// The message's id; refused when it is already in the queue
+        #[arg(long)]
+        id: Option<String>,
+        /// urgent, high, normal or low
+        #[arg(long)]
+        priority: Option<Priority>,
+        /// Not to be received before this time has passed
+        #[arg(long, value_parser = parse_duration)]
+        delay: Option<Duration>,
+        /// With an id that is already in the queue, send nothing and print that id
+        #[arg(long)]
+        dedup: bool,
+        /// The durability of this send: full, normal or off
+        #[arg(long)]
+        sync: Option<Sync>,
+        /// One message a line of standard input, all in one commit
+        #[arg(long, conflicts_with_all = ["json", "id"])]
+        lines: bool,
+    },
+    /// Take messages under a lease; prints one JSON object a line: id, receipt, attempts, message
+    ///
+    /// The lease ends at its deadline or a reboot: it does not end with this command.
+    Receive {
+        queue: String,
+        /// How long the message is yours
+        #[arg(long, value_parser = parse_duration, default_value = "5m")]
+        lease: Duration,
+        /// Wait this long for a message
+        #[arg(long, value_parser = parse_duration)]
+        wait: Option<Duration>,
+        /// Take up to this many
+        #[arg(long, default_value_t = 1)]
+        max: usize,
+    },
+    /// Done: remove the messages that these receipts name
+    Ack {
+        queue: String,
+        #[arg(required = true)]
+        receipts: Vec<String>,
+    },
+    /// Give messages back
+    Nack {
+        queue: String,
+        #[arg(required = true)]
+        receipts: Vec<String>,
+        /// Why; kept in the envelope
+        #[arg(long)]
+        error: Option<String>,
+        /// Not to be received again before this time has passed
+        #[arg(long, value_parser = parse_duration)]
+        delay: Option<Duration>,
+    },
+    /// Let leases run on from now
+    Extend {
+        queue: String,
+        #[arg(required = true)]
+        receipts: Vec<String>,
+        /// For how long
+        #[arg(long, value_parser = parse_duration, default_value = "5m")]
+        lease: Duration,
+    },
+    /// Take the next message for good; prints id, attempts, message
+    Pop { queue: String },
+    /// Show the next ready messages without taking them
+    Peek {
+        queue: String,
+        /// Up to this many
+        #[arg(long, default_value_t = 1)]
+        max: usize,
+    },
+    /// List messages, one JSON object a line, by priority and then by age
+    List {
+        queue: String,
+        /// Only those in this state: ready, delayed or leased
+        #[arg(long)]
+        state: Option<State>,
+        /// At most this many
+        #[arg(long)]
+        limit: Option<usize>,
+    },
+    /// Print the array, every element as it is in the file
+    Cat { queue: String },
+    /// Show every message with this id
+    Get { queue: String, id: String },
+    /// Remove every message with one of these ids, leased or not; prints how many
+    Remove {
+        queue: String,
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
+    /// Remove every message, or every message in one state; prints how many
+    Purge {
+        queue: String,
+        /// Only those in this state: ready, delayed or leased
+        #[arg(long)]
+        state: Option<State>,
+    },
+    /// How the queues stand
+    Stats {
+        /// Only this queue
+        queue: Option<String>,
+        /// One JSON object instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run a command while holding the lock of a file
+    ///
+    /// The same lock protocol as for queues: DIR/NAME is locked by DIR/.gastown/locks/NAME.lock. The file need not
+    /// exist. The exit code is the command's; 4 when the lock could not be had.
+    Lock {
+        file: PathBuf,
+        /// Others may hold it shared at the same time
+        #[arg(long)]
+        shared: bool,
+        /// How long to wait for it; 0s tries once
+        #[arg(long, value_parser = parse_duration, default_value = "30s")]
+        timeout: Duration,
+        #[arg(required = true, last = true)]
+        command: Vec<OsString>,
+    },
+}

@@ -1,0 +1,204 @@
+//! The commands on one queue.
+
+use std::io::{self, BufRead, Read, Write};
+use std::path::Path;
+
+use flockq::{List, Message, Nack, Queue, Receive, Spool};
+
+use crate::arguments::Command;
+use crate::print;
+use crate::{Failure, Outcome};
+
+/// How many messages a list reads at a time.
+const PAGE: usize = 1000;
+
+pub(crate) fn run(directory: &Path, command: Command) -> Result<Outcome, Failure> {
+    let spool = Spool::open(directory)?;
+    let open = |name: &str| spool.queue(name);
+    let mut out = io::stdout().lock();
+    match command {
+        Command::Send {
+            queue,
+            json,
+            id,
+            priority,
+            delay,
+            dedup,
+            sync,
+            lines,
+        } => {
+            let dress = |payload: Vec<u8>| {
+                let mut message = Message::from_json(payload).dedup(dedup);
+                message = if let Some(priority) = priority {
+                    message.priority(priority)
+                } else {
+                    message
+                };
+                message = if let Some(delay) = delay {
+                    message.delay(delay)
+                } else {
+                    message
+                };
+                if let Some(sync) = sync {
+                    message.sync(sync)
+                } else {
+                    message
+                }
+            };
+            let payloads = payloads(json, lines)?;
+            let messages = payloads.into_iter().map(|payload| {
+                let message = dress(payload);
+                if let Some(id) = &id {
+                    message.id(id)
+                } else {
+                    message
+                }
+            });
+            for sent in open(&queue)?.send_many(messages)? {
+                writeln!(out, "{sent}")?;
+            }
+            Ok(Outcome::Done)
+        }
+        Command::Receive {
+            queue,
+            lease,
+            wait,
+            max,
+        } => {
+            let how = Receive::new()
+                .lease(lease)
+                .wait(wait.unwrap_or_default())
+                .detached();
+            let deliveries = open(&queue)?.receive_many(max, how)?;
+            for delivery in &deliveries {
+                print::delivery(&mut out, delivery)?;
+            }
+            Ok(some(!deliveries.is_empty()))
+        }
+        Command::Ack { queue, receipts } => Ok(settled(&open(&queue)?.ack(&receipts)?)),
+        Command::Nack {
+            queue,
+            receipts,
+            error,
+            delay,
+        } => {
+            let nack = Nack::new().delay(delay.unwrap_or_default());
+            let nack = if let Some(error) = error {
+                nack.error(error)
+            } else {
+                nack
+            };
+            Ok(settled(&open(&queue)?.nack(&receipts, &nack)?))
+        }
+        Command::Extend {
+            queue,
+            receipts,
+            lease,
+        } => Ok(settled(&open(&queue)?.extend(&receipts, lease)?)),
+        Command::Pop { queue } => {
+            let popped = open(&queue)?.pop()?;
+            if let Some(envelope) = &popped {
+                print::popped(&mut out, envelope)?;
+            }
+            Ok(some(popped.is_some()))
+        }
+        Command::Peek { queue, max } => print::envelopes(&mut out, &open(&queue)?.peek(max)?),
+        Command::Get { queue, id } => print::envelopes(&mut out, &open(&queue)?.get(&id)?),
+        Command::List {
+            queue,
+            state,
+            limit,
+        } => {
+            let mut list = List::new();
+            if let Some(state) = state {
+                list = list.state(state);
+            }
+            list_all(&mut out, &open(&queue)?, list, limit)
+        }
+        Command::Cat { queue } => {
+            let array = open(&queue)?.load()?;
+            let elements: Vec<&str> = array.iter().map(|element| element.get()).collect();
+            let text = if elements.is_empty() {
+                "[]".to_owned()
+            } else {
+                format!("[\n  {}\n]", elements.join(",\n  "))
+            };
+            writeln!(out, "{text}")?;
+            Ok(Outcome::Done)
+        }
+        Command::Remove { queue, ids } => {
+            let removed = open(&queue)?.remove(&ids)?;
+            writeln!(out, "{removed}")?;
+            Ok(some(removed > 0))
+        }
+        Command::Purge { queue, state } => {
+            let removed = open(&queue)?.purge(state)?;
+            writeln!(out, "{removed}")?;
+            Ok(Outcome::Done)
+        }
+        Command::Init { .. } | Command::Stats { .. } | Command::Lock { .. } => Ok(Outcome::Done),
+    }
+}
+
+fn payloads(json: Option<String>, lines: bool) -> Result<Vec<Vec<u8>>, Failure> {
+    match json {
+        Some(json) if json != "-" => Ok(vec![json.into_bytes()]),
+        _ if lines => {
+            let lines: io::Result<Vec<Vec<u8>>> = io::stdin().lock().split(b'\n').collect();
+            Ok(lines?
+                .into_iter()
+                .filter(|line| !line.trim_ascii().is_empty())
+                .collect())
+        }
+        _ => {
+            let mut payload = Vec::new();
+            // One byte more than a payload may have is enough to refuse it.
+            io::stdin()
+                .lock()
+                .take(flockq::MAX_PAYLOAD_BYTES as u64 + 1)
+                .read_to_end(&mut payload)?;
+            if payload.trim_ascii().is_empty() {
+                return Err(Failure::Usage(
+                    "there is no payload; give it as an argument or on standard input".to_owned(),
+                ));
+            }
+            Ok(vec![payload])
+        }
+    }
+}
+
+fn list_all(
+    out: &mut impl Write,
+    queue: &Queue,
+    list: List,
+    limit: Option<usize>,
+) -> Result<Outcome, Failure> {
+    let mut left = limit.unwrap_or(usize::MAX);
+    let mut next = list.clone();
+    while left > 0 {
+        let page = queue.list(&next.limit(left.min(PAGE)))?;
+        print::envelopes(out, &page.envelopes)?;
+        left -= page.envelopes.len();
+        let Some(cursor) = page.cursor else { break };
+        next = list.clone().cursor(cursor);
+    }
+    Ok(Outcome::Done)
+}
+
+fn some(there: bool) -> Outcome {
+    if there {
+        Outcome::Done
+    } else {
+        Outcome::Nothing
+    }
+}
+
+/// One line on standard error for each receipt that was not good.
+fn settled(results: &[flockq::Result<()>]) -> Outcome {
+    let mut all = Outcome::Done;
+    for error in results.iter().filter_map(|result| result.as_ref().err()) {
+        eprintln!("flockq: {error}");
+        all = Outcome::Partly;
+    }
+    all
+}

@@ -1,0 +1,81 @@
+//! How the queues stand: a table for people, or JSON.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use flockq::{Spool, Stats};
+use serde_json::{Map, Value, json};
+
+use crate::{Failure, Outcome};
+
+pub(crate) fn run(
+    directory: &Path,
+    queue: Option<&str>,
+    as_json: bool,
+) -> Result<Outcome, Failure> {
+    let spool = Spool::open(directory)?;
+    let names = match queue {
+        Some(name) => vec![name.to_owned()],
+        None => spool.queues()?,
+    };
+    let mut all = Vec::with_capacity(names.len());
+    for name in names {
+        let stats = spool.queue(&name)?.stats()?;
+        all.push((name, stats));
+    }
+    let mut out = io::stdout().lock();
+    if as_json {
+        let object: Map<String, Value> = all
+            .iter()
+            .map(|(name, stats)| (name.clone(), object(stats)))
+            .collect();
+        writeln!(out, "{}", Value::Object(object))?;
+    } else {
+        let width = all
+            .iter()
+            .map(|(name, _)| name.len())
+            .chain([5])
+            .max()
+            .unwrap_or(5);
+        writeln!(
+            out,
+            "{:width$} {:>9} {:>9} {:>9} {:>9} {:>11} {:>9}",
+            "queue", "messages", "ready", "delayed", "leased", "bytes", "oldest"
+        )?;
+        for (name, stats) in &all {
+            let oldest = stats.oldest_age.map_or_else(|| "-".to_owned(), age);
+            let Stats {
+                messages,
+                ready,
+                delayed,
+                leased,
+                bytes,
+                ..
+            } = stats;
+            writeln!(
+                out,
+                "{name:width$} {messages:>9} {ready:>9} {delayed:>9} {leased:>9} {bytes:>11} {oldest:>9}"
+            )?;
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+fn object(stats: &Stats) -> Value {
+    json!({
+        "messages": stats.messages, "ready": stats.ready, "delayed": stats.delayed, "leased": stats.leased, "bytes": stats.bytes,
+        "oldest_age_ms": stats.oldest_age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+    })
+}
+
+/// An age in its largest two units.
+fn age(age: Duration) -> String {
+    let seconds = age.as_secs();
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m{}s", seconds / 60, seconds % 60),
+        3600..86400 => format!("{}h{}m", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{}d{}h", seconds / 86400, seconds % 86400 / 3600),
+    }
+}

@@ -1,0 +1,268 @@
+//! Queues: sending, receiving, looking, removing.
+
+use super::guard::{Out, array, borrow, bytes, free, guard, look, options, text, texts};
+use super::options::{list, message, receive, state};
+use super::{
+    flockq_bytes, flockq_deliveries, flockq_delivery, flockq_envelope, flockq_envelopes, flockq_error, flockq_list_options, flockq_receive_options,
+    flockq_send_options, flockq_stats, flockq_status, flockq_texts,
+};
+use crate::{Message, Queue, Result};
+
+/// A queue. Opened by flockq_spool_queue(), freed by flockq_queue_free(). Use it from any thread.
+#[derive(Debug)]
+pub struct flockq_queue(pub(super) Queue);
+
+/// One owned text. Freed by flockq_text_free().
+#[derive(Debug)]
+pub struct flockq_text(pub(super) String);
+
+/// The text. Borrowed from `text`.
+#[unsafe(no_mangle)]
+pub extern "C" fn flockq_text_bytes(text: *const flockq_text) -> flockq_bytes {
+    look(text, flockq_bytes::NONE, |text| flockq_bytes::of(text.0.as_bytes()))
+}
+
+/// Frees the text; NULL does nothing.
+#[unsafe(no_mangle)]
+pub extern "C" fn flockq_text_free(text: *mut flockq_text) {
+    free(text);
+}
+
+/// The queue's name. Borrowed from `queue`.
+#[unsafe(no_mangle)]
+pub extern "C" fn flockq_queue_name(queue: *const flockq_queue) -> flockq_bytes {
+    look(queue, flockq_bytes::NONE, |queue| flockq_bytes::of(queue.0.name().as_bytes()))
+}
+
+/// Frees the handle; NULL does nothing. Leases are not given back: that is flockq_queue_close().
+#[unsafe(no_mangle)]
+pub extern "C" fn flockq_queue_free(queue: *mut flockq_queue) {
+    free(queue);
+}
+
+/// Sends the payload `json`, whose bytes are kept as they are. When it returns, the message is in the queue and, at the
+/// default durability, on stable storage. `id` (may be NULL) becomes the message's id, to be freed by flockq_text_free().
+///
+/// FLOCKQ_STATUS_INVALID_JSON, FLOCKQ_STATUS_TOO_LARGE: the payload. FLOCKQ_STATUS_INVALID_ARGUMENT: an id of 0 or more than
+/// 512 bytes, an unknown priority. FLOCKQ_STATUS_ALREADY_EXISTS: the id option is in the queue. FLOCKQ_STATUS_LOCK_TIMEOUT,
+/// FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_IO: nothing was sent. FLOCKQ_STATUS_OUTCOME_UNKNOWN: it may have been sent.
+#[unsafe(no_mangle)]
+pub extern "C" fn flockq_queue_send(
+    queue: *const flockq_queue,
+    json: flockq_bytes,
+    options: *const flockq_send_options,
+    id: *mut *mut flockq_text,
+    error: *mut *mut flockq_error,
+) -> flockq_status {
+    guard(error, || {
+        let message = message(bytes(json, "json")?, &self::options(options)?)?;
+        let sent = borrow(queue, "queue")?.0.send(message)?;
+        if let Ok(out) = Out::new(id, "id") {
+            out.give(flockq_text(sent));
+        }
+        Ok(())
+    })
+}
+
+/// Sends `count` payloads, all or none, in one commit. `ids` (may be NULL) becomes their ids in order, to be freed by
+/// flockq_texts_free(). Statuses as for flockq_queue_send().
+#[unsafe(no_mangle)]
+pub extern "C" fn flockq_queue_send_many(
+    queue: *const flockq_queue,
+    jsons: *const flockq_bytes,
+    count: usize,
+    ids: *mut *mut flockq_texts,
+    error: *mut *mut flockq_error,
+) -> flockq_status {
+    guard(error, || {
+        let payloads = array(jsons, count, "jsons")?.iter().map(|json| bytes(*json, "a payload")).collect::<Result<Vec<_>>>()?;
+        let sent = borrow(queue, "queue")?.0.send_many(payloads.into_iter().map(Message::from_json))?;
+        if let Ok(out) = Out::new(ids, "ids") {
+            out.give(flockq_texts(sent));
+        }
+        Ok(())
+    })
+}
+
+/// Takes the next ready message under a lease. `delivery` becomes NULL when nothing came, else a delivery to be freed by
+/// flockq_delivery_free(). The attempt is counted before this returns.
+///
+/// FLOCKQ_STATUS_INTERRUPTED: the wait was ended. FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_IO,
+/// FLOCKQ_STATUS_CLOSED.
+#[unsafe(no_mangle)]
+pub extern "C" fn flockq_queue_receive(
+    queue: *const flockq_queue,
+    options: *const flockq_receive_options,
+    delivery: *mut *mut flockq_delivery,
+    error: *mut *mut flockq_error,
+) -> flockq_status {
+    guard(error, || {
+        let out = Out::new(delivery, "delivery")?;
+        match borrow(queue, "queue")?.0.receive(receive(&self::options(options)?))? {
+            Some(delivery) => out.give(flockq_delivery(delivery)),
+            None => out.put(std::ptr::null_mut()),
+        }
+        Ok(())
+    })
+}
+
+/// Takes up to `max` ready messages in one commit; waiting ends with the first that come. `deliveries` becomes a list,
+/// perhaps empty, to be freed by flockq_deliveries_free(). Statuses as for flockq_queue_receive().
+#[unsafe(no_mangle)]
+pub extern "C" fn flockq_queue_receive_many(
+    queue: *const flockq_queue,
+    max: usize,
+    options: *const flockq_receive_options,
+    deliveries: *mut *mut flockq_deliveries,
+    error: *mut *mut flockq_error,
+) -> flockq_status {
+    guard(error, || {
+        let out = Out::new(deliveries, "deliveries")?;
+        let taken = borrow(queue, "queue")?.0.receive_many(max, receive(&self::options(options)?))?;
+        out.give(flockq_deliveries(taken.into_iter().map(flockq_delivery).collect()));
+        Ok(())
+    })
+}
+
+/// Receive and ack in one commit: the message is the caller's, and gone if he dies with it. Does not wait. `envelope`
+/// becomes NULL when nothing is ready, else an envelope to be freed by flockq_envelope_free(). Statuses as for
+/// flockq_queue_receive().
+#[unsafe(no_mangle)]
+pub extern "C" fn flockq_queue_pop(queue: *const flockq_queue, envelope: *mut *mut flockq_envelope, error: *mut *mut flockq_error) -> flockq_status {
+    guard(error, || {
+        let out = Out::new(envelope, "envelope")?;
+        match borrow(queue, "queue")?.0.pop()? {
+            Some(envelope) => out.give(flockq_envelope(envelope)),
+            None => out.put(std::ptr::null_mut()),
+        }
+        Ok(())
+    })
+}
+
+/// The next `count` ready messages, in order of delivery, without taking them.
+///
+/// FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_IO, FLOCKQ_STATUS_CLOSED; for the other looks too.
+#[unsafe(no_mangle)]
+pub extern "C" fn flockq_queue_peek(
+    queue: *const flockq_queue,
+    count: usize,
+    envelopes: *mut *mut flockq_envelopes,
+    error: *mut *mut flockq_error,
+) -> flockq_status {
+    guard(error, || {
+        let out = Out::new(envelopes, "envelopes")?;
+        out.give(flockq_envelopes::new(borrow(queue, "queue")?.0.peek(count)?, None));
+        Ok(())
+    })
+}
+
+/// A page of the messages, by priority and then by age. Each page is consistent; what changes between two pages may be
+/// seen or not.
+///
+/// FLOCKQ_STATUS_INVALID_ARGUMENT: an unknown state, or a cursor that is none.
+#[unsafe(no_mangle)]
+pub extern "C" fn flockq_queue_list(
+    queue: *const flockq_queue,
+    options: *const flockq_list_options,
+    envelopes: *mut *mut flockq_envelopes,
+    error: *mut *mut flockq_error,
+) -> flockq_status {
+    guard(error, || {
+        let out = Out::new(envelopes, "envelopes")?;
+        let page = borrow(queue, "queue")?.0.list(&list(&self::options(options)?)?)?;
+        out.give(flockq_envelopes::new(page.envelopes, page.cursor));
+        Ok(())
+    })
+}
+
+/// Every message with this id; ids may repeat. None is an empty list.
+#[unsafe(no_mangle)]
+pub extern "C" fn flockq_queue_get(
+    queue: *const flockq_queue,
+    id: flockq_bytes,
+    envelopes: *mut *mut flockq_envelopes,
+    error: *mut *mut flockq_error,
+) -> flockq_status {
+    guard(error, || {
+        let out = Out::new(envelopes, "envelopes")?;
+        out.give(flockq_envelopes::new(borrow(queue, "queue")?.0.get(text(id, "id")?)?, None));
+        Ok(())
+    })
+}
+
+/// How many messages there are, in whatever state.
+#[unsafe(no_mangle)]
+pub extern "C" fn flockq_queue_len(queue: *const flockq_queue, len: *mut u64, error: *mut *mut flockq_error) -> flockq_status {
+    guard(error, || {
+        let out = Out::new(len, "len")?;
+        out.put(borrow(queue, "queue")?.0.len()?);
+        Ok(())
+    })
+}
+
+/// How the queue stands.
+#[unsafe(no_mangle)]
+pub extern "C" fn flockq_queue_stats(queue: *const flockq_queue, stats: *mut flockq_stats, error: *mut *mut flockq_error) -> flockq_status {
+    guard(error, || {
+        let out = Out::new(stats, "stats")?;
+        out.put(flockq_stats::from(borrow(queue, "queue")?.0.stats()?));
+        Ok(())
+    })
+}
+
+/// Removes every message with one of these ids, leased or not. `removed` (may be NULL) becomes how many.
+///
+/// FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_IO: nothing was removed. FLOCKQ_STATUS_OUTCOME_UNKNOWN.
+#[unsafe(no_mangle)]
+pub extern "C" fn flockq_queue_remove(
+    queue: *const flockq_queue,
+    ids: *const flockq_bytes,
+    count: usize,
+    removed: *mut u64,
+    error: *mut *mut flockq_error,
+) -> flockq_status {
+    guard(error, || {
+        let gone = borrow(queue, "queue")?.0.remove(&texts(ids, count, "an id")?)?;
+        if let Ok(out) = Out::new(removed, "removed") {
+            out.put(gone);
+        }
+        Ok(())
+    })
+}
+
+/// Removes every message in one state (a flockq_state), or with FLOCKQ_STATE_ANY every message. `removed` (may be NULL)
+/// becomes how many. Statuses as for flockq_queue_remove().
+#[unsafe(no_mangle)]
+pub extern "C" fn flockq_queue_purge(queue: *const flockq_queue, in_state: u32, removed: *mut u64, error: *mut *mut flockq_error) -> flockq_status {
+    guard(error, || {
+        let gone = borrow(queue, "queue")?.0.purge(state(in_state)?)?;
+        if let Ok(out) = Out::new(removed, "removed") {
+            out.put(gone);
+        }
+        Ok(())
+    })
+}
+
+/// Makes everything committed so far durable, whatever the durability of the commits was.
+///
+/// FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_CLOSED.
+#[unsafe(no_mangle)]
+pub extern "C" fn flockq_queue_sync(queue: *const flockq_queue, error: *mut *mut flockq_error) -> flockq_status {
+    guard(error, || borrow(queue, "queue")?.0.sync())
+}
+
+/// Ends the waits in progress on this handle with FLOCKQ_STATUS_INTERRUPTED; when there is none, the next one. From any
+/// thread; not from a signal handler.
+#[unsafe(no_mangle)]
+pub extern "C" fn flockq_queue_interrupt(queue: *const flockq_queue) {
+    look(queue, (), |queue| queue.0.interrupt());
+}
+
+/// Gives back the leases taken through this handle and not yet settled, and ends its waits. Detached leases go on. Using
+/// the handle afterwards is FLOCKQ_STATUS_CLOSED; closing again does nothing. It still has to be freed.
+///
+/// FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_IO, FLOCKQ_STATUS_CORRUPT: closed, but leases may run on to their deadline.
+#[unsafe(no_mangle)]
+pub extern "C" fn flockq_queue_close(queue: *const flockq_queue, error: *mut *mut flockq_error) -> flockq_status {
+    guard(error, || borrow(queue, "queue")?.0.close())
+}
