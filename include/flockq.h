@@ -418,6 +418,15 @@ typedef struct {
    */
   uint32_t allow_unverified_fs;
   /**
+   * Non-zero: the lock does not belong to the thread that takes it, for languages in which callers share threads. Whoever
+   * asks for a lock that he has then waits for himself.
+   */
+  uint32_t untied;
+  /**
+   * Must be zero.
+   */
+  uint32_t reserved;
+  /**
    * How long to wait; 0 is 30 seconds, or FLOCKQ_NO_WAIT or FLOCKQ_FOREVER.
    */
   uint64_t wait_ms;
@@ -1033,6 +1042,16 @@ flockq_status flockq_queue_extend(const flockq_queue *queue,
                                   const flockq_bytes *receipts,
                                   size_t count,
                                   uint64_t lease_ms,
+                                  flockq_status *results,
+                                  flockq_error **error);
+
+/**
+ * Unties the leases from their process: from now on they end at their deadline or a reboot. Otherwise as
+ * flockq_queue_ack().
+ */
+flockq_status flockq_queue_detach(const flockq_queue *queue,
+                                  const flockq_bytes *receipts,
+                                  size_t count,
                                   flockq_status *results,
                                   flockq_error **error);
 

@@ -87,6 +87,6 @@ impl Delivery {
     /// Unties the lease from this process, before the receipt is handed to another: from now on it ends at its
     /// deadline or a reboot. `StaleReceipt` when it has ended.
     pub fn detach(&self) -> Result<()> {
-        self.queue.detach(self.receipt())
+        crate::queue::single(self.queue.detach(&[self.receipt()])?)
     }
 }

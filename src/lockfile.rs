@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::name::LockNames;
 use crate::spool::require_safe;
 use crate::store::atomic::{Replacement, replace};
+use crate::store::gate::Tie;
 use crate::store::lock::Hold;
 use crate::store::patience::{InterruptCheck, Patience};
 use crate::store::real::RealStore;
@@ -34,6 +35,7 @@ pub struct FileLockBuilder {
     kind: LockKind,
     wait: LockWait,
     allow_unverified: bool,
+    tie: Tie,
     check: Option<InterruptCheck>,
 }
 
@@ -52,6 +54,7 @@ impl FileLock {
             kind: LockKind::Exclusive,
             wait: LockWait::default(),
             allow_unverified: false,
+            tie: Tie::Thread,
             check: None,
         }
     }
@@ -87,6 +90,13 @@ impl FileLockBuilder {
         self
     }
 
+    /// The lock does not belong to the thread that takes it: for languages in which callers share threads. Whoever asks
+    /// for a lock that he has then waits for himself, instead of being told `WouldDeadlock`.
+    pub fn untied(mut self, untied: bool) -> Self {
+        self.tie = if untied { Tie::None } else { Tie::Thread };
+        self
+    }
+
     /// Asked while the call waits, after every signal and at least once a second; true ends the wait with `Interrupted`.
     pub fn interrupt_check(mut self, check: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         self.check = Some(Arc::new(check));
@@ -103,8 +113,8 @@ impl FileLockBuilder {
         let names = LockNames::new(&Config::load(&*store)?.lock_directory, &file_name);
         let entry = registry::entry(&store, root.id, &names, root.file_mode(), self.allow_unverified);
         let hold = match self.kind {
-            LockKind::Exclusive => entry.lock.acquire(LockKind::Exclusive, false, &patience)?,
-            LockKind::Shared => entry.lock.acquire_beside(&patience)?,
+            LockKind::Exclusive => entry.lock.acquire(LockKind::Exclusive, false, self.tie, &patience)?,
+            LockKind::Shared => entry.lock.acquire_beside(self.tie, &patience)?,
         };
         Ok(FileLock { hold: Some(hold), waited: patience.waited() })
     }

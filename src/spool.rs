@@ -10,6 +10,7 @@ use crate::config::{Config, Init, Sync};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::name::{LockNames, QueueName};
 use crate::queue::{Handle, Queue};
+use crate::store::gate::Tie;
 use crate::store::lock::make_directories;
 use crate::store::patience::{InterruptCheck, Patience};
 use crate::store::real::{RealStore, descriptors};
@@ -86,7 +87,7 @@ impl Spool {
         make_directories(&*store, lock_directory, root.directory_mode()).map_err(failed)?;
         let names = LockNames::new(lock_directory, crate::format::name::CONFIG_FILE);
         let entry = registry::entry(&store, root.id, &names, root.file_mode(), false);
-        let _hold = entry.lock.acquire(LockKind::Exclusive, false, &Patience::new(LockWait::default(), None))?;
+        let _hold = entry.lock.acquire(LockKind::Exclusive, false, Tie::Thread, &Patience::new(LockWait::default(), None))?;
         init.write(&*store)
     }
 

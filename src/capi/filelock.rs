@@ -28,7 +28,8 @@ pub extern "C" fn flockq_file_lock_acquire(
         let mut builder = FileLock::builder(path(file, "file")?)
             .kind(if options.shared == 0 { LockKind::Exclusive } else { LockKind::Shared })
             .wait(lock_wait(options.wait_ms))
-            .allow_unverified_fs(options.allow_unverified_fs != 0);
+            .allow_unverified_fs(options.allow_unverified_fs != 0)
+            .untied(options.untied != 0);
         if let Some(check) = interrupt_check(options.interrupt_check, options.interrupt_context) {
             builder = builder.interrupt_check(check);
         }

@@ -138,6 +138,11 @@ pub struct flockq_file_lock_options {
     pub shared: u32,
     /// Non-zero: go on where it is not known that locks exclude.
     pub allow_unverified_fs: u32,
+    /// Non-zero: the lock does not belong to the thread that takes it, for languages in which callers share threads. Whoever
+    /// asks for a lock that he has then waits for himself.
+    pub untied: u32,
+    /// Must be zero.
+    pub reserved: u32,
     /// How long to wait; 0 is 30 seconds, or FLOCKQ_NO_WAIT or FLOCKQ_FOREVER.
     pub wait_ms: u64,
     /// Asked while the call waits; NULL for nobody.

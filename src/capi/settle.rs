@@ -74,3 +74,16 @@ pub extern "C" fn flockq_queue_extend(
     let lease = Duration::from_millis(lease_ms);
     guard(error, || settle(queue, receipts, count, results, |queue, receipts| queue.extend(receipts, lease)))
 }
+
+/// Unties the leases from their process: from now on they end at their deadline or a reboot. Otherwise as
+/// flockq_queue_ack().
+#[unsafe(no_mangle)]
+pub extern "C" fn flockq_queue_detach(
+    queue: *const flockq_queue,
+    receipts: *const flockq_bytes,
+    count: usize,
+    results: *mut flockq_status,
+    error: *mut *mut flockq_error,
+) -> flockq_status {
+    guard(error, || settle(queue, receipts, count, results, |queue, receipts| queue.detach(receipts)))
+}

@@ -12,6 +12,7 @@ use crate::format::receipt::Receipt;
 use crate::format::time::Timestamp;
 use crate::index::{Index, Now, Plan, plan};
 use crate::spool::Shared;
+use crate::store::gate::Tie;
 use crate::store::lock::Hold;
 use crate::store::patience::Patience;
 use crate::store::real::{descriptors, generation};
@@ -118,7 +119,7 @@ impl Handle {
     /// Runs `job` under the queue's exclusive lock and guard.
     pub(crate) fn with_lock<T>(&self, job: impl FnOnce(&Attached, &Hold) -> Result<T>) -> Result<T> {
         let attached = self.attached()?;
-        let hold = attached.entry.lock.acquire(LockKind::Exclusive, true, &self.patience())?;
+        let hold = attached.entry.lock.acquire(LockKind::Exclusive, true, Tie::Thread, &self.patience())?;
         job(&attached, &hold)
     }
 
@@ -160,7 +161,7 @@ impl Handle {
     /// One look, under the shared lock: programs without the library may be writing.
     pub(crate) fn look<T>(&self, probe: Probe, look: impl FnOnce(&mut Index, &Now) -> Result<T>) -> Result<T> {
         let attached = self.attached()?;
-        let _hold = attached.entry.lock.acquire(LockKind::Shared, false, &self.patience())?;
+        let _hold = attached.entry.lock.acquire(LockKind::Shared, false, Tie::Thread, &self.patience())?;
         let mut state = attached.entry.state();
         let State { snapshot, probed_ms, .. } = &mut *state;
         let index = snapshot.refresh(&*self.spool.store, &self.name)?;
@@ -196,7 +197,7 @@ impl Handle {
         if receipts.is_empty() {
             return Ok(());
         }
-        let hold = attached.entry.lock.acquire(LockKind::Exclusive, true, &self.patience())?;
+        let hold = attached.entry.lock.acquire(LockKind::Exclusive, true, Tie::Thread, &self.patience())?;
         let durable = self.durable(None, true);
         self.change_held(&attached, &hold, durable, Probe::None, |index, now, _| plan::give_back(index, now, &receipts)).map(drop)
     }

@@ -59,9 +59,10 @@ impl Queue {
         self.settle(receipts, true, false, |index, now, receipts| plan::extend(index, now, receipts, lease))
     }
 
-    /// Unties the lease from this process: from now on it ends at its deadline or a reboot, not with the process.
-    pub(crate) fn detach(&self, receipt: &str) -> Result<()> {
-        single(self.settle(&[receipt], true, true, plan::detach)?)
+    /// Unties the leases from their process: from now on they end at their deadline or a reboot. One commit; a result per
+    /// receipt as for [`Queue::ack`].
+    pub fn detach<R: AsRef<str>>(&self, receipts: &[R]) -> Result<Vec<Result<()>>> {
+        self.settle(receipts, true, true, plan::detach)
     }
 
     /// `ends`: a receipt that was good is not this handle's to give back any more.

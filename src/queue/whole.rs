@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::plan;
 use crate::store::LockKind;
+use crate::store::gate::Tie;
 use crate::store::lock::Hold;
 
 use super::Queue;
@@ -59,7 +60,7 @@ impl Queue {
     /// Begins a change of the whole array, for callers that cannot give a closure.
     pub fn begin(&self) -> Result<Transaction> {
         let attached = self.handle.attached()?;
-        let hold = attached.entry.lock.acquire(LockKind::Exclusive, true, &self.handle.patience())?;
+        let hold = attached.entry.lock.acquire(LockKind::Exclusive, true, Tie::Thread, &self.handle.patience())?;
         let read = self.read(&attached)?;
         Ok(Transaction { queue: self.clone(), attached, hold, array: read.clone(), read })
     }

@@ -36,16 +36,33 @@ pub(crate) enum Refused {
 
 /// Proof of a hold; goes back to [`Gate::leave`] or [`Gate::leave_beside`].
 #[derive(Debug)]
-pub(crate) struct Pass(ThreadId);
+pub(crate) struct Pass(Option<ThreadId>);
+
+/// Whether a hold belongs to the thread that takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tie {
+    /// The thread that asks again is told that it would wait for itself.
+    Thread,
+    /// For callers whose threads are not their own.
+    None,
+}
+
+impl State {
+    /// The thread that asks, if holds are its; refused when it has one.
+    fn whoever(&self, tie: Tie) -> std::result::Result<Option<ThreadId>, Refused> {
+        let me = (tie == Tie::Thread).then(|| thread::current().id());
+        if me.is_some_and(|me| self.holders.contains(&me)) {
+            return Err(Refused::WouldDeadlock);
+        }
+        Ok(me)
+    }
+}
 
 impl Gate {
     /// Waits in line for the one place inside.
-    pub(crate) fn enter(&self, patience: &Patience) -> std::result::Result<Pass, Refused> {
-        let me = thread::current().id();
+    pub(crate) fn enter(&self, tie: Tie, patience: &Patience) -> std::result::Result<Pass, Refused> {
         let mut state = self.state();
-        if state.holders.contains(&me) {
-            return Err(Refused::WouldDeadlock);
-        }
+        let me = state.whoever(tie)?;
         let ticket = state.next_ticket;
         state.next_ticket += 1;
         state.line.push_back(ticket);
@@ -53,7 +70,7 @@ impl Gate {
             if !state.taken && state.line.front() == Some(&ticket) {
                 state.line.pop_front();
                 state.taken = true;
-                state.holders.push(me);
+                state.holders.extend(me);
                 return Ok(Pass(me));
             }
             let Some(slice) = patience.slice(Duration::from_secs(1)) else {
@@ -80,13 +97,10 @@ impl Gate {
 
     /// A hold beside the gate (a shared lock with a descriptor of its own): only known, so that
     /// the same thread is told when it would wait for itself.
-    pub(crate) fn enter_beside(&self) -> std::result::Result<Pass, Refused> {
-        let me = thread::current().id();
+    pub(crate) fn enter_beside(&self, tie: Tie) -> std::result::Result<Pass, Refused> {
         let mut state = self.state();
-        if state.holders.contains(&me) {
-            return Err(Refused::WouldDeadlock);
-        }
-        state.holders.push(me);
+        let me = state.whoever(tie)?;
+        state.holders.extend(me);
         Ok(Pass(me))
     }
 
@@ -96,7 +110,7 @@ impl Gate {
     }
 
     fn forget(state: &mut State, pass: &Pass) {
-        if let Some(place) = state.holders.iter().position(|holder| *holder == pass.0) {
+        if let Some(place) = state.holders.iter().position(|holder| Some(*holder) == pass.0) {
             state.holders.swap_remove(place);
         }
     }
@@ -127,34 +141,34 @@ mod tests {
     #[test]
     fn a_thread_that_holds_the_gate_is_told_so_and_others_time_out() {
         let gate = Arc::new(Gate::default());
-        let pass = gate.enter(&at_most(1000)).unwrap();
-        assert!(matches!(gate.enter(&at_most(1000)), Err(Refused::WouldDeadlock)));
+        let pass = gate.enter(Tie::Thread, &at_most(1000)).unwrap();
+        assert!(matches!(gate.enter(Tie::Thread, &at_most(1000)), Err(Refused::WouldDeadlock)));
         let other = Arc::clone(&gate);
-        let refused = thread::spawn(move || matches!(other.enter(&at_most(20)), Err(Refused::TimedOut)));
+        let refused = thread::spawn(move || matches!(other.enter(Tie::Thread, &at_most(20)), Err(Refused::TimedOut)));
         assert!(refused.join().unwrap());
         gate.leave(&pass);
-        assert!(gate.enter(&at_most(0)).is_ok());
+        assert!(gate.enter(Tie::Thread, &at_most(0)).is_ok());
     }
 
     #[test]
     fn a_hold_may_be_ended_by_another_thread() {
         let gate = Arc::new(Gate::default());
-        let pass = gate.enter(&at_most(1000)).unwrap();
+        let pass = gate.enter(Tie::Thread, &at_most(1000)).unwrap();
         let other = Arc::clone(&gate);
         thread::spawn(move || other.leave(&pass)).join().unwrap();
-        assert!(gate.enter(&at_most(0)).is_ok());
+        assert!(gate.enter(Tie::Thread, &at_most(0)).is_ok());
     }
 
     #[test]
     fn threads_go_in_in_the_order_they_came() {
         let gate = Arc::new(Gate::default());
-        let pass = gate.enter(&at_most(1000)).unwrap();
+        let pass = gate.enter(Tie::Thread, &at_most(1000)).unwrap();
         let order = Arc::new(Mutex::new(Vec::new()));
         let threads: Vec<_> = (0..4)
             .map(|number| {
                 let (waiting, order) = (Arc::clone(&gate), Arc::clone(&order));
                 let thread = thread::spawn(move || {
-                    let pass = waiting.enter(&at_most(5000)).unwrap();
+                    let pass = waiting.enter(Tie::Thread, &at_most(5000)).unwrap();
                     order.lock().unwrap().push(number);
                     waiting.leave(&pass);
                 });

@@ -6,7 +6,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use super::gate::{Gate, Pass, Refused};
+use super::gate::{Gate, Pass, Refused, Tie};
 use super::patience::Patience;
 use super::real::{descriptors, generation};
 use super::wake::Bell;
@@ -105,8 +105,8 @@ impl Lock {
 
     /// The process's one descriptor, exclusively or shared among processes; the gate keeps other threads out.
     /// `guarded` takes the guard too: every change of a plain queue does.
-    pub(crate) fn acquire(self: &Arc<Self>, kind: LockKind, guarded: bool, patience: &Patience) -> Result<Hold> {
-        let pass = self.gate.enter(patience).map_err(|refused| self.refusal(refused, patience))?;
+    pub(crate) fn acquire(self: &Arc<Self>, kind: LockKind, guarded: bool, tie: Tie, patience: &Patience) -> Result<Hold> {
+        let pass = self.gate.enter(tie, patience).map_err(|refused| self.refusal(refused, patience))?;
         // From here on the hold gives back what was taken, also when the rest fails.
         let hold = Hold { lock: Arc::clone(self), pass, guarded, generation: generation(), beside: None };
         self.take(kind, guarded, patience)?;
@@ -114,8 +114,8 @@ impl Lock {
     }
 
     /// A shared hold with a descriptor of its own, which other threads of this process may have too.
-    pub(crate) fn acquire_beside(self: &Arc<Self>, patience: &Patience) -> Result<Hold> {
-        let pass = self.gate.enter_beside().map_err(|refused| self.refusal(refused, patience))?;
+    pub(crate) fn acquire_beside(self: &Arc<Self>, tie: Tie, patience: &Patience) -> Result<Hold> {
+        let pass = self.gate.enter_beside(tie).map_err(|refused| self.refusal(refused, patience))?;
         let mut hold = Hold { lock: Arc::clone(self), pass, guarded: false, generation: generation(), beside: None };
         loop {
             let file = self.open(&self.names.lock)?;

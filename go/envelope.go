@@ -1,0 +1,205 @@
+package flockq
+
+/*
+#include "flockq.h"
+*/
+import "C"
+
+import (
+	"context"
+	"encoding/json"
+	"runtime"
+	"time"
+)
+
+// An Envelope is a message as it stood in the queue. Times are texts as the file has them, empty where it has none.
+type Envelope struct {
+	// ID is the id; a message that another program wrote may have none until it is received.
+	ID string
+	// State is ready, delayed or leased.
+	State State
+	// Priority is the priority; an unknown one ranks as normal.
+	Priority Priority
+	// Attempts is how often it has been delivered.
+	Attempts uint64
+	// Reason is why it was given back last.
+	Reason string
+	// QueuedAt is when it was sent.
+	QueuedAt string
+	// LastAttempt is when it was delivered last.
+	LastAttempt string
+	// NotBefore is when it may be received.
+	NotBefore string
+	// LeaseUntil is when its lease ends, while it is leased.
+	LeaseUntil string
+	// Consumer is whose death ends its lease, while it is leased; empty for a detached lease.
+	Consumer string
+	// Payload is the payload, byte for byte as it is in the file.
+	Payload json.RawMessage
+}
+
+// Decode unmarshals the payload.
+func (e *Envelope) Decode(into any) error { return json.Unmarshal(e.Payload, into) }
+
+// Stats is how a queue stands.
+type Stats struct {
+	// Messages is all messages, in whatever state.
+	Messages uint64
+	// Ready is those that a receive would get.
+	Ready uint64
+	// Delayed is those whose time has not come.
+	Delayed uint64
+	// Leased is those that somebody has under a lease.
+	Leased uint64
+	// Bytes is the bytes of all envelopes.
+	Bytes uint64
+	// OldestAge is the age of the oldest message; negative when there is none or its age is unknown.
+	OldestAge time.Duration
+}
+
+func newEnvelope(c *C.flockq_envelope) *Envelope {
+	return &Envelope{
+		ID:          text(C.flockq_envelope_id(c)),
+		State:       State(C.flockq_envelope_state(c)),
+		Priority:    Priority(C.flockq_envelope_priority(c)),
+		Attempts:    uint64(C.flockq_envelope_attempts(c)),
+		Reason:      text(C.flockq_envelope_reason(c)),
+		QueuedAt:    text(C.flockq_envelope_queued_at(c)),
+		LastAttempt: text(C.flockq_envelope_last_attempt(c)),
+		NotBefore:   text(C.flockq_envelope_not_before(c)),
+		LeaseUntil:  text(C.flockq_envelope_lease_until(c)),
+		Consumer:    text(C.flockq_envelope_consumer(c)),
+		Payload:     content(C.flockq_envelope_payload(c)),
+	}
+}
+
+// newEnvelopes copies a list that C gave away, and frees it.
+func newEnvelopes(list *C.flockq_envelopes) ([]*Envelope, string) {
+	defer C.flockq_envelopes_free(list)
+	all := make([]*Envelope, int(C.flockq_envelopes_size(list)))
+	for i := range all {
+		all[i] = newEnvelope(C.flockq_envelopes_get(list, C.size_t(i)))
+	}
+	return all, text(C.flockq_envelopes_cursor(list))
+}
+
+// Peek returns the next count ready messages, in order of delivery, without taking them.
+func (q *Queue) Peek(ctx context.Context, count int) ([]*Envelope, error) {
+	if err := ended(ctx); err != nil {
+		return nil, err
+	}
+	defer runtime.KeepAlive(q)
+	var list *C.flockq_envelopes
+	var failed *C.flockq_error
+	status := C.flockq_queue_peek(q.c, C.size_t(maxZero(count)), &list, &failed)
+	if err := failure("peek", status, &failed); err != nil {
+		return nil, err
+	}
+	all, _ := newEnvelopes(list)
+	return all, nil
+}
+
+// List returns a page of the messages, by priority and then by age, and where the next page begins: empty when this is
+// the last. Each page is consistent; what changes between two pages may be seen or not.
+func (q *Queue) List(ctx context.Context, options *ListOptions) ([]*Envelope, string, error) {
+	if err := ended(ctx); err != nil {
+		return nil, "", err
+	}
+	defer runtime.KeepAlive(q)
+	set := defaults(options)
+	var pins pinned
+	defer pins.Unpin()
+	var c C.flockq_list_options
+	c.size = C.sizeof_flockq_list_options
+	c.state = C.uint32_t(set.State)
+	c.limit = C.uint64_t(maxZero(set.Limit))
+	c.cursor = pins.text(set.Cursor)
+	pins.Pin(&c)
+	var list *C.flockq_envelopes
+	var failed *C.flockq_error
+	status := C.flockq_queue_list(q.c, &c, &list, &failed)
+	if err := failure("list", status, &failed); err != nil {
+		return nil, "", err
+	}
+	all, cursor := newEnvelopes(list)
+	return all, cursor, nil
+}
+
+// Get returns every message with this id; ids may repeat.
+func (q *Queue) Get(ctx context.Context, id string) ([]*Envelope, error) {
+	if err := ended(ctx); err != nil {
+		return nil, err
+	}
+	defer runtime.KeepAlive(q)
+	var pins pinned
+	defer pins.Unpin()
+	var list *C.flockq_envelopes
+	var failed *C.flockq_error
+	status := C.flockq_queue_get(q.c, pins.text(id), &list, &failed)
+	if err := failure("get", status, &failed); err != nil {
+		return nil, err
+	}
+	all, _ := newEnvelopes(list)
+	return all, nil
+}
+
+// Len returns how many messages there are, in whatever state.
+func (q *Queue) Len(ctx context.Context) (int, error) {
+	if err := ended(ctx); err != nil {
+		return 0, err
+	}
+	defer runtime.KeepAlive(q)
+	var count C.uint64_t
+	var failed *C.flockq_error
+	status := C.flockq_queue_len(q.c, &count, &failed)
+	return int(count), failure("len", status, &failed)
+}
+
+// Stats returns how the queue stands.
+func (q *Queue) Stats(ctx context.Context) (Stats, error) {
+	if err := ended(ctx); err != nil {
+		return Stats{}, err
+	}
+	defer runtime.KeepAlive(q)
+	var c C.flockq_stats
+	var failed *C.flockq_error
+	status := C.flockq_queue_stats(q.c, &c, &failed)
+	if err := failure("stats", status, &failed); err != nil {
+		return Stats{}, err
+	}
+	return Stats{
+		Messages:  uint64(c.messages),
+		Ready:     uint64(c.ready),
+		Delayed:   uint64(c.delayed),
+		Leased:    uint64(c.leased),
+		Bytes:     uint64(c.bytes),
+		OldestAge: time.Duration(c.oldest_age_ms) * time.Millisecond,
+	}, nil
+}
+
+// Remove removes every message with one of these ids, leased or not, and returns how many.
+func (q *Queue) Remove(ctx context.Context, ids ...string) (int, error) {
+	if err := ended(ctx); err != nil {
+		return 0, err
+	}
+	defer runtime.KeepAlive(q)
+	var pins pinned
+	defer pins.Unpin()
+	array, count := pins.texts(ids)
+	var removed C.uint64_t
+	var failed *C.flockq_error
+	status := C.flockq_queue_remove(q.c, array, count, &removed, &failed)
+	return int(removed), failure("remove", status, &failed)
+}
+
+// Purge removes every message in one state, or with [StateAny] every message, and returns how many.
+func (q *Queue) Purge(ctx context.Context, state State) (int, error) {
+	if err := ended(ctx); err != nil {
+		return 0, err
+	}
+	defer runtime.KeepAlive(q)
+	var removed C.uint64_t
+	var failed *C.flockq_error
+	status := C.flockq_queue_purge(q.c, C.uint32_t(state), &removed, &failed)
+	return int(removed), failure("purge", status, &failed)
+}

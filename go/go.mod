@@ -1,0 +1,3 @@
+module github.com/flockq/flockq/go
+
+go 1.24

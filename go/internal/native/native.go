@@ -1,0 +1,2 @@
+// Package native keeps the folder of the C header and the static library in vendored copies.
+package native

@@ -1,0 +1,250 @@
+package flockq
+
+/*
+#include "flockq.h"
+*/
+import "C"
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"runtime"
+	"sync/atomic"
+	"time"
+)
+
+// A Queue of a spool. Use it from any goroutine.
+type Queue struct {
+	c    *C.flockq_queue
+	name string
+	// interrupts counts the calls of Interrupt, to tell them from the interrupts of contexts.
+	interrupts atomic.Uint64
+}
+
+// Name returns the queue's name.
+func (q *Queue) Name() string { return q.name }
+
+// encode returns the payload as JSON; json.RawMessage and []byte go through untouched.
+func encode(payload any) ([]byte, error) {
+	switch encoded := payload.(type) {
+	case json.RawMessage:
+		return encoded, nil
+	case []byte:
+		return encoded, nil
+	}
+	var buffer bytes.Buffer
+	encoder := json.NewEncoder(&buffer)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(payload); err != nil {
+		return nil, &Error{Op: "send", Code: CodeInvalidJson, Message: "the payload cannot be written as JSON: " + err.Error(), Offset: -1}
+	}
+	return buffer.Bytes(), nil
+}
+
+// Send sends payload and returns the message's id. A json.RawMessage or []byte is JSON already and goes through
+// untouched; anything else is marshalled. When it returns without error, the message is in the queue and, at the default
+// durability, on stable storage.
+func (q *Queue) Send(ctx context.Context, payload any, options *SendOptions) (string, error) {
+	if err := ended(ctx); err != nil {
+		return "", err
+	}
+	encoded, err := encode(payload)
+	if err != nil {
+		return "", err
+	}
+	defer runtime.KeepAlive(q)
+	set := defaults(options)
+	var pins pinned
+	defer pins.Unpin()
+	var c C.flockq_send_options
+	c.size = C.sizeof_flockq_send_options
+	c.id = pins.text(set.ID)
+	c.priority = C.uint32_t(set.Priority)
+	c.dedup = flag(set.Dedup)
+	c.delay_ms = milliseconds(set.Delay)
+	c.sync = C.uint32_t(set.Sync)
+	pins.Pin(&c)
+	var id *C.flockq_text
+	var failed *C.flockq_error
+	status := C.flockq_queue_send(q.c, pins.bytes(encoded), &c, &id, &failed)
+	if err := failure("send", status, &failed); err != nil {
+		return "", err
+	}
+	return ownedText(id), nil
+}
+
+// SendMany sends all payloads or none, in one commit, and returns their ids in order.
+func (q *Queue) SendMany(ctx context.Context, payloads []any) ([]string, error) {
+	if err := ended(ctx); err != nil {
+		return nil, err
+	}
+	all := make([]string, len(payloads))
+	for i, payload := range payloads {
+		encoded, err := encode(payload)
+		if err != nil {
+			return nil, err
+		}
+		all[i] = string(encoded)
+	}
+	defer runtime.KeepAlive(q)
+	var pins pinned
+	defer pins.Unpin()
+	array, count := pins.texts(all)
+	var ids *C.flockq_texts
+	var failed *C.flockq_error
+	status := C.flockq_queue_send_many(q.c, array, count, &ids, &failed)
+	if err := failure("send_many", status, &failed); err != nil {
+		return nil, err
+	}
+	return ownedTexts(ids), nil
+}
+
+// Receive takes the next ready message under a lease, and waits for one until ctx ends. The attempt is counted before
+// it returns.
+func (q *Queue) Receive(ctx context.Context, options *ReceiveOptions) (*Delivery, error) {
+	deliveries, err := q.ReceiveMany(ctx, 1, options)
+	if err != nil {
+		return nil, err
+	}
+	return deliveries[0], nil
+}
+
+// ReceiveMany takes up to max ready messages in one commit, and waits for the first until ctx ends.
+func (q *Queue) ReceiveMany(ctx context.Context, max int, options *ReceiveOptions) ([]*Delivery, error) {
+	if max < 1 {
+		return nil, &Error{Op: "receive", Code: CodeInvalidArgument, Message: "max is less than 1", Offset: -1}
+	}
+	if err := ended(ctx); err != nil {
+		return nil, err
+	}
+	listening := q.interruptAtTheEndOf(ctx)
+	defer listening()
+	interrupts := q.interrupts.Load()
+	for {
+		deliveries, err := q.receive(max, options, C.FLOCKQ_FOREVER)
+		switch {
+		case err == nil && len(deliveries) > 0:
+			return deliveries, nil
+		case CodeOf(err) != CodeInterrupted && err != nil:
+			return nil, err
+		case ended(ctx) != nil:
+			return nil, ended(ctx)
+		case q.interrupts.Load() != interrupts:
+			return nil, err
+		}
+		// Another goroutine's context ended its own wait on this handle: go on with this one.
+	}
+}
+
+// TryReceive takes the next ready message under a lease. It does not wait: nil without an error when nothing is ready.
+func (q *Queue) TryReceive(ctx context.Context, options *ReceiveOptions) (*Delivery, error) {
+	deliveries, err := q.TryReceiveMany(ctx, 1, options)
+	if err != nil || len(deliveries) == 0 {
+		return nil, err
+	}
+	return deliveries[0], nil
+}
+
+// TryReceiveMany takes up to max ready messages in one commit, without waiting.
+func (q *Queue) TryReceiveMany(ctx context.Context, max int, options *ReceiveOptions) ([]*Delivery, error) {
+	if err := ended(ctx); err != nil {
+		return nil, err
+	}
+	return q.receive(max, options, 0)
+}
+
+func (q *Queue) receive(max int, options *ReceiveOptions, wait C.uint64_t) ([]*Delivery, error) {
+	defer runtime.KeepAlive(q)
+	set := defaults(options)
+	var c C.flockq_receive_options
+	c.size = C.sizeof_flockq_receive_options
+	c.lease_ms = milliseconds(set.Lease)
+	c.wait_ms = wait
+	c.detached = flag(set.Detached)
+	var list *C.flockq_deliveries
+	var failed *C.flockq_error
+	status := C.flockq_queue_receive_many(q.c, C.size_t(maxZero(max)), &c, &list, &failed)
+	if err := failure("receive", status, &failed); err != nil {
+		return nil, err
+	}
+	defer C.flockq_deliveries_free(list)
+	deliveries := make([]*Delivery, int(C.flockq_deliveries_size(list)))
+	for i := range deliveries {
+		deliveries[i] = newDelivery(q, C.flockq_deliveries_get(list, C.size_t(i)))
+	}
+	return deliveries, nil
+}
+
+func maxZero(n int) int { return max(n, 0) }
+
+// interruptAtTheEndOf interrupts this handle's waits from the end of ctx until the returned function is called. An
+// interrupt ends the waits in progress, or else the next one: it is repeated, because this goroutine's wait may be just
+// about to begin while another one is in progress.
+func (q *Queue) interruptAtTheEndOf(ctx context.Context) func() {
+	if ctx == nil || ctx.Done() == nil {
+		return func() {}
+	}
+	returned, finished := make(chan struct{}), make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(finished)
+		again := time.NewTicker(2 * time.Millisecond)
+		defer again.Stop()
+		for {
+			C.flockq_queue_interrupt(q.c)
+			select {
+			case <-returned:
+				return
+			case <-again.C:
+			}
+		}
+	})
+	return func() {
+		close(returned)
+		if !stop() {
+			<-finished
+		}
+	}
+}
+
+// Interrupt ends the waits in progress on this handle with ErrInterrupted; when there is none, the next one.
+func (q *Queue) Interrupt() {
+	defer runtime.KeepAlive(q)
+	q.interrupts.Add(1)
+	C.flockq_queue_interrupt(q.c)
+}
+
+// Pop receives and acks in one commit: the message is the caller's, and gone if it dies with it. It does not wait: nil
+// without an error when nothing is ready.
+func (q *Queue) Pop(ctx context.Context) (*Envelope, error) {
+	if err := ended(ctx); err != nil {
+		return nil, err
+	}
+	defer runtime.KeepAlive(q)
+	var c *C.flockq_envelope
+	var failed *C.flockq_error
+	status := C.flockq_queue_pop(q.c, &c, &failed)
+	if err := failure("pop", status, &failed); err != nil || c == nil {
+		return nil, err
+	}
+	defer C.flockq_envelope_free(c)
+	return newEnvelope(c), nil
+}
+
+// Sync makes everything committed so far durable, whatever the durability of the commits was.
+func (q *Queue) Sync(ctx context.Context) error {
+	if err := ended(ctx); err != nil {
+		return err
+	}
+	defer runtime.KeepAlive(q)
+	var failed *C.flockq_error
+	return failure("sync", C.flockq_queue_sync(q.c, &failed), &failed)
+}
+
+// Close gives back the leases taken through this handle and not yet settled, and ends its waits. Detached leases go on.
+// Using the handle afterwards is ErrClosed; closing again does nothing.
+func (q *Queue) Close() error {
+	defer runtime.KeepAlive(q)
+	var failed *C.flockq_error
+	return failure("close", C.flockq_queue_close(q.c, &failed), &failed)
+}
