@@ -1,0 +1,73 @@
+"""The lock protocol for any other file, and writing a file atomically."""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+
+from ._flockq import FileLock as _FileLock
+from ._flockq import write_atomic as _write_atomic
+from ._message import Seconds
+
+
+class FileLock:
+    """A lock on a file, by the same protocol as a queue's.
+
+    The lock of ``DIR/NAME`` is ``DIR/.gastown/locks/NAME.lock``; the file itself is not touched and need not exist. So
+    the lock of a queue's file is that queue's lock. ``with flockq.FileLock("state.json"):`` holds it in the block.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        shared: bool = False,
+        timeout: Seconds | None = None,
+        allow_unverified_fs: bool = False,
+    ) -> None:
+        """Describe the lock; nothing is taken yet.
+
+        ``timeout`` is how long to wait: 30 seconds by default, 0 tries once, ``math.inf`` waits for ever.
+        """
+        self._path = os.fspath(path)
+        self._shared = shared
+        self._timeout = timeout
+        self._allow = allow_unverified_fs
+        self._held: _FileLock | None = None
+        self._waited = 0.0
+
+    def acquire(self) -> None:
+        """Take the lock. :class:`LockTimeout`: somebody else keeps it; :class:`WouldDeadlock`: this thread has it."""
+        held = _FileLock(self._path, shared=self._shared, timeout=self._timeout, allow_unverified_fs=self._allow)
+        self._held = held
+        self._waited = held.waited
+
+    def release(self) -> None:
+        """Give the lock back; releasing again does nothing."""
+        held, self._held = self._held, None
+        if held is not None:
+            held.release()
+
+    @property
+    def waited(self) -> float:
+        """How long the last acquisition took, in seconds."""
+        return self._waited
+
+    def __enter__(self) -> FileLock:
+        """Take the lock."""
+        self.acquire()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give the lock back."""
+        self.release()
+
+
+def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
+    """Replace the file at ``path``: readers and crashes see the old content or the new.
+
+    When it returns, the new content is on stable storage. No lock is taken.
+    """
+    _write_atomic(os.fspath(path), data)

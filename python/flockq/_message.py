@@ -1,0 +1,184 @@
+"""Deliveries and envelopes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Literal
+
+from ._flockq import Delivery as _Delivery
+from ._flockq import Envelope as _Envelope
+from ._json import decode
+
+Seconds = float | timedelta
+"""A duration: seconds, or a timedelta."""
+
+
+class Delivery:
+    """A message under a lease.
+
+    ``with delivery:`` acks it at the end, or gives it back with the exception's text if one escapes. Dropping a
+    delivery settles nothing: its lease goes on.
+    """
+
+    __slots__ = ("_inner", "_message", "_settled")
+
+    def __init__(self, inner: _Delivery) -> None:
+        """Wrap what the core delivered; :meth:`Queue.receive` does."""
+        self._inner = inner
+        self._settled = False
+
+    @property
+    def message(self) -> Any:
+        """The payload, decoded."""
+        try:
+            return self._message
+        except AttributeError:
+            self._message = decode(self._inner.raw)
+            return self._message
+
+    @property
+    def raw(self) -> bytes:
+        """The payload: JSON text, byte for byte as it was sent."""
+        return self._inner.raw
+
+    @property
+    def id(self) -> str:
+        """The message's id."""
+        return self._inner.id
+
+    @property
+    def receipt(self) -> str:
+        """The text that names this delivery, for any process in any language; its first part is a fencing token."""
+        return self._inner.receipt
+
+    @property
+    def attempts(self) -> int:
+        """How often the message has been delivered, this time included."""
+        return self._inner.attempts
+
+    @property
+    def priority(self) -> str:
+        """``urgent``, ``high``, ``normal`` or ``low``."""
+        return self._inner.priority
+
+    @property
+    def queued_at(self) -> str | None:
+        """When it was sent, as the file has it."""
+        return self._inner.queued_at
+
+    def ack(self) -> None:
+        """Say that the message is done, and remove it. :class:`StaleReceipt`: the lease has ended."""
+        self._inner.ack()
+        self._settled = True
+
+    def nack(self, error: str | None = None, delay: Seconds | None = None) -> None:
+        """Give the message back, with a reason and a time before which it does not come again."""
+        self._inner.nack(error, delay)
+        self._settled = True
+
+    def extend(self, lease: Seconds) -> None:
+        """Let the lease run for ``lease`` from now."""
+        self._inner.extend(lease)
+
+    def detach(self) -> None:
+        """Untie the lease from this process: from now on it ends at its deadline or a reboot."""
+        self._inner.detach()
+
+    def __enter__(self) -> Delivery:
+        """Return the delivery."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Literal[False]:
+        """Ack, or give back when an exception escapes; unless the block has settled it."""
+        if not self._settled:
+            if error is None:
+                self.ack()
+            else:
+                self.nack(str(error) or type(error).__name__)
+        return False
+
+    def __repr__(self) -> str:
+        """Name the delivery."""
+        return f"<flockq.Delivery {self.id} attempts={self.attempts}>"
+
+
+class Envelope:
+    """A message as it stood in the queue. Times are texts as the file has them."""
+
+    __slots__ = ("_inner",)
+
+    def __init__(self, inner: _Envelope) -> None:
+        """Wrap what the core saw; the looks of :class:`Queue` do."""
+        self._inner = inner
+
+    @property
+    def id(self) -> str | None:
+        """The id; a message that another program wrote may have none until it is received."""
+        return self._inner.id
+
+    @property
+    def message(self) -> Any:
+        """The payload, decoded."""
+        return decode(self._inner.raw)
+
+    @property
+    def raw(self) -> bytes:
+        """The payload: JSON text, byte for byte as it is in the file."""
+        return self._inner.raw
+
+    @property
+    def text(self) -> bytes:
+        """The whole element of the array."""
+        return self._inner.text
+
+    @property
+    def state(self) -> str:
+        """``ready``, ``delayed`` or ``leased``."""
+        return self._inner.state
+
+    @property
+    def priority(self) -> str:
+        """``urgent``, ``high``, ``normal`` or ``low``; an unknown one ranks as normal."""
+        return self._inner.priority
+
+    @property
+    def attempts(self) -> int:
+        """How often it has been delivered."""
+        return self._inner.attempts
+
+    @property
+    def error(self) -> str | None:
+        """Why it was given back last."""
+        return self._inner.error
+
+    @property
+    def queued_at(self) -> str | None:
+        """When it was sent."""
+        return self._inner.queued_at
+
+    @property
+    def last_attempt(self) -> str | None:
+        """When it was delivered last."""
+        return self._inner.last_attempt
+
+    @property
+    def not_before(self) -> str | None:
+        """When it may be received."""
+        return self._inner.not_before
+
+    @property
+    def lease_until(self) -> str | None:
+        """When its lease ends, while it is leased."""
+        return self._inner.lease_until
+
+    @property
+    def consumer(self) -> str | None:
+        """Whose death ends its lease, while it is leased; ``None`` for a detached lease."""
+        return self._inner.consumer
+
+    def __repr__(self) -> str:
+        """Name the message."""
+        return f"<flockq.Envelope {self.id} {self.state}>"

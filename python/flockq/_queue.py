@@ -1,0 +1,262 @@
+"""Queues."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, NamedTuple, overload
+
+from ._errors import FlockqError
+from ._flockq import Queue as _Queue
+from ._json import decode, encode
+from ._message import Delivery, Envelope, Seconds
+
+
+class Page(NamedTuple):
+    """A part of a list."""
+
+    envelopes: list[Envelope]
+    """The messages."""
+    cursor: str | None
+    """Where the next page begins; ``None`` when this is the last."""
+
+
+class Stats(NamedTuple):
+    """How a queue stands."""
+
+    messages: int
+    """All messages, in whatever state."""
+    ready: int
+    """Those that a receive would get."""
+    delayed: int
+    """Those whose time has not come."""
+    leased: int
+    """Those that somebody has under a lease."""
+    bytes: int
+    """The bytes of all envelopes."""
+    oldest_age: float | None
+    """The age of the oldest message in seconds."""
+
+
+Receipt = str | Delivery
+
+
+def _texts(receipts: Receipt | Sequence[Receipt]) -> list[str]:
+    many = [receipts] if isinstance(receipts, (str, Delivery)) else receipts
+    return [one.receipt if isinstance(one, Delivery) else one for one in many]
+
+
+class Queue:
+    """A queue of a spool. Use it from any thread; :meth:`Spool.queue` opens it."""
+
+    def __init__(self, inner: _Queue) -> None:
+        """Wrap a handle of the core; :meth:`Spool.queue` does."""
+        self._inner = inner
+
+    @property
+    def name(self) -> str:
+        """The queue's name."""
+        return self._inner.name
+
+    def send(
+        self,
+        message: Any,
+        *,
+        id: str | None = None,
+        priority: str | None = None,
+        delay: Seconds | None = None,
+        dedup: bool = False,
+        sync: str | None = None,
+    ) -> str:
+        """Send a message, anything that JSON can hold, and return its id.
+
+        When it returns, the message is in the queue and, at the default durability, on stable storage. An ``id`` that
+        is already in the queue is :class:`AlreadyExists`; with ``dedup`` nothing is sent and that id returned. ``sync``
+        is the durability of this send: ``full``, ``normal`` or ``off``.
+        """
+        return self._inner.send(encode(message), id, priority, delay, dedup, sync)
+
+    def send_bytes(
+        self,
+        message: bytes,
+        *,
+        id: str | None = None,
+        priority: str | None = None,
+        delay: Seconds | None = None,
+        dedup: bool = False,
+        sync: str | None = None,
+    ) -> str:
+        """Send encoded JSON, whose bytes are kept as they are; otherwise as :meth:`send`."""
+        return self._inner.send(message, id, priority, delay, dedup, sync)
+
+    def send_many(self, messages: Iterable[Any]) -> list[str]:
+        """Send all messages or none, in one commit, and return their ids in order."""
+        return self._inner.send_many([encode(message) for message in messages])
+
+    def receive(
+        self, *, lease: Seconds | None = None, wait: Seconds | None = None, detached: bool = False
+    ) -> Delivery | None:
+        """Take the next ready message under a lease of ``lease`` (5 minutes by default); ``None`` when none came.
+
+        Without ``wait`` it does not wait; ``math.inf`` waits until a message comes. A detached lease does not end with
+        this process.
+        """
+        inner = self._inner.receive(lease, wait, detached)
+        return None if inner is None else Delivery(inner)
+
+    def receive_many(
+        self, max: int, *, lease: Seconds | None = None, wait: Seconds | None = None, detached: bool = False
+    ) -> list[Delivery]:
+        """Take up to ``max`` ready messages in one commit; waiting ends with the first that come."""
+        return [Delivery(inner) for inner in self._inner.receive_many(max, lease, wait, detached)]
+
+    @overload
+    def ack(self, receipts: Receipt) -> None: ...
+    @overload
+    def ack(self, receipts: Sequence[Receipt]) -> list[FlockqError | None]: ...
+    def ack(self, receipts: Receipt | Sequence[Receipt]) -> list[FlockqError | None] | None:
+        """Say that messages are done, by receipt or delivery, and remove them in one commit.
+
+        One receipt: :class:`StaleReceipt` is raised when its lease has ended. A list: the result has an exception or
+        ``None`` for each, and the good ones are done.
+        """
+        return self._told(receipts, self._inner.ack(_texts(receipts)))
+
+    @overload
+    def nack(self, receipts: Receipt, error: str | None = None, delay: Seconds | None = None) -> None: ...
+    @overload
+    def nack(
+        self, receipts: Sequence[Receipt], error: str | None = None, delay: Seconds | None = None
+    ) -> list[FlockqError | None]: ...
+    def nack(
+        self, receipts: Receipt | Sequence[Receipt], error: str | None = None, delay: Seconds | None = None
+    ) -> list[FlockqError | None] | None:
+        """Give messages back, with a reason and a delay; otherwise as :meth:`ack`."""
+        return self._told(receipts, self._inner.nack(_texts(receipts), error, delay))
+
+    @overload
+    def extend(self, receipts: Receipt, lease: Seconds) -> None: ...
+    @overload
+    def extend(self, receipts: Sequence[Receipt], lease: Seconds) -> list[FlockqError | None]: ...
+    def extend(self, receipts: Receipt | Sequence[Receipt], lease: Seconds) -> list[FlockqError | None] | None:
+        """Let leases run for ``lease`` from now; otherwise as :meth:`ack`."""
+        return self._told(receipts, self._inner.extend(_texts(receipts), lease))
+
+    @staticmethod
+    def _told(
+        receipts: Receipt | Sequence[Receipt], results: list[FlockqError | None]
+    ) -> list[FlockqError | None] | None:
+        if not isinstance(receipts, (str, Delivery)):
+            return results
+        for error in results:
+            if error is not None:
+                raise error
+        return None
+
+    def pop(self) -> Envelope | None:
+        """Receive and ack in one commit: the message is the caller's. ``None`` when nothing is ready; does not wait."""
+        inner = self._inner.pop()
+        return None if inner is None else Envelope(inner)
+
+    def peek(self, count: int = 1) -> list[Envelope]:
+        """Return the next ``count`` ready messages, in order of delivery, without taking them."""
+        return [Envelope(inner) for inner in self._inner.peek(count)]
+
+    def list(self, state: str | None = None, *, limit: int = 100, cursor: str | None = None) -> Page:
+        """Return a page of the messages, by priority and then by age.
+
+        Each page is consistent; what changes between two pages may be seen or not.
+        """
+        envelopes, next_cursor = self._inner.list(state, limit, cursor)
+        return Page([Envelope(inner) for inner in envelopes], next_cursor)
+
+    def get(self, id: str) -> Sequence[Envelope]:
+        """Return every message with this id; ids may repeat."""
+        return [Envelope(inner) for inner in self._inner.get(id)]
+
+    def __len__(self) -> int:
+        """Return how many messages there are, in whatever state."""
+        return self._inner.count()
+
+    def __bool__(self) -> bool:
+        """Return True: a handle is true, however many messages there are."""
+        return True
+
+    def stats(self) -> Stats:
+        """Return how the queue stands."""
+        return Stats(*self._inner.stats())
+
+    def remove(self, ids: str | Iterable[str]) -> int:
+        """Remove every message with one of these ids, leased or not; return how many."""
+        return self._inner.remove([ids] if isinstance(ids, str) else [*ids])
+
+    def purge(self, state: str | None = None) -> int:
+        """Remove every message, or every message in one state; return how many."""
+        return self._inner.purge(state)
+
+    def load(self) -> Sequence[Any]:
+        """Return the whole array, read under a shared lock."""
+        return [decode(element) for element in self._inner.load()]
+
+    def save(self, array: Iterable[Any]) -> None:
+        """Replace the whole array under an exclusive lock.
+
+        Live leases are kept by message. What others changed since the load is lost: :meth:`update` is the change that
+        loses nothing.
+        """
+        self._inner.save([encode(element) for element in array])
+
+    @contextmanager
+    def update(self) -> Iterator[Any]:
+        """Change the whole array under one exclusive lock: what load-then-save should have been.
+
+        ``with queue.update() as array:`` gives the list; it is written at the end of the block, and not if an
+        exception escapes. Elements that were not touched keep their bytes. The block must not use this queue.
+        """
+        change = self._inner.begin()
+        try:
+            raw = change.array()
+            array = [decode(element) for element in raw]
+            # By identity: an element that is still in the list and still says the same keeps its bytes.
+            before = {id(element): text for element, text in zip(array, raw, strict=True)}
+            kept = [*array]
+            yield array
+            elements = [_unchanged(element, before.get(id(element))) or encode(element) for element in array]
+            del kept
+            change.commit(elements)
+        finally:
+            change.rollback()
+
+    def sync(self) -> None:
+        """Make everything committed so far durable, whatever the durability of the commits was."""
+        self._inner.sync()
+
+    def interrupt(self) -> None:
+        """End the waits in progress on this handle with :class:`Interrupted`; when there is none, the next one."""
+        self._inner.interrupt()
+
+    def close(self) -> None:
+        """Give back the leases taken through this handle and not yet settled. Using it afterwards is :class:`Closed`."""
+        self._inner.close()
+
+    def __enter__(self) -> Queue:
+        """Return the queue."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the queue."""
+        self.close()
+
+    def __repr__(self) -> str:
+        """Name the queue."""
+        return f"<flockq.Queue {self.name}>"
+
+
+def _unchanged(element: Any, raw: bytes | None) -> bytes | None:
+    """Return the element's bytes in the file, if it still says what they say."""
+    if raw is None:
+        return None
+    return raw if encode(element) == encode(decode(raw)) else None

@@ -1,0 +1,62 @@
+//! Arguments from Python.
+
+use std::time::Duration;
+
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+
+use crate::LockWait;
+
+/// Seconds as a number or a timedelta; `None` stays none, infinity is its own answer.
+pub(super) enum Time {
+    Of(Duration),
+    Forever,
+}
+
+/// Reads a duration.
+pub(super) fn time(value: &Bound<'_, PyAny>, what: &str) -> PyResult<Time> {
+    let seconds: f64 = match value.extract() {
+        Ok(seconds) => seconds,
+        Err(_) => match value.call_method0("total_seconds").and_then(|seconds| seconds.extract()) {
+            Ok(seconds) => seconds,
+            Err(_) => return Err(PyTypeError::new_err(format!("{what} must be a number of seconds or a timedelta"))),
+        },
+    };
+    if seconds == f64::INFINITY {
+        return Ok(Time::Forever);
+    }
+    // More than fits is as good as for ever; negative and NaN are mistakes.
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(duration) => Ok(Time::Of(duration)),
+        Err(_) if seconds > 0.0 => Ok(Time::Forever),
+        Err(_) => Err(PyValueError::new_err(format!("{what} must not be negative"))),
+    }
+}
+
+/// Reads a duration that has an end.
+pub(super) fn duration(value: &Bound<'_, PyAny>, what: &str) -> PyResult<Duration> {
+    match time(value, what)? {
+        Time::Of(duration) => Ok(duration),
+        Time::Forever => Err(PyValueError::new_err(format!("{what} must be finite"))),
+    }
+}
+
+/// Reads an optional duration that has an end.
+pub(super) fn optional(value: Option<&Bound<'_, PyAny>>, what: &str) -> PyResult<Option<Duration>> {
+    value.map(|value| duration(value, what)).transpose()
+}
+
+/// Reads a wait for a lock: `None` is the default, 0 tries once, infinity waits for ever.
+pub(super) fn lock_wait(value: Option<&Bound<'_, PyAny>>, what: &str) -> PyResult<LockWait> {
+    Ok(match value.map(|value| time(value, what)).transpose()? {
+        None => LockWait::default(),
+        Some(Time::Forever) => LockWait::Forever,
+        Some(Time::Of(Duration::ZERO)) => LockWait::NoWait,
+        Some(Time::Of(duration)) => LockWait::For(duration),
+    })
+}
+
+/// Reads a name by the core's rule, whose error is raised.
+pub(super) fn named<T: std::str::FromStr<Err = crate::Error>>(py: Python<'_>, text: Option<&str>) -> PyResult<Option<T>> {
+    text.map(|text| text.parse().map_err(|error: crate::Error| super::error::exception(py, &error))).transpose()
+}

@@ -1,0 +1,233 @@
+//! Queues.
+
+use std::sync::{Mutex, PoisonError};
+
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use super::convert::{Time, duration, named, optional, time};
+use super::delivery::Delivery;
+use super::envelope::Envelope;
+use super::error::{call, exception};
+use crate::{Array, ErrorKind, List, Message, Nack, Priority, Receive, State, Sync};
+
+#[pyclass(frozen, module = "flockq._flockq")]
+pub(super) struct Queue(pub(super) crate::Queue);
+
+/// What became of each receipt: nothing to say, or the exception.
+type Settled = Vec<Option<Py<PyAny>>>;
+
+fn settled(py: Python<'_>, results: Vec<crate::Result<()>>) -> Settled {
+    results.into_iter().map(|result| result.err().map(|error| exception(py, &error).into_value(py).into_any())).collect()
+}
+
+fn receive(lease: Option<&Bound<'_, PyAny>>, wait: Option<&Bound<'_, PyAny>>, detached: bool) -> PyResult<Receive> {
+    let mut how = Receive::new();
+    if let Some(lease) = optional(lease, "lease")? {
+        how = how.lease(lease);
+    }
+    how = match wait.map(|wait| time(wait, "wait")).transpose()? {
+        None => how,
+        Some(Time::Forever) => how.wait_forever(),
+        Some(Time::Of(wait)) => how.wait(wait),
+    };
+    Ok(if detached { how.detached() } else { how })
+}
+
+fn array(py: Python<'_>, texts: Vec<Vec<u8>>) -> PyResult<Array> {
+    let wrong = |error: serde_json::Error| {
+        let text = format!("an element of the array is not JSON: {error}; nothing was written");
+        exception(py, &crate::Error::new(ErrorKind::InvalidJson, text))
+    };
+    texts.iter().map(|text| serde_json::from_slice(text).map_err(wrong)).collect()
+}
+
+fn texts<'py>(py: Python<'py>, array: &Array) -> Vec<Bound<'py, PyBytes>> {
+    array.iter().map(|element| PyBytes::new(py, element.get().as_bytes())).collect()
+}
+
+#[pymethods]
+impl Queue {
+    #[getter]
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    #[pyo3(signature = (payload, id, priority, delay, dedup, sync))]
+    fn send(
+        &self,
+        py: Python<'_>,
+        payload: &[u8],
+        id: Option<String>,
+        priority: Option<&str>,
+        delay: Option<&Bound<'_, PyAny>>,
+        dedup: bool,
+        sync: Option<&str>,
+    ) -> PyResult<String> {
+        let mut message = Message::from_json(payload).dedup(dedup);
+        if let Some(id) = id {
+            message = message.id(id);
+        }
+        if let Some(priority) = named::<Priority>(py, priority)? {
+            message = message.priority(priority);
+        }
+        if let Some(delay) = optional(delay, "delay")? {
+            message = message.delay(delay);
+        }
+        if let Some(sync) = named::<Sync>(py, sync)? {
+            message = message.sync(sync);
+        }
+        call(py, || self.0.send(message))
+    }
+
+    fn send_many(&self, py: Python<'_>, payloads: Vec<Vec<u8>>) -> PyResult<Vec<String>> {
+        call(py, || self.0.send_many(payloads.into_iter().map(Message::from_json)))
+    }
+
+    #[pyo3(signature = (lease, wait, detached))]
+    fn receive(&self, py: Python<'_>, lease: Option<&Bound<'_, PyAny>>, wait: Option<&Bound<'_, PyAny>>, detached: bool) -> PyResult<Option<Delivery>> {
+        let how = receive(lease, wait, detached)?;
+        Ok(call(py, || self.0.receive(how))?.map(Delivery))
+    }
+
+    #[pyo3(signature = (max, lease, wait, detached))]
+    fn receive_many(
+        &self,
+        py: Python<'_>,
+        max: usize,
+        lease: Option<&Bound<'_, PyAny>>,
+        wait: Option<&Bound<'_, PyAny>>,
+        detached: bool,
+    ) -> PyResult<Vec<Delivery>> {
+        let how = receive(lease, wait, detached)?;
+        Ok(call(py, || self.0.receive_many(max, how))?.into_iter().map(Delivery).collect())
+    }
+
+    fn ack(&self, py: Python<'_>, receipts: Vec<String>) -> PyResult<Settled> {
+        Ok(settled(py, call(py, || self.0.ack(&receipts))?))
+    }
+
+    #[pyo3(signature = (receipts, error, delay))]
+    fn nack(&self, py: Python<'_>, receipts: Vec<String>, error: Option<String>, delay: Option<&Bound<'_, PyAny>>) -> PyResult<Settled> {
+        let nack = nack(error, delay)?;
+        Ok(settled(py, call(py, || self.0.nack(&receipts, &nack))?))
+    }
+
+    fn extend(&self, py: Python<'_>, receipts: Vec<String>, lease: &Bound<'_, PyAny>) -> PyResult<Settled> {
+        let lease = duration(lease, "lease")?;
+        Ok(settled(py, call(py, || self.0.extend(&receipts, lease))?))
+    }
+
+    fn pop(&self, py: Python<'_>) -> PyResult<Option<Envelope>> {
+        Ok(call(py, || self.0.pop())?.map(Envelope))
+    }
+
+    fn peek(&self, py: Python<'_>, count: usize) -> PyResult<Vec<Envelope>> {
+        Ok(call(py, || self.0.peek(count))?.into_iter().map(Envelope).collect())
+    }
+
+    #[pyo3(signature = (state, limit, cursor))]
+    fn list(&self, py: Python<'_>, state: Option<&str>, limit: usize, cursor: Option<&str>) -> PyResult<(Vec<Envelope>, Option<String>)> {
+        let mut list = List::new().limit(limit);
+        if let Some(state) = named::<State>(py, state)? {
+            list = list.state(state);
+        }
+        if let Some(cursor) = cursor {
+            list = list.cursor(cursor);
+        }
+        let page = call(py, || self.0.list(&list))?;
+        Ok((page.envelopes.into_iter().map(Envelope).collect(), page.cursor))
+    }
+
+    fn get(&self, py: Python<'_>, id: &str) -> PyResult<Vec<Envelope>> {
+        Ok(call(py, || self.0.get(id))?.into_iter().map(Envelope).collect())
+    }
+
+    fn count(&self, py: Python<'_>) -> PyResult<u64> {
+        call(py, || self.0.len())
+    }
+
+    /// Messages, ready, delayed, leased, bytes, seconds of the oldest.
+    fn stats(&self, py: Python<'_>) -> PyResult<(u64, u64, u64, u64, u64, Option<f64>)> {
+        let stats = call(py, || self.0.stats())?;
+        Ok((stats.messages, stats.ready, stats.delayed, stats.leased, stats.bytes, stats.oldest_age.map(|age| age.as_secs_f64())))
+    }
+
+    fn remove(&self, py: Python<'_>, ids: Vec<String>) -> PyResult<u64> {
+        call(py, || self.0.remove(&ids))
+    }
+
+    #[pyo3(signature = (state))]
+    fn purge(&self, py: Python<'_>, state: Option<&str>) -> PyResult<u64> {
+        let state = named::<State>(py, state)?;
+        call(py, || self.0.purge(state))
+    }
+
+    fn load<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyBytes>>> {
+        let array = call(py, || self.0.load())?;
+        Ok(texts(py, &array))
+    }
+
+    fn save(&self, py: Python<'_>, elements: Vec<Vec<u8>>) -> PyResult<()> {
+        let array = array(py, elements)?;
+        call(py, || self.0.save(&array))
+    }
+
+    fn begin(&self, py: Python<'_>) -> PyResult<Transaction> {
+        call(py, || self.0.begin()).map(|open| Transaction(Mutex::new(Some(open))))
+    }
+
+    fn sync(&self, py: Python<'_>) -> PyResult<()> {
+        call(py, || self.0.sync())
+    }
+
+    fn interrupt(&self) {
+        self.0.interrupt();
+    }
+
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        call(py, || self.0.close())
+    }
+}
+
+/// How a message is given back.
+pub(super) fn nack(error: Option<String>, delay: Option<&Bound<'_, PyAny>>) -> PyResult<Nack> {
+    let nack = Nack::new().delay(optional(delay, "delay")?.unwrap_or_default());
+    Ok(match error {
+        Some(error) => nack.error(error),
+        None => nack,
+    })
+}
+
+/// A change of the whole array; none after its end.
+#[pyclass(frozen, module = "flockq._flockq")]
+pub(super) struct Transaction(Mutex<Option<crate::Transaction>>);
+
+impl Transaction {
+    fn take(&self) -> Option<crate::Transaction> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+#[pymethods]
+impl Transaction {
+    fn array<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
+        let open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        open.as_ref().map(|open| texts(py, &open.array().to_vec())).unwrap_or_default()
+    }
+
+    fn commit(&self, py: Python<'_>, elements: Vec<Vec<u8>>) -> PyResult<()> {
+        let array = array(py, elements)?;
+        let ended = || crate::Error::new(ErrorKind::Closed, "the update has ended; begin another");
+        let mut open = self.take().ok_or_else(|| exception(py, &ended()))?;
+        call(py, || {
+            open.set(array);
+            open.commit()
+        })
+    }
+
+    fn rollback(&self, py: Python<'_>) {
+        let open = self.take();
+        py.detach(|| drop(open));
+    }
+}
