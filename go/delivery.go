@@ -100,6 +100,8 @@ func (q *Queue) Extend(ctx context.Context, lease time.Duration, receipts ...str
 
 // A ReceiptError is what became of one receipt.
 type ReceiptError struct {
+	// Index is its place among the receipts that were given.
+	Index int
 	// Receipt is the text that was given.
 	Receipt string
 	// Err is what was wrong with it.
@@ -135,7 +137,7 @@ func (q *Queue) settle(ctx context.Context, op string, receipts []string, call f
 		if result != C.FLOCKQ_STATUS_OK {
 			code := Code(result)
 			err := &Error{Op: op, Code: code, Message: statusSummary(code), Offset: -1}
-			wrong = append(wrong, &ReceiptError{Receipt: receipts[i], Err: err})
+			wrong = append(wrong, &ReceiptError{Index: i, Receipt: receipts[i], Err: err})
 		}
 	}
 	return errors.Join(wrong...)

@@ -18,8 +18,9 @@ import (
 type Queue struct {
 	c    *C.flockq_queue
 	name string
-	// interrupts counts the calls of Interrupt, to tell them from the interrupts of contexts.
-	interrupts atomic.Uint64
+	// interrupts counts the calls of Interrupt, told those that have ended a wait: to tell them from the interrupts of
+	// contexts.
+	interrupts, told atomic.Uint64
 }
 
 // Name returns the queue's name.
@@ -120,7 +121,6 @@ func (q *Queue) ReceiveMany(ctx context.Context, max int, options *ReceiveOption
 	}
 	listening := q.interruptAtTheEndOf(ctx)
 	defer listening()
-	interrupts := q.interrupts.Load()
 	for {
 		deliveries, err := q.receive(max, options, C.FLOCKQ_FOREVER)
 		switch {
@@ -130,7 +130,7 @@ func (q *Queue) ReceiveMany(ctx context.Context, max int, options *ReceiveOption
 			return nil, err
 		case ended(ctx) != nil:
 			return nil, ended(ctx)
-		case q.interrupts.Load() != interrupts:
+		case q.told.Swap(q.interrupts.Load()) != q.interrupts.Load():
 			return nil, err
 		}
 		// Another goroutine's context ended its own wait on this handle: go on with this one.

@@ -28,7 +28,7 @@ fn ended() -> Error {
 /// An array as one text.
 fn joined(array: &[Box<RawValue>]) -> String {
     let elements: Vec<&str> = array.iter().map(|element| element.get()).collect();
-    if elements.is_empty() { "[]\n".to_owned() } else { format!("[\n  {}\n]\n", elements.join(",\n  ")) }
+    format!("[{}]", elements.join(","))
 }
 
 /// The elements of an array that the caller wrote.

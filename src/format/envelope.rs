@@ -1,16 +1,14 @@
 //! One element of the array: an envelope, or a bare payload.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
-
 use super::Damage;
-use super::json::{located, span};
+use super::json::check_bare;
 use super::lease::Lease;
+use super::object::{Object, string};
+pub(crate) use super::object::{Edit, quoted};
 use super::priority::Priority;
 use super::time::{self, NEVER, Timestamp};
 
@@ -38,9 +36,6 @@ pub(crate) struct Texts {
     pub(crate) not_before: Option<String>,
 }
 
-/// A change of one key: its new value as JSON text, or none to remove it.
-pub(crate) type Edit<'a> = (&'a str, Option<String>);
-
 /// A new message.
 #[derive(Debug)]
 pub(crate) struct Fresh<'a> {
@@ -48,72 +43,40 @@ pub(crate) struct Fresh<'a> {
     /// The id that was asked for.
     pub(crate) id: Option<&'a str>,
     /// The id to give when neither the caller nor the payload has one.
-    pub(crate) fresh_id: &'a str,
+    pub(crate) spare_id: &'a str,
     pub(crate) priority: Option<Priority>,
     pub(crate) queued_at: Timestamp,
     pub(crate) not_before: Option<Timestamp>,
 }
 
-/// The keys of an object in order, with their values as they stand.
-struct Keys<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+/// An envelope's keys, read by what they must be. `null` counts as absent.
+struct Keys<'a, 'o>(&'o Object<'a>);
 
-impl<'a> Keys<'a> {
-    /// Reads an object's keys; `None` when the text is another kind of value.
-    fn read(text: &'a str) -> Result<Option<Self>, Damage> {
-        if !text.starts_with('{') {
+impl<'a> Keys<'a, '_> {
+    fn get(&self, name: &str) -> Option<&'a str> {
+        self.0.get(name).filter(|value| *value != "null")
+    }
+
+    /// The damage of a key's value.
+    fn wrong(&self, name: &str, rule: &str) -> Damage {
+        Damage::new(self.0.place(name).map_or(0, |place| place.start), format!("{name} {rule}"))
+    }
+
+    fn string(&self, name: &str) -> Result<Option<Cow<'a, str>>, Damage> {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        string(value).map(Some).ok_or_else(|| self.wrong(name, "is not a string"))
+    }
+
+    /// A time; "never" counts as absent.
+    fn time(&self, name: &str) -> Result<Option<Timestamp>, Damage> {
+        let Some(text) = self.string(name)? else { return Ok(None) };
+        if text == NEVER {
             return Ok(None);
         }
-        struct KeysVisitor;
-        impl<'de> Visitor<'de> for KeysVisitor {
-            type Value = Keys<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Keys<'de>, A::Error> {
-                let mut keys = Vec::new();
-                while let Some(key) = map.next_key::<Key<'de>>()? {
-                    keys.push((key.0, map.next_value()?));
-                }
-                Ok(Keys(keys))
-            }
-        }
-        let mut reader = serde_json::Deserializer::from_str(text);
-        reader.deserialize_map(KeysVisitor).map(Some).map_err(|error| located(text, &error))
-    }
-
-    fn get(&self, name: &str) -> Option<&'a RawValue> {
-        self.0.iter().rev().find(|(key, _)| key == name).map(|(_, value)| *value)
-    }
-
-    /// A string value; `null` counts as absent.
-    fn string(&self, text: &str, name: &str) -> Result<Option<Cow<'a, str>>, Damage> {
-        match self.get(name) {
-            None => Ok(None),
-            Some(value) if value.get() == "null" => Ok(None),
-            Some(value) => match serde_json::from_str::<Key<'a>>(value.get()) {
-                Ok(string) => Ok(Some(string.0)),
-                Err(_) => Err(Damage::new(span(text, value.get()).start, format!("{name} is not a string"))),
-            },
-        }
-    }
-
-    /// A time; "never" and `null` count as absent.
-    fn time(&self, text: &str, name: &str) -> Result<Option<Timestamp>, Damage> {
-        let Some(string) = self.string(text, name)? else { return Ok(None) };
-        if string == NEVER {
-            return Ok(None);
-        }
-        let read = time::parse(&string).map(Some);
-        read.ok_or_else(|| Damage::new(self.get(name).map_or(0, |value| span(text, value.get()).start), format!("{name} is not an RFC 3339 time")))
+        let time = time::parse(&text).ok_or_else(|| self.wrong(name, "is not an RFC 3339 time"))?;
+        Ok((!time::is_never(time)).then_some(time))
     }
 }
-
-/// A string that is borrowed where it has no escapes.
-#[derive(serde::Deserialize)]
-#[serde(transparent)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// The keys whose repetition would make it unclear what the envelope says.
 const KNOWN: &[&str] = &["message", "attempts", "last_attempt", "queued_at", "error", "id", "priority", "not_before", "expires", "lease"];
@@ -121,61 +84,46 @@ const KNOWN: &[&str] = &["message", "attempts", "last_attempt", "queued_at", "er
 impl Element {
     /// Reads an element of an array that is known to be JSON.
     pub(crate) fn parse(bytes: Arc<[u8]>) -> Result<Self, Damage> {
-        let text = std::str::from_utf8(&bytes).map_err(|error| Damage::new(error.valid_up_to(), "it is not UTF-8"))?;
-        let bare = |id, priority| Self {
-            text: Arc::clone(&bytes),
-            payload: 0..bytes.len(),
-            bare: true,
-            id,
-            priority,
-            attempts: 0,
-            queued_at: None,
-            not_before: None,
-            lease: None,
+        let text = utf8(&bytes)?;
+        let object = Object::read(text)?;
+        let Some((object, message)) = object.as_ref().and_then(|object| Some((object, object.place("message")?))) else {
+            check_bare(&bytes)?;
+            let (id, priority) = own(object.as_ref());
+            let (payload, priority) = (0..bytes.len(), priority.unwrap_or_default());
+            let text = bytes;
+            return Ok(Self { text, payload, bare: true, id, priority, attempts: 0, queued_at: None, not_before: None, lease: None });
         };
-        let Some(keys) = Keys::read(text)? else { return Ok(bare(None, Priority::Normal)) };
-        let Some(message) = keys.get("message") else {
-            let (id, priority) = own(Some(&keys));
-            return Ok(bare(id, priority.unwrap_or_default()));
-        };
-        for name in KNOWN {
-            if let Some((_, value)) = keys.0.iter().filter(|(key, _)| key == name).nth(1) {
-                return Err(Damage::new(span(text, value.get()).start, format!("{name} stands twice in one envelope")));
-            }
+        if let Some((name, place)) = object.twice(KNOWN) {
+            return Err(Damage::new(place, format!("{name} stands twice in one envelope")));
         }
-        let (own_id, own_priority) = own(Keys::read(message.get())?.as_ref());
-        let attempts = match keys.get("attempts") {
-            None => 0,
-            Some(value) => serde_json::from_str(value.get())
-                .map_err(|_| Damage::new(span(text, value.get()).start, "attempts is not a whole number from 0"))?,
-        };
-        let lease = match keys.get("lease") {
-            Some(value) if value.get() != "null" => {
-                Some(Box::new(Lease::parse(value.get()).map_err(|rule| Damage::new(span(text, value.get()).start, rule))?))
-            }
-            _ => None,
-        };
-        keys.string(text, "error")?;
-        keys.time(text, "last_attempt")?;
-        keys.time(text, "expires")?;
-        let id = keys.string(text, "id")?.filter(|id| !id.is_empty()).map(|id| Arc::from(&*id));
+        let (own_id, own_priority) = own(Object::read(text.get(message.clone()).unwrap_or_default())?.as_ref());
+        let keys = Keys(object);
+        let attempts = keys.get("attempts").map_or(Ok(0), str::parse).map_err(|_| keys.wrong("attempts", "is not a whole number from 0"))?;
+        let lease = keys.get("lease").map(Lease::parse).transpose();
+        let lease = lease.map_err(|rule| Damage::new(object.place("lease").map_or(0, |place| place.start), rule))?;
+        keys.string("error")?;
+        keys.time("last_attempt")?;
+        keys.time("expires")?;
+        let id = keys.string("id")?.filter(|id| !id.is_empty()).map(|id| Arc::from(&*id));
+        let priority = keys.string("priority")?.map(|priority| Priority::of(&priority));
+        let (queued_at, not_before) = (keys.time("queued_at")?, keys.time("not_before")?);
         Ok(Self {
-            payload: span(text, message.get()),
+            payload: message,
             bare: false,
             id: id.or(own_id),
-            priority: keys.string(text, "priority")?.map(|priority| Priority::of(&priority)).or(own_priority).unwrap_or_default(),
+            priority: priority.or(own_priority).unwrap_or_default(),
             attempts,
-            queued_at: keys.time(text, "queued_at")?,
-            not_before: keys.time(text, "not_before")?,
-            lease,
-            text: Arc::clone(&bytes),
+            queued_at,
+            not_before,
+            lease: lease.map(Box::new),
+            text: bytes,
         })
     }
 
     /// A new envelope. Keys that say nothing new are left out.
     pub(crate) fn compose(fresh: &Fresh<'_>) -> Result<Self, Damage> {
-        let payload = std::str::from_utf8(fresh.payload).map_err(|error| Damage::new(error.valid_up_to(), "it is not UTF-8"))?.trim();
-        let (own_id, own_priority) = own(Keys::read(payload)?.as_ref());
+        let payload = utf8(fresh.payload)?.trim();
+        let (own_id, own_priority) = own(Object::read(payload)?.as_ref());
         let mut text = format!(
             "{{\"message\":{payload},\"attempts\":0,\"last_attempt\":\"{NEVER}\",\"queued_at\":\"{}\"",
             fresh.queued_at
@@ -184,9 +132,9 @@ impl Element {
             (Some(id), Some(own)) if id == &**own => None,
             (Some(id), _) => Some(id),
             (None, Some(_)) => None,
-            (None, None) => Some(fresh.fresh_id),
+            (None, None) => Some(fresh.spare_id),
         };
-        let mut add = |key: &str, value: String| text.push_str(&format!(",\"{key}\":{value}"));
+        let mut add = |key: &str, value: String| text.extend([",", &quoted(key), ":", &value]);
         if let Some(id) = id {
             add("id", quoted(id));
         }
@@ -200,32 +148,17 @@ impl Element {
         Self::parse(Arc::from(text.into_bytes()))
     }
 
-    /// The same element with some keys changed. Order, unknown keys, untouched values and the element's own layout
-    /// stay; new keys come last. A bare payload becomes the `message` of an envelope.
+    /// The same element with some keys changed; every other byte stays (INV-3). A bare payload becomes the
+    /// `message` of an envelope.
     pub(crate) fn edit(&self, edits: &[Edit<'_>]) -> Result<Self, Damage> {
-        let text = std::str::from_utf8(&self.text).map_err(|error| Damage::new(error.valid_up_to(), "it is not UTF-8"))?;
-        let keys = if self.bare { None } else { Keys::read(text)? };
-        let mut pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> = match &keys {
-            Some(keys) => keys.0.iter().map(|(key, value)| (Cow::Owned(quoted(key)), Cow::Borrowed(value.get()))).collect(),
-            None => vec![(Cow::Borrowed("\"message\""), Cow::Borrowed(text))],
+        let text = utf8(&self.text)?;
+        let edited = if self.bare {
+            let wrapped = format!("{{\"message\":{text}}}");
+            Object::read(&wrapped)?.map(|object| object.edit(edits))
+        } else {
+            Object::read(text)?.map(|object| object.edit(edits))
         };
-        for (key, value) in edits {
-            let key = quoted(key);
-            let place = pairs.iter().position(|(known, _)| *known == key);
-            match (place, value) {
-                (Some(place), Some(value)) => {
-                    if let Some(pair) = pairs.get_mut(place) {
-                        pair.1 = Cow::Owned(value.clone());
-                    }
-                }
-                (Some(place), None) => drop(pairs.remove(place)),
-                (None, Some(value)) => pairs.push((Cow::Owned(key), Cow::Owned(value.clone()))),
-                (None, None) => {}
-            }
-        }
-        let (before_key, before_end, colon) = if self.bare { ("", "", ":") } else { layout(text) };
-        let joined: Vec<String> = pairs.iter().map(|(key, value)| format!("{before_key}{key}{colon}{value}")).collect();
-        Self::parse(Arc::from(format!("{{{}{before_end}}}", joined.join(",")).into_bytes()))
+        Self::parse(Arc::from(edited.unwrap_or_default().into_bytes()))
     }
 
     pub(crate) fn text(&self) -> &Arc<[u8]> {
@@ -262,40 +195,24 @@ impl Element {
 
     /// Reads what is not kept, because only people look at it.
     pub(crate) fn texts(&self) -> Texts {
-        let Ok(text) = std::str::from_utf8(&self.text) else { return Texts::default() };
-        let keys = match Keys::read(text) {
-            Ok(Some(keys)) if !self.bare => keys,
-            _ => return Texts::default(),
-        };
-        let read = |name: &str| keys.string(text, name).ok().flatten().filter(|string| string != NEVER).map(Cow::into_owned);
-        Texts { error: read("error"), queued_at: read("queued_at"), last_attempt: read("last_attempt"), not_before: read("not_before") }
+        let object = utf8(&self.text).and_then(Object::read).ok().flatten();
+        let Some(object) = object.filter(|_| !self.bare) else { return Texts::default() };
+        let keys = Keys(&object);
+        let read = |name: &str| keys.string(name).ok().flatten().map(Cow::into_owned);
+        let time = |name: &str| keys.time(name).ok().flatten().and_then(|_| read(name));
+        Texts { error: read("error"), queued_at: time("queued_at"), last_attempt: time("last_attempt"), not_before: time("not_before") }
     }
 }
 
 /// What a payload says of itself: its string `id` and `priority`. Anything else there is not flockq's business.
-fn own(keys: Option<&Keys<'_>>) -> (Option<Arc<str>>, Option<Priority>) {
-    let read = |name: &str| {
-        let value = keys?.get(name)?;
-        serde_json::from_str::<Key<'_>>(value.get()).ok().map(|string| string.0)
-    };
+fn own(payload: Option<&Object<'_>>) -> (Option<Arc<str>>, Option<Priority>) {
+    let read = |name: &str| string(payload?.get(name)?);
     let id = read("id").filter(|id| !id.is_empty()).map(|id| Arc::from(&*id));
     (id, read("priority").map(|priority| Priority::of(&priority)))
 }
 
-/// A JSON string.
-pub(crate) fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
-}
-
-/// How the element is laid out: what stands before a key, before the closing brace, and between key and value.
-fn layout(text: &str) -> (&str, &str, &'static str) {
-    let blank = |part: &str| part.len() - part.trim_start_matches([' ', '\t', '\r', '\n']).len();
-    let inside = text.get(1..text.len() - 1).unwrap_or_default();
-    let before_key = inside.get(..blank(inside)).unwrap_or_default();
-    let end = inside.trim_end_matches([' ', '\t', '\r', '\n']).len();
-    let before_end = if before_key.len() == inside.len() { "" } else { inside.get(end..).unwrap_or_default() };
-    let spaced = before_key.contains('\n');
-    (before_key, before_end, if spaced { ": " } else { ":" })
+fn utf8(bytes: &[u8]) -> Result<&str, Damage> {
+    std::str::from_utf8(bytes).map_err(|error| Damage::new(error.valid_up_to(), "it is not UTF-8"))
 }
 
 #[cfg(test)]
@@ -315,7 +232,7 @@ mod tests {
         let fresh = Fresh {
             payload: payload.as_bytes(),
             id,
-            fresh_id: "fresh",
+            spare_id: "fresh",
             priority,
             queued_at: "2026-02-03T09:00:00Z".parse().unwrap(),
             not_before: None,
@@ -358,6 +275,18 @@ mod tests {
     }
 
     #[test]
+    fn an_edit_changes_the_values_that_it_names_and_no_other_byte() {
+        let python = r#"{"message": {"b": 1,"a" : 2}, "\u0061ttempts" : 0, "\/x": [ ], "lease" :null , "y":1}"#;
+        let edits = [("attempts", Some("1".into())), ("lease", None), ("error", Some("\"no\"".into()))];
+        let expected = r#"{"message": {"b": 1,"a" : 2}, "\u0061ttempts" : 1, "\/x": [ ] , "y":1, "error": "no"}"#;
+        assert_eq!(text(&element(python).edit(&edits).unwrap()), expected);
+        let first = element(r#"{ "lease":null, "message":1 }"#).edit(&[("lease", None), ("id", Some("\"i\"".into()))]).unwrap();
+        assert_eq!(text(&first), r#"{ "message":1, "id":"i" }"#);
+        let alone = element("{\n\t\"message\": 1\n}").edit(&[("attempts", Some("1".into()))]).unwrap();
+        assert_eq!(text(&alone), "{\n\t\"message\": 1,\n\t\"attempts\": 1\n}");
+    }
+
+    #[test]
     fn a_bare_payload_becomes_an_envelope_around_the_same_bytes() {
         for payload in ["7", "null", "\"text\"", "{ \"to\" : \"x\" }", "[1,\n2]"] {
             let edited = element(payload).edit(&[("attempts", Some("1".into()))]).unwrap();
@@ -386,6 +315,7 @@ mod tests {
             assert_eq!(damage.offset, offset, "{envelope}: {damage:?}");
             assert!(damage.rule.contains(key), "{envelope}: {damage:?}");
         }
+        assert_eq!(element(r#"{"message":1,"attempts":null,"queued_at":null}"#).attempts(), 0);
         // Without the key `message` it is a payload, whose shape is its own.
         assert!(element(r#"{"attempts":"2"}"#).bare);
         assert_eq!(element(r#"{"message":1,"error":null,"id":null,"lease":null}"#).id(), None);
@@ -405,7 +335,7 @@ mod tests {
     proptest! {
         #[test]
         fn payload_bytes_survive_every_edit(payload in json(), attempts in 0u64..9, error in "\\PC{0,9}") {
-            let fresh = Fresh { payload: payload.as_bytes(), id: Some("i"), fresh_id: "f", priority: None, queued_at: Timestamp::UNIX_EPOCH, not_before: None };
+            let fresh = Fresh { payload: payload.as_bytes(), id: Some("i"), spare_id: "f", priority: None, queued_at: Timestamp::UNIX_EPOCH, not_before: None };
             let composed = Element::compose(&fresh).unwrap();
             prop_assert_eq!(composed.payload(), payload.as_bytes());
             let edited = composed.edit(&[("attempts", Some(attempts.to_string())), ("error", Some(quoted(&error)))]).unwrap();

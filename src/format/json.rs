@@ -9,6 +9,8 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// How deep a whole file may be: a payload at its limit, in an envelope, in the array, and some room.
 const MAX_FILE_DEPTH: usize = 128;
+/// How deep a bare payload may be, so that the file is not too deep when an envelope is put around it.
+const MAX_BARE_DEPTH: usize = MAX_FILE_DEPTH - 2;
 
 /// Whether every language reads these bytes alike: UTF-8, JSON, not too deep, no half of a surrogate pair.
 pub(crate) fn check_payload(bytes: &[u8]) -> Result<()> {
@@ -16,11 +18,11 @@ pub(crate) fn check_payload(bytes: &[u8]) -> Result<()> {
         let text = format!("the payload has {} bytes, the limit is {MAX_PAYLOAD_BYTES}; send a reference to the data instead", bytes.len());
         return Err(Error::new(ErrorKind::TooLarge, text));
     }
-    check(bytes, MAX_DEPTH, true).map_err(invalid)
+    check(bytes, MAX_DEPTH, true).map_err(|damage| invalid(&damage))
 }
 
 /// The error for a payload that breaks a rule.
-fn invalid(damage: Damage) -> Error {
+fn invalid(damage: &Damage) -> Error {
     Error::new(ErrorKind::InvalidJson, format!("the payload is not sound at byte {}: {}", damage.offset, damage.rule)).offset_at(damage.offset)
 }
 
@@ -34,6 +36,11 @@ fn check(bytes: &[u8], max_depth: usize, whole_pairs: bool) -> std::result::Resu
 /// One element of an array that is set from outside, as deep as a file may have it.
 pub(crate) fn check_element(bytes: &[u8]) -> std::result::Result<(), Damage> {
     check(bytes, MAX_FILE_DEPTH - 1, false)
+}
+
+/// An element that is a payload without an envelope: whatever is read must still be readable once it has one.
+pub(super) fn check_bare(bytes: &[u8]) -> std::result::Result<(), Damage> {
+    scan(bytes, MAX_BARE_DEPTH, false)
 }
 
 /// Where the elements of a file's array stand. `null` is an empty array.
@@ -56,13 +63,13 @@ pub(crate) fn elements(bytes: &[u8]) -> std::result::Result<Vec<Range<usize>>, D
 }
 
 /// Where a part that was borrowed from `text` stands in it.
-pub(crate) fn span(text: &str, part: &str) -> Range<usize> {
+fn span(text: &str, part: &str) -> Range<usize> {
     let start = part.as_ptr() as usize - text.as_ptr() as usize;
     start..start + part.len()
 }
 
 /// Where and why the parser stopped.
-pub(crate) fn located(text: &str, error: &serde_json::Error) -> Damage {
+fn located(text: &str, error: &serde_json::Error) -> Damage {
     let line_start: usize = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
     let offset = (line_start + error.column().saturating_sub(1)).min(text.len());
     let full = error.to_string();
@@ -88,7 +95,8 @@ fn scan(bytes: &[u8], max_depth: usize, whole_pairs: bool) -> std::result::Resul
                 }
             }
             b']' | b'}' => depth = depth.saturating_sub(1),
-            b'"' => at = string(bytes, at + 1, whole_pairs)?,
+            b'"' if whole_pairs => at = whole_string(bytes, at + 1)?,
+            b'"' => at = end_of_string(bytes, at + 1),
             _ => {}
         }
         at += 1;
@@ -97,12 +105,40 @@ fn scan(bytes: &[u8], max_depth: usize, whole_pairs: bool) -> std::result::Resul
 }
 
 /// From behind the opening quote to the closing one (or the end).
-fn string(bytes: &[u8], mut at: usize, whole_pairs: bool) -> std::result::Result<usize, Damage> {
+pub(super) fn end_of_string(bytes: &[u8], mut at: usize) -> usize {
+    loop {
+        at += plain_length(bytes.get(at..).unwrap_or_default());
+        match bytes.get(at) {
+            Some(b'"') => return at,
+            Some(_) => at += 2,
+            None => return bytes.len(),
+        }
+    }
+}
+
+/// How many bytes come before the first quote or backslash. Eight at a time: most of a file is inside of strings.
+fn plain_length(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    // The lowest byte in which the high bit is set is the first zero byte of `word`; those above it say nothing.
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & (ONES << 7);
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (place, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let found = zeros(word ^ (ONES * u64::from(b'"'))) | zeros(word ^ (ONES * u64::from(b'\\')));
+        if found != 0 {
+            return place * 8 + found.trailing_zeros() as usize / 8;
+        }
+    }
+    let found = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'));
+    words.len() * 8 + found.unwrap_or(rest.len())
+}
+
+/// The same, where half of a surrogate pair is refused.
+fn whole_string(bytes: &[u8], mut at: usize) -> std::result::Result<usize, Damage> {
     while let Some(byte) = bytes.get(at) {
         match byte {
             b'"' => return Ok(at),
-            b'\\' if whole_pairs => at = escape(bytes, at)?,
-            b'\\' => at += 2,
+            b'\\' => at = escape(bytes, at)?,
             _ => at += 1,
         }
     }
@@ -179,6 +215,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_end_of_a_string_is_found_wherever_it_is(text in "[a\\\\\"!#\\[\\]\u{a2}\u{dc}]{0,40}") {
+            let mut at = 0;
+            while !matches!(text.as_bytes().get(at), None | Some(b'"')) {
+                at += if text.as_bytes()[at] == b'\\' { 2 } else { 1 };
+            }
+            prop_assert_eq!(end_of_string(text.as_bytes(), 0), at.min(text.len()));
+        }
+
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = elements(&bytes);

@@ -54,6 +54,13 @@ struct Shape<'a> {
     consumer: Option<std::borrow::Cow<'a, str>>,
 }
 
+impl Shape<'_> {
+    /// Only the token is left. Anything in between is no lease that flockq wrote.
+    fn is_given_back(&self) -> bool {
+        self.random.is_none() && self.boot.is_none() && self.until_boot_ms.is_none() && self.until.is_none() && self.consumer.is_none()
+    }
+}
+
 impl Held {
     /// A lease from now on.
     pub(crate) fn new(now: &Now, lease: Duration, random: u64, consumer: Option<Arc<str>>) -> Self {
@@ -84,14 +91,24 @@ impl Lease {
         before.map_or(clock, |lease| clock.max(lease.token + 1)).min(MAX_EXACT)
     }
 
+    /// Whether a receipt for the one is a receipt for the other.
+    pub(crate) fn is_same_delivery(&self, other: &Lease) -> bool {
+        let random = |lease: &Lease| lease.held.as_ref().map(|held| held.random);
+        self.token == other.token && random(self) == random(other)
+    }
+
     /// Reads the value of `lease`; the error is the rule that it breaks.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let shape: Shape<'_> = serde_json::from_str(text).map_err(|error| format!("lease has a wrong shape ({error})"))?;
         if shape.token > MAX_EXACT {
             return Err("lease.token is not below 2^53".to_owned());
         }
-        let Some(until_boot_ms) = shape.until_boot_ms else { return Ok(Self { token: shape.token, held: None }) };
-        let random = shape.random.filter(|random| random.len() == 16).and_then(|random| u64::from_str_radix(&random, 16).ok());
+        if shape.is_given_back() {
+            return Ok(Self { token: shape.token, held: None });
+        }
+        let until_boot_ms = shape.until_boot_ms.ok_or("lease.until_boot_ms is missing")?;
+        let is_hex = |random: &String| random.len() == 16 && random.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let random = shape.random.filter(is_hex).and_then(|random| u64::from_str_radix(&random, 16).ok());
         let random = random.ok_or("lease.random is not 16 hexadecimal digits")?;
         let boot = shape.boot.ok_or("lease.boot is missing")?;
         let until = shape.until.as_deref().and_then(time::parse).ok_or("lease.until is not an RFC 3339 time")?;
@@ -159,6 +176,10 @@ mod tests {
             (r#"{"token":-1}"#, "wrong shape"),
             (r#"{"token":9007199254740992}"#, "2^53"),
             (r#"{"token":1,"until_boot_ms":5}"#, "random"),
+            (r#"{"token":1,"random":"00000000000000ff"}"#, "until_boot_ms"),
+            (r#"{"token":1,"consumer":"c"}"#, "until_boot_ms"),
+            (r#"{"token":1,"until_boot_ms":5,"random":"+00000000000000f","boot":"b","until":"2026-02-03T09:00:00Z"}"#, "random"),
+            (r#"{"token":1,"token":2}"#, "wrong shape"),
             (r#"{"token":1,"until_boot_ms":5,"random":"00000000000000ff"}"#, "boot"),
         ] {
             let error = Lease::parse(text).unwrap_err();

@@ -4,6 +4,7 @@ pub(crate) mod envelope;
 pub(crate) mod json;
 pub(crate) mod lease;
 pub(crate) mod name;
+mod object;
 pub(crate) mod priority;
 pub(crate) mod receipt;
 pub(crate) mod time;

@@ -121,13 +121,16 @@ impl Index {
             match change {
                 Change::Append(element) => self.append(element),
                 Change::Replace(seq, element) => {
-                    self.take(seq);
-                    self.put(seq, element);
+                    if self.take(seq).is_some() {
+                        self.put(seq, element);
+                    }
                 }
                 Change::Remove(seq) => drop(self.take(seq)),
                 Change::Reset(elements) => {
                     *self = Self::empty();
-                    elements.into_iter().for_each(|element| self.append(element));
+                    for element in elements {
+                        self.append(element);
+                    }
                 }
             }
         }
@@ -274,5 +277,7 @@ impl Index {
     }
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

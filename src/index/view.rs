@@ -83,7 +83,7 @@ fn cursor_text((priority, queued_at, seq): Order) -> String {
 
 fn parse_cursor(text: &str) -> Result<Order> {
     let read = || {
-        let mut parts = text.split('.');
+        let mut parts = text.splitn(3, '.');
         let (priority, time, seq) = (parts.next()?, parts.next()?, parts.next()?);
         let priority: Priority = priority.parse().ok()?;
         let time = match time {

@@ -44,6 +44,9 @@ impl std::ops::Deref for LockFile {
     }
 }
 
+/// Files of a parent that the fork handler closed in this process. Only a child uses it, and only after the fork.
+static CLOSED_BY_FORK: Mutex<Vec<Arc<dyn File>>> = Mutex::new(Vec::new());
+
 impl Drop for LockFile {
     fn drop(&mut self) {
         if self.is_ours() {
@@ -52,9 +55,10 @@ impl Drop for LockFile {
                 registered.swap_remove(place);
             }
         } else {
-            // The fork handler has closed it, and the number may be another file's by now: one reference
-            // is left over, so that nothing closes it again.
-            std::mem::forget(Arc::clone(&self.file));
+            // The fork handler has closed it, and the number may be another file's by now: kept, so that nothing
+            // closes it again.
+            let _no_fork = descriptors();
+            CLOSED_BY_FORK.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&self.file));
         }
     }
 }

@@ -162,12 +162,10 @@ func settled(receipts []string, err error) (any, error) {
 	if !ok {
 		return nil, err
 	}
-	wrong := joined.Unwrap()
-	for i, receipt := range receipts {
+	for _, wrong := range joined.Unwrap() {
 		var failed *flockq.ReceiptError
-		if len(wrong) > 0 && errors.As(wrong[0], &failed) && failed.Receipt == receipt {
-			results[i] = flockq.CodeOf(failed).String()
-			wrong = wrong[1:]
+		if errors.As(wrong, &failed) {
+			results[failed.Index] = flockq.CodeOf(failed).String()
 		}
 	}
 	return results, nil

@@ -57,6 +57,7 @@ pub(crate) fn receive(index: &mut Index, now: &Now, max: usize, grant: &Grant<'_
 }
 
 /// Takes the next ready messages for good.
+#[expect(clippy::unnecessary_wraps, reason = "every decision has the same shape")]
 pub(crate) fn pop(index: &mut Index, now: &Now, max: usize) -> Result<Plan<Vec<View>>> {
     let next = index.next_ready(max, now);
     Ok(Plan {

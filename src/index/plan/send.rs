@@ -31,7 +31,7 @@ pub(crate) fn send(index: &Index, messages: &[Outgoing], queued_at: Timestamp) -
         let fresh = Fresh {
             payload: &message.payload,
             id: message.id.as_deref(),
-            fresh_id: &message.fresh_id,
+            spare_id: &message.fresh_id,
             priority: message.priority,
             queued_at: after(queued_at, Duration::from_nanos(place as u64)),
             not_before: message.not_before,

@@ -1,55 +1,79 @@
 //! Removing, and replacing the whole array.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::edited;
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::Damage;
 use crate::format::envelope::Element;
 use crate::format::json::check_element;
+use crate::format::lease::Lease;
 use crate::index::state::State;
 use crate::index::{Change, Index, Now, Plan, Seq};
 
 /// Every message with one of these ids.
+#[expect(clippy::unnecessary_wraps, reason = "every decision has the same shape")]
 pub(crate) fn remove(index: &Index, ids: &[&str]) -> Result<Plan<u64>> {
     let places: BTreeSet<Seq> = ids.iter().flat_map(|id| index.with_id(id)).map(|(seq, _)| seq).collect();
     Ok(Plan { result: places.len() as u64, changes: places.into_iter().map(Change::Remove).collect() })
 }
 
 /// Every message, or every message in one state.
+#[expect(clippy::unnecessary_wraps, reason = "every decision has the same shape")]
 pub(crate) fn purge(index: &mut Index, now: &Now, state: Option<State>) -> Result<Plan<u64>> {
     let places = index.in_state(state, now);
     Ok(Plan { result: places.len() as u64, changes: places.into_iter().map(Change::Remove).collect() })
 }
 
-/// Another array. A live lease stays with its message: an element without one, whose id is that of a leased message,
-/// gets that lease.
+/// Another array. A live lease stays with its message (INV-9): an element that has it keeps it; one whose id is that of
+/// a leased message, and that says nothing of a lease or something older, gets it.
 pub(crate) fn save(index: &mut Index, now: &Now, texts: Vec<Arc<[u8]>>) -> Result<Plan<()>> {
     if texts == index.array() {
         return Ok(Plan { changes: Vec::new(), result: () });
     }
-    let mut used: HashSet<Seq> = HashSet::new();
-    let mut elements = Vec::with_capacity(texts.len());
-    for (place, text) in texts.into_iter().enumerate() {
-        let wrong = |damage: crate::format::Damage| {
+    let parsed = texts.into_iter().enumerate().map(|(place, text)| {
+        let wrong = |damage: Damage| {
             let text = format!("element {place} of the array is no envelope: at its byte {} {}; nothing was written", damage.offset, damage.rule);
             Error::new(ErrorKind::InvalidArgument, text)
         };
         check_element(&text).map_err(wrong)?;
-        let element = Element::parse(text).map_err(wrong)?;
-        elements.push(keep_lease(index, now, element, &mut used)?);
+        Element::parse(text).map_err(wrong)
+    });
+    let mut elements = parsed.collect::<Result<Vec<Element>>>()?;
+    let mut leases = live_leases(index, now);
+    // A lease goes to one element only: first to the one that has it, perhaps as it was before it was extended.
+    let mut settled = Vec::with_capacity(elements.len());
+    for element in &mut elements {
+        settled.push(give(&mut leases, element, |own, live| own.is_some_and(|own| own.is_same_delivery(live)))?);
+    }
+    for (element, _) in elements.iter_mut().zip(settled).filter(|(_, settled)| !settled) {
+        give(&mut leases, element, |own, live| own.is_none_or(|own| own.token < live.token))?;
     }
     Ok(Plan { changes: vec![Change::Reset(elements)], result: () })
 }
 
-fn keep_lease(index: &Index, now: &Now, element: Element, used: &mut HashSet<Seq>) -> Result<Element> {
-    let Some(id) = element.id().filter(|_| element.lease().is_none()) else { return Ok(element) };
-    let leased = index.with_id(id).into_iter().find_map(|(seq, old)| {
-        let lease = old.lease()?;
-        (lease.held.as_ref()?.is_live(now) && used.insert(seq)).then(|| lease.text())
-    });
-    match leased {
-        Some(lease) => edited(&element, &[("lease", Some(lease))]),
-        None => Ok(element),
+/// Live leases by the id of their message, in the order of the array.
+type Leases = HashMap<Arc<str>, Vec<Lease>>;
+
+fn live_leases(index: &Index, now: &Now) -> Leases {
+    let mut leases = Leases::new();
+    for element in index.entries.values() {
+        let lease = element.lease().filter(|lease| lease.held.as_ref().is_some_and(|held| held.is_live(now)));
+        if let (Some(id), Some(lease)) = (element.id(), lease) {
+            leases.entry(Arc::clone(id)).or_default().push(lease.clone());
+        }
     }
+    leases
+}
+
+/// Gives an element the first lease of its message that `fits`; says whether there was one.
+fn give(leases: &mut Leases, element: &mut Element, fits: impl Fn(Option<&Lease>, &Lease) -> bool) -> Result<bool> {
+    let Some(live) = element.id().and_then(|id| leases.get_mut(id)) else { return Ok(false) };
+    let Some(place) = live.iter().position(|lease| fits(element.lease(), lease)) else { return Ok(false) };
+    let lease = live.remove(place);
+    if element.lease() != Some(&lease) {
+        *element = edited(element, &[("lease", Some(lease.text()))])?;
+    }
+    Ok(true)
 }

@@ -1,0 +1,311 @@
+//! The index against a naive model: a list that is looked through from its start each time, while clocks jump,
+//! consumers die and the machine starts again.
+
+use std::cell::Cell;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::plan::{self, Grant, Outgoing};
+use super::state::State;
+use super::{Index, Now, Plan};
+use crate::format::priority::Priority;
+use crate::format::receipt::Receipt;
+use crate::format::time::{Timestamp, after};
+
+const LEASE: Duration = Duration::from_secs(20);
+
+#[derive(Debug, Clone)]
+enum Step {
+    Send { id: u8, priority: usize, age: u64, delay: Option<u64> },
+    Take(usize),
+    Pop,
+    /// By the place of a receipt among all that there were: many are stale.
+    Ack(usize, usize),
+    Nack(usize, Option<u64>),
+    Extend(usize),
+    Detach(usize),
+    Remove(u8),
+    Purge(State),
+    /// Saves the array as a program would that does not know leases.
+    SaveWithoutLeases,
+    Pass(u64),
+    /// Sets the wall clock back.
+    SetBack(u64),
+    Reboot,
+    ConsumerDies,
+    /// Forgets everything and reads the file again.
+    Reopen,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let delay = || proptest::option::of(1u64..30);
+    prop_oneof![
+        4 => (0u8..4, 0usize..4, 0u64..5, delay()).prop_map(|(id, priority, age, delay)| Step::Send { id, priority, age, delay }),
+        4 => (1usize..4).prop_map(Step::Take),
+        1 => Just(Step::Pop),
+        2 => (0usize..12, 0usize..12).prop_map(|(one, other)| Step::Ack(one, other)),
+        2 => (0usize..12, delay()).prop_map(|(place, delay)| Step::Nack(place, delay)),
+        1 => (0usize..12).prop_map(Step::Extend),
+        1 => (0usize..12).prop_map(Step::Detach),
+        1 => (0u8..4).prop_map(Step::Remove),
+        1 => proptest::sample::select(&State::ALL).prop_map(Step::Purge),
+        1 => Just(Step::SaveWithoutLeases),
+        2 => (1u64..25).prop_map(Step::Pass),
+        1 => (1u64..25).prop_map(Step::SetBack),
+        1 => Just(Step::Reboot),
+        1 => Just(Step::ConsumerDies),
+        1 => Just(Step::Reopen),
+    ]
+}
+
+#[derive(Debug, Clone)]
+struct Lease {
+    receipt: Receipt,
+    boot: u64,
+    until: u64,
+    consumer: Option<u64>,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    payload: String,
+    id: String,
+    priority: Priority,
+    queued_at: Timestamp,
+    attempts: u64,
+    not_before: Option<Timestamp>,
+    lease: Option<Lease>,
+    token: u64,
+}
+
+#[derive(Debug)]
+struct Model {
+    entries: Vec<Entry>,
+    wall: u64,
+    uptime: u64,
+    boot: u64,
+    consumer: u64,
+    sent: u64,
+}
+
+impl Model {
+    fn time(&self, seconds: u64) -> Timestamp {
+        after("2026-02-03T09:00:00Z".parse().unwrap(), Duration::from_secs(seconds))
+    }
+
+    fn now(&self) -> Now {
+        Now {
+            wall: self.time(self.wall),
+            boot_ms: self.uptime * 1000,
+            boot_id: Arc::from(format!("boot {}", self.boot)),
+            dead: (0..self.consumer).map(|consumer| Arc::from(format!("consumer {consumer}"))).collect(),
+        }
+    }
+
+    fn is_live(&self, lease: &Lease) -> bool {
+        lease.boot == self.boot && lease.until > self.uptime && lease.consumer.is_none_or(|consumer| consumer >= self.consumer)
+    }
+
+    fn state(&self, entry: &Entry) -> State {
+        if entry.lease.as_ref().is_some_and(|lease| self.is_live(lease)) {
+            State::Leased
+        } else if entry.not_before.is_some_and(|due| due > self.time(self.wall)) {
+            State::Delayed
+        } else {
+            State::Ready
+        }
+    }
+
+    /// The places in order of delivery.
+    fn order(&self) -> Vec<usize> {
+        let mut places: Vec<usize> = (0..self.entries.len()).collect();
+        places.sort_by_key(|place| (self.entries[*place].priority, self.entries[*place].queued_at, *place));
+        places
+    }
+
+    fn ready(&self, max: usize) -> Vec<usize> {
+        self.order().into_iter().filter(|place| self.state(&self.entries[*place]) == State::Ready).take(max).collect()
+    }
+
+    /// The entry whose live lease a receipt names.
+    fn named(&self, receipt: &Receipt) -> Option<usize> {
+        self.entries.iter().position(|entry| entry.lease.as_ref().is_some_and(|lease| self.is_live(lease) && lease.receipt == *receipt))
+    }
+
+    /// Live leases stay with their message: by its id, the first to the first.
+    fn save_without_leases(&mut self) {
+        let mut live: Vec<Lease> = self.entries.iter().filter_map(|entry| entry.lease.clone()).filter(|lease| self.is_live(lease)).collect();
+        for entry in &mut self.entries {
+            let place = live.iter().position(|lease| lease.receipt.id == entry.id);
+            entry.lease = place.map(|place| live.remove(place));
+            entry.token = entry.lease.as_ref().map_or(0, |lease| lease.receipt.token);
+        }
+    }
+}
+
+/// Commits as a queue does: what is written is what is read, and what is known afterwards.
+fn commit<T>(index: &mut Index, plan: Plan<T>) -> Result<T, TestCaseError> {
+    let image = index.image(&plan.changes);
+    index.apply(plan.changes);
+    prop_assert_eq!(index.image(&[]), image.clone());
+    prop_assert_eq!(Index::parse(&image).unwrap().array(), index.array());
+    Ok(plan.result)
+}
+
+fn check(index: &mut Index, model: &Model) -> Result<(), TestCaseError> {
+    let now = model.now();
+    let (views, cursor) = index.list(None, 1000, None, &now).unwrap();
+    prop_assert!(cursor.is_none());
+    let found: Vec<_> = views.iter().map(|view| (String::from_utf8_lossy(view.element.payload()).into_owned(), view.state, view.element.attempts())).collect();
+    let entries = || model.order().into_iter().map(|place| &model.entries[place]);
+    prop_assert_eq!(found, entries().map(|entry| (entry.payload.clone(), model.state(entry), entry.attempts)).collect::<Vec<_>>());
+    let count = |state: State| entries().filter(|entry| model.state(entry) == state).count() as u64;
+    let stats = index.stats(&now);
+    prop_assert_eq!((stats.ready, stats.delayed, stats.leased), (count(State::Ready), count(State::Delayed), count(State::Leased)));
+    prop_assert_eq!(stats.messages, index.len() as u64);
+    prop_assert_eq!(stats.bytes, index.array().iter().map(|text| text.len() as u64).sum::<u64>());
+    prop_assert_eq!(index.has_ready(&now), stats.ready > 0);
+    let due = entries().filter_map(|entry| match model.state(entry) {
+        State::Ready => None,
+        State::Delayed => entry.not_before.map(|due| Duration::try_from(due.duration_since(now.wall)).unwrap()),
+        State::Leased => entry.lease.as_ref().map(|lease| Duration::from_secs(lease.until - model.uptime)),
+    });
+    prop_assert_eq!(index.next_due(&now), due.min());
+    let live = entries().filter_map(|entry| entry.lease.as_ref()).filter(|lease| model.is_live(lease));
+    let consumers: HashSet<String> = live.filter_map(|lease| lease.consumer).map(|consumer| format!("consumer {consumer}")).collect();
+    prop_assert_eq!(index.consumers(&now).iter().map(ToString::to_string).collect::<HashSet<_>>(), consumers);
+    for id in 0..4 {
+        let id = id.to_string();
+        prop_assert_eq!(index.get(&id, &now).len(), model.entries.iter().filter(|entry| entry.id == id).count());
+    }
+    Ok(())
+}
+
+fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
+    let mut index = Index::empty();
+    let mut model = Model { entries: Vec::new(), wall: 1000, uptime: 1000, boot: 0, consumer: 0, sent: 0 };
+    let mut receipts: Vec<Receipt> = Vec::new();
+    let drawn = Cell::new(0);
+    for step in steps {
+        let now = model.now();
+        match step {
+            Step::Send { id, priority, age, delay } => {
+                let payload = format!("{{\"id\":\"{id}\",\"n\":{}}}", model.sent);
+                let not_before = delay.map(|delay| model.time(model.wall + delay));
+                let (priority, queued_at) = (Priority::ALL[priority], model.time(age));
+                let fresh_id = "not used".to_owned();
+                let message = Outgoing { payload: payload.clone().into_bytes(), id: None, fresh_id, priority: Some(priority), not_before, dedup: false };
+                let plan = plan::send(&index, &[message], queued_at).unwrap();
+                prop_assert_eq!(commit(&mut index, plan)?, [id.to_string()]);
+                model.entries.push(Entry { payload, id: id.to_string(), priority, queued_at, attempts: 0, not_before, lease: None, token: 0 });
+                model.sent += 1;
+            }
+            Step::Take(max) => {
+                let random = || drawn.replace(drawn.get() + 1);
+                let consumer = Some(Arc::from(format!("consumer {}", model.consumer)));
+                let grant = Grant { lease: LEASE, consumer, random: &random, fresh_id: &|| unreachable!() };
+                let plan = plan::receive(&mut index, &now, max, &grant).unwrap();
+                let taken = commit(&mut index, plan)?;
+                let expected = model.ready(max);
+                prop_assert_eq!(taken.len(), expected.len());
+                let (boot, until, consumer) = (model.boot, model.uptime + LEASE.as_secs(), Some(model.consumer));
+                for (taken, place) in taken.iter().zip(expected) {
+                    let entry = &mut model.entries[place];
+                    let receipt = Receipt::parse(&taken.receipt).unwrap();
+                    // INV-7, also when the clock was set back.
+                    prop_assert!(receipt.token > entry.token);
+                    entry.attempts += 1;
+                    entry.not_before = None;
+                    entry.token = receipt.token;
+                    prop_assert_eq!((taken.element.payload(), taken.attempts), (entry.payload.as_bytes(), entry.attempts));
+                    entry.lease = Some(Lease { receipt: receipt.clone(), boot, until, consumer });
+                    receipts.push(receipt);
+                }
+            }
+            Step::Pop => {
+                let plan = plan::pop(&mut index, &now, 1).unwrap();
+                let popped = commit(&mut index, plan)?;
+                let expected = model.ready(1).pop().map(|place| model.entries.remove(place).payload);
+                prop_assert_eq!(popped.first().map(|view| view.element.payload().to_vec()), expected.map(String::into_bytes));
+            }
+            Step::Ack(one, other) => {
+                let named: Vec<Receipt> = [one, other].iter().filter_map(|place| receipts.get(*place).cloned()).collect();
+                let plan = plan::ack(&mut index, &now, &named).unwrap();
+                let done = commit(&mut index, plan)?;
+                // One after the other: the same receipt twice is stale the second time.
+                for (receipt, done) in named.iter().zip(done) {
+                    let place = model.named(receipt);
+                    prop_assert_eq!(done, place.is_some());
+                    place.map(|place| model.entries.remove(place));
+                }
+            }
+            Step::Nack(..) | Step::Extend(_) | Step::Detach(_) => {
+                let (Step::Nack(place, _) | Step::Extend(place) | Step::Detach(place)) = step else { unreachable!() };
+                let Some(receipt) = receipts.get(place).cloned() else { continue };
+                let entry = model.named(&receipt);
+                let until = model.uptime + LEASE.as_secs();
+                let not_before = if let Step::Nack(_, Some(delay)) = step { Some(model.time(model.wall + delay)) } else { None };
+                let plan = match step {
+                    Step::Nack(..) => plan::nack(&mut index, &now, std::slice::from_ref(&receipt), Some("why"), not_before),
+                    Step::Extend(_) => plan::extend(&mut index, &now, std::slice::from_ref(&receipt), LEASE),
+                    _ => plan::detach(&mut index, &now, std::slice::from_ref(&receipt)),
+                };
+                prop_assert_eq!(commit(&mut index, plan.unwrap())?, [entry.is_some()]);
+                if let Some(entry) = entry.map(|place| &mut model.entries[place]) {
+                    match (&step, &mut entry.lease) {
+                        (Step::Extend(_), Some(lease)) => lease.until = until,
+                        (Step::Detach(_), Some(lease)) => lease.consumer = None,
+                        _ => {
+                            entry.lease = None;
+                            entry.not_before = not_before;
+                        }
+                    }
+                }
+            }
+            Step::Remove(id) => {
+                let (id, before) = (id.to_string(), model.entries.len());
+                model.entries.retain(|entry| entry.id != id);
+                let plan = plan::remove(&index, &[&id, &id]).unwrap();
+                prop_assert_eq!(commit(&mut index, plan)?, (before - model.entries.len()) as u64);
+            }
+            Step::Purge(state) => {
+                let kept: Vec<Entry> = model.entries.iter().filter(|entry| model.state(entry) != state).cloned().collect();
+                let plan = plan::purge(&mut index, &now, Some(state)).unwrap();
+                prop_assert_eq!(commit(&mut index, plan)?, (model.entries.len() - kept.len()) as u64);
+                model.entries = kept;
+            }
+            Step::SaveWithoutLeases => {
+                let stripped = index.entries.values().map(|element| Arc::clone(element.edit(&[("lease", None)]).unwrap().text())).collect();
+                let plan = plan::save(&mut index, &now, stripped).unwrap();
+                commit(&mut index, plan)?;
+                model.save_without_leases();
+            }
+            Step::Pass(seconds) => {
+                model.wall += seconds;
+                model.uptime += seconds;
+            }
+            Step::SetBack(seconds) => model.wall = model.wall.saturating_sub(seconds),
+            Step::Reboot => {
+                model.boot += 1;
+                model.uptime = 1;
+            }
+            Step::ConsumerDies => model.consumer += 1,
+            Step::Reopen => index = Index::parse(&index.image(&[])).unwrap(),
+        }
+        check(&mut index, &model)?;
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    /// INV-6 to INV-10.
+    #[test]
+    fn any_sequence_of_operations_does_what_a_naive_model_does(steps in proptest::collection::vec(step(), 1..60)) {
+        run(steps)?;
+    }
+}

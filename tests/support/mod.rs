@@ -1,0 +1,147 @@
+//! Drivers of every language, as child processes that answer JSON lines. `tests/conformance/README.md`
+//! has the requests.
+
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(clippy::disallowed_methods, reason = "tests touch files directly")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, missing_docs, reason = "tests")]
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use serde_json::{Value, json};
+
+/// The languages that have a driver.
+pub const LANGUAGES: [&str; 4] = ["c", "go", "python", "rust"];
+
+/// The root of the project.
+pub fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Whether a missing part is a failure.
+pub fn require_all() -> bool {
+    std::env::var_os("FLOCKQ_REQUIRE_ALL").is_some_and(|value| value == "1")
+}
+
+/// The command of a language's driver, if it was built.
+fn command(language: &str) -> Option<Command> {
+    let target = root().join("target");
+    let program = match language {
+        "rust" => {
+            // Beside this test: target/debug/deps/this -> target/debug/examples/driver.
+            let beside = std::env::current_exe().ok()?.parent()?.parent()?.join("examples/driver");
+            [beside, target.join("release/examples/driver"), target.join("debug/examples/driver")].into_iter().find(|path| path.exists())?
+        }
+        "c" => target.join("drivers/c"),
+        "go" => target.join("drivers/go"),
+        "python" => root().join(".venv/bin/python"),
+        other => panic!("no language {other}"),
+    };
+    if !program.exists() {
+        return None;
+    }
+    let mut command = Command::new(program);
+    if language == "python" {
+        command.arg(root().join("tests/drivers/driver.py"));
+    }
+    Some(command)
+}
+
+/// The languages whose drivers are there. A missing one is said loudly, or is a failure where all are required.
+pub fn languages() -> Vec<&'static str> {
+    let mut there = Vec::new();
+    for language in LANGUAGES {
+        if command(language).is_some() {
+            there.push(language);
+        } else {
+            assert!(!require_all(), "the {language} driver was not built; run make build");
+            eprintln!("LEFT OUT: the {language} driver was not built; run make build");
+        }
+    }
+    assert!(!there.is_empty());
+    there
+}
+
+/// A driver that runs.
+pub struct Driver {
+    pub language: &'static str,
+    child: Child,
+    requests: Option<ChildStdin>,
+    replies: BufReader<ChildStdout>,
+}
+
+impl Driver {
+    pub fn start(language: &'static str) -> Self {
+        let mut child = command(language).unwrap().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let requests = child.stdin.take();
+        let replies = BufReader::new(child.stdout.take().unwrap());
+        Self { language, child, requests, replies }
+    }
+
+    /// A driver with a spool open.
+    pub fn open(language: &'static str, directory: &Path, sync: &str) -> Self {
+        let mut driver = Self::start(language);
+        driver.ok(&json!({"op": "open", "dir": directory, "sync": sync}));
+        driver
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a request without waiting for its reply.
+    pub fn request(&mut self, request: &Value) {
+        let requests = self.requests.as_mut().unwrap();
+        let _ = writeln!(requests, "{request}");
+        let _ = requests.flush();
+    }
+
+    /// The reply to the oldest request; none when the driver died.
+    pub fn reply(&mut self) -> Option<Value> {
+        let mut line = String::new();
+        match self.replies.read_line(&mut line) {
+            Ok(size) if size > 0 => Some(serde_json::from_str(&line).unwrap_or_else(|error| panic!("{}: {error}: {line}", self.language))),
+            _ => None,
+        }
+    }
+
+    pub fn ask(&mut self, request: &Value) -> Value {
+        self.request(request);
+        self.reply().unwrap_or_else(|| panic!("the {} driver died of {request}", self.language))
+    }
+
+    /// The result of a request that must succeed.
+    pub fn ok(&mut self, request: &Value) -> Value {
+        let mut reply = self.ask(request);
+        assert!(reply.get("error").is_none(), "{}: {request}: {reply}", self.language);
+        reply["ok"].take()
+    }
+
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        drop(self.requests.take());
+        // Most end by themselves when their input does; one that waits for a message does not.
+        for _ in 0..50 {
+            if matches!(self.child.try_wait(), Ok(Some(_))) {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        self.kill();
+    }
+}
+
+/// A copy of the sample queue files.
+pub fn samples(directory: &Path) {
+    for name in ["inbound", "outbound", "dead-letter"] {
+        let file = format!("{name}.json");
+        std::fs::copy(root().join("tests/fixtures/mail-queues").join(&file), directory.join(&file)).unwrap();
+    }
+}
