@@ -24,7 +24,7 @@ run_tests() {
         # shellcheck disable=SC2086
         $CXX -std=c++17 -x c++ $strict "$source" -x none $link -o "target/capi/$name-cpp"
     done
-    local where
+    # Not local: the trap runs when the function is gone.
     where=$(mktemp -d)
     trap 'rm -rf "$where"' EXIT
     for source in tests/capi/*.c; do

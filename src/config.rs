@@ -55,7 +55,10 @@ impl FromStr for Sync {
             "full" => Ok(Sync::Full),
             "normal" => Ok(Sync::Normal),
             "off" => Ok(Sync::Off),
-            other => Err(Error::new(ErrorKind::InvalidArgument, format!("sync is {other:?}; it can be full, normal or off"))),
+            other => Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!("sync is {other:?}; it can be full, normal or off"),
+            )),
         }
     }
 }
@@ -95,8 +98,13 @@ impl Config {
     /// Reads the configuration of the spool.
     pub(crate) fn load(store: &dyn Store) -> Result<Self> {
         let path = || store.root().join(CONFIG_FILE);
-        let bytes = match store.open(CONFIG_FILE, Open::Read).and_then(|file| file.read_all()) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
+        let bytes = match store
+            .open(CONFIG_FILE, Open::Read)
+            .and_then(|file| file.read_all())
+        {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Self::default());
+            }
             read => read.map_err(|error| Error::io("read", path(), error))?,
         };
         Self::parse(&bytes).map_err(|error| error.at(path()))
@@ -104,63 +112,117 @@ impl Config {
 
     /// The durability of a queue.
     pub(crate) fn sync(&self, queue: &str) -> Sync {
-        let own = self.queues.iter().find(|(name, _)| name == queue).and_then(|(_, settings)| settings.sync);
+        let own = self
+            .queues
+            .iter()
+            .find(|(name, _)| name == queue)
+            .and_then(|(_, settings)| settings.sync);
         own.or(self.default.sync).unwrap_or_default()
     }
 
     fn parse(bytes: &[u8]) -> Result<Self> {
         let file: File<'_> = serde_json::from_slice(bytes).map_err(|error| {
-            Error::new(ErrorKind::Corrupt, format!("{CONFIG_FILE} is damaged: {error}; mend it or move it away"))
+            Error::new(
+                ErrorKind::Corrupt,
+                format!("{CONFIG_FILE} is damaged: {error}; mend it or move it away"),
+            )
         })?;
         match file.version {
             Some(VERSION) => {}
-            Some(other) => return Err(Error::new(ErrorKind::Version, format!("{CONFIG_FILE} has version {other}, this library knows {VERSION}; use a newer flockq"))),
+            Some(other) => {
+                return Err(Error::new(
+                    ErrorKind::Version,
+                    format!(
+                        "{CONFIG_FILE} has version {other}, this library knows {VERSION}; use a newer flockq"
+                    ),
+                ));
+            }
             None => return Err(wrong("version", "nothing", "the number 1")),
         }
         let lock_directory = file.lock_dir.unwrap_or_else(|| LOCK_DIRECTORY.to_owned());
         check_lock_directory(&lock_directory)?;
-        let default = file.default.map(|raw| Settings::parse("default", raw)).transpose()?.unwrap_or_default();
+        let default = file
+            .default
+            .map(|raw| Settings::parse("default", raw))
+            .transpose()?
+            .unwrap_or_default();
         let mut queues = Vec::new();
         for (name, raw) in file.queues.unwrap_or_default() {
-            let name = QueueName::parse(&name).map_err(|_| wrong("queues", &name, "names of queues"))?;
+            let name =
+                QueueName::parse(&name).map_err(|_| wrong("queues", &name, "names of queues"))?;
             queues.push((name.to_string(), Settings::parse(name.as_str(), raw)?));
         }
-        Ok(Self { lock_directory, default, queues })
+        Ok(Self {
+            lock_directory,
+            default,
+            queues,
+        })
     }
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { lock_directory: LOCK_DIRECTORY.to_owned(), default: Settings::default(), queues: Vec::new() }
+        Self {
+            lock_directory: LOCK_DIRECTORY.to_owned(),
+            default: Settings::default(),
+            queues: Vec::new(),
+        }
     }
 }
 
 impl Settings {
     fn parse(owner: &str, raw: &RawValue) -> Result<Self> {
-        let file: FileSettings = serde_json::from_str(raw.get()).map_err(|error| wrong(owner, raw.get(), &format!("an object of settings ({error})")))?;
+        let file: FileSettings = serde_json::from_str(raw.get()).map_err(|error| {
+            wrong(
+                owner,
+                raw.get(),
+                &format!("an object of settings ({error})"),
+            )
+        })?;
         match file.mode.as_deref() {
             None | Some("plain") => {}
             Some("journal") => {
-                return Err(Error::new(ErrorKind::Version, format!("{CONFIG_FILE}: {owner}.mode is \"journal\", which this version of flockq does not have; use a newer one")));
+                return Err(Error::new(
+                    ErrorKind::Version,
+                    format!(
+                        "{CONFIG_FILE}: {owner}.mode is \"journal\", which this version of flockq does not have; use a newer one"
+                    ),
+                ));
             }
             Some(other) => return Err(wrong(&format!("{owner}.mode"), other, "plain")),
         }
-        let sync = file.sync.map(|sync| sync.parse().map_err(|_| wrong(&format!("{owner}.sync"), &sync, "full, normal or off"))).transpose()?;
+        let sync = file
+            .sync
+            .map(|sync| {
+                sync.parse()
+                    .map_err(|_| wrong(&format!("{owner}.sync"), &sync, "full, normal or off"))
+            })
+            .transpose()?;
         Ok(Self { sync })
     }
 }
 
 fn wrong(key: &str, value: &str, allowed: &str) -> Error {
-    Error::new(ErrorKind::Corrupt, format!("{CONFIG_FILE}: {key} is {value:?}; it must be {allowed}"))
+    Error::new(
+        ErrorKind::Corrupt,
+        format!("{CONFIG_FILE}: {key} is {value:?}; it must be {allowed}"),
+    )
 }
 
 /// Inside the spool, whatever a hostile file says.
 fn check_lock_directory(directory: &str) -> Result<()> {
-    let part_is_sound = |part: &str| !part.is_empty() && part != "." && part != ".." && part.len() <= 100 && !part.contains('\0');
+    let part_is_sound = |part: &str| {
+        !part.is_empty() && part != "." && part != ".." && part.len() <= 100 && !part.contains('\0')
+    };
     if directory.split('/').all(part_is_sound) {
         Ok(())
     } else {
-        Err(Error::new(ErrorKind::InvalidArgument, format!("the lock directory {directory:?} must be a relative path inside the spool, without . and ..")))
+        Err(Error::new(
+            ErrorKind::InvalidArgument,
+            format!(
+                "the lock directory {directory:?} must be a relative path inside the spool, without . and .."
+            ),
+        ))
     }
 }
 
@@ -210,20 +272,33 @@ impl Init {
         let bytes = self.text()?;
         let wanted = Config::parse(&bytes)?;
         let path = || store.root().join(CONFIG_FILE);
-        if store.stat(CONFIG_FILE).map_err(|error| Error::io("look at", path(), error))?.is_some() {
+        if store
+            .stat(CONFIG_FILE)
+            .map_err(|error| Error::io("look at", path(), error))?
+            .is_some()
+        {
             let found = Config::load(store)?;
             return if found == wanted {
                 Ok(())
             } else {
-                let text = format!("{} is there already and says something else; a spool is set up once", path().display());
+                let text = format!(
+                    "{} is there already and says something else; a spool is set up once",
+                    path().display()
+                );
                 Err(Error::new(ErrorKind::AlreadyExists, text).at(path()))
             };
         }
-        let root = store.root_stat().map_err(|error| Error::io("look at", store.root(), error))?;
+        let root = store
+            .root_stat()
+            .map_err(|error| Error::io("look at", store.root(), error))?;
         let how = Replacement {
             name: CONFIG_FILE,
             temporary: (".flockq.json.", ".tmp"),
-            attributes: &Attributes { mode: root.file_mode(), owner: None, acl: None },
+            attributes: &Attributes {
+                mode: root.file_mode(),
+                owner: None,
+                acl: None,
+            },
             sync_content: true,
             sync_name: true,
         };
@@ -231,7 +306,8 @@ impl Init {
     }
 
     fn text(&self) -> Result<Vec<u8>> {
-        let mut file = serde_json::json!({ "version": VERSION, "lock_dir": self.lock_directory()? });
+        let mut file =
+            serde_json::json!({ "version": VERSION, "lock_dir": self.lock_directory()? });
         let mut default = serde_json::Map::new();
         if self.plain {
             default.insert("mode".to_owned(), "plain".into());
@@ -242,7 +318,8 @@ impl Init {
         if let (Some(file), false) = (file.as_object_mut(), default.is_empty()) {
             file.insert("default".to_owned(), default.into());
         }
-        let mut bytes = serde_json::to_vec_pretty(&file).map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
+        let mut bytes = serde_json::to_vec_pretty(&file)
+            .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
         bytes.push(b'\n');
         Ok(bytes)
     }
@@ -259,7 +336,10 @@ mod tests {
 
     #[test]
     fn what_init_writes_is_read_back() {
-        let init = Init::new().plain(true).lock_dir("locks/here").sync(Sync::Full);
+        let init = Init::new()
+            .plain(true)
+            .lock_dir("locks/here")
+            .sync(Sync::Full);
         let config = Config::parse(&init.text().unwrap()).unwrap();
         assert_eq!(config.lock_directory, "locks/here");
         assert_eq!(config.sync("inbound"), Sync::Full);
@@ -277,19 +357,35 @@ mod tests {
     fn a_wrong_value_names_the_key_the_value_and_what_is_allowed() {
         let (kind, text) = refused(r#"{"version":1,"default":{"sync":"sometimes"}}"#);
         assert_eq!(kind, ErrorKind::Corrupt);
-        assert!(text.contains("default.sync") && text.contains("sometimes") && text.contains("full, normal or off"), "{text}");
+        assert!(
+            text.contains("default.sync")
+                && text.contains("sometimes")
+                && text.contains("full, normal or off"),
+            "{text}"
+        );
     }
 
     #[test]
     fn a_newer_version_is_refused_as_such() {
         assert_eq!(refused(r#"{"version":2}"#).0, ErrorKind::Version);
-        assert_eq!(refused(r#"{"version":1,"queues":{"a":{"mode":"journal"}}}"#).0, ErrorKind::Version);
+        assert_eq!(
+            refused(r#"{"version":1,"queues":{"a":{"mode":"journal"}}}"#).0,
+            ErrorKind::Version
+        );
     }
 
     #[test]
     fn a_lock_directory_outside_the_spool_is_refused() {
         for directory in ["", "/tmp", "../x", "a/../b", "a//b", "."] {
-            assert_eq!(Init::new().lock_dir(directory).lock_directory().unwrap_err().kind(), ErrorKind::InvalidArgument, "{directory}");
+            assert_eq!(
+                Init::new()
+                    .lock_dir(directory)
+                    .lock_directory()
+                    .unwrap_err()
+                    .kind(),
+                ErrorKind::InvalidArgument,
+                "{directory}"
+            );
         }
     }
 }

@@ -24,7 +24,11 @@ pub struct Delivery {
 impl Delivery {
     pub(crate) fn new(queue: &Queue, taken: Taken) -> Self {
         let queued_at = taken.element.texts().queued_at;
-        Self { queue: queue.clone(), taken, queued_at }
+        Self {
+            queue: queue.clone(),
+            taken,
+            queued_at,
+        }
     }
 
     /// The message's id.

@@ -20,7 +20,11 @@ pub struct Envelope {
 impl From<View> for Envelope {
     fn from(view: View) -> Self {
         let texts = view.element.texts();
-        let mut envelope = Self { view, texts, lease_until: None };
+        let mut envelope = Self {
+            view,
+            texts,
+            lease_until: None,
+        };
         envelope.lease_until = envelope.lease().map(|lease| lease.until.to_string());
         envelope
     }
@@ -112,5 +116,10 @@ impl Envelope {
 
 /// Decodes a payload.
 pub(crate) fn decode<T: DeserializeOwned>(payload: &[u8]) -> Result<T> {
-    serde_json::from_slice(payload).map_err(|error| Error::new(ErrorKind::InvalidJson, format!("the payload does not fit the type: {error}")))
+    serde_json::from_slice(payload).map_err(|error| {
+        Error::new(
+            ErrorKind::InvalidJson,
+            format!("the payload does not fit the type: {error}"),
+        )
+    })
 }

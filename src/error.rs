@@ -99,14 +99,27 @@ impl Error {
     #[cold]
     pub(crate) fn new(kind: ErrorKind, text: impl Into<String>) -> Self {
         let text = one_line(text.into());
-        Self(Box::new(Inner { kind, text, path: None, offset: None, source: None }))
+        Self(Box::new(Inner {
+            kind,
+            text,
+            path: None,
+            offset: None,
+            source: None,
+        }))
     }
 
     /// The operating system's error while doing `what` (a verb: "open", "sync") to `path`.
     #[cold]
     pub(crate) fn io(what: &str, path: impl Into<PathBuf>, source: io::Error) -> Self {
         let path = path.into();
-        let mut error = Self::new(ErrorKind::Io, format!("cannot {what} {}: {source}{}", path.display(), advice(&source)));
+        let mut error = Self::new(
+            ErrorKind::Io,
+            format!(
+                "cannot {what} {}: {source}{}",
+                path.display(),
+                advice(&source)
+            ),
+        );
         error.0.path = Some(path);
         error.0.source = Some(source);
         error
@@ -116,8 +129,13 @@ impl Error {
     #[cold]
     pub(crate) fn corrupt(path: impl Into<PathBuf>, offset: u64, rule: &str) -> Self {
         let path = path.into();
-        let text = format!("{} is damaged at byte {offset}: {rule}; it was left as it is, mend it or move it away", path.display());
-        Self::new(ErrorKind::Corrupt, text).at(path).offset_at(offset)
+        let text = format!(
+            "{} is damaged at byte {offset}: {rule}; it was left as it is, mend it or move it away",
+            path.display()
+        );
+        Self::new(ErrorKind::Corrupt, text)
+            .at(path)
+            .offset_at(offset)
     }
 
     /// Names the file that the error is about.
@@ -171,7 +189,10 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.source.as_ref().map(|e| e as &(dyn std::error::Error + 'static))
+        self.0
+            .source
+            .as_ref()
+            .map(|e| e as &(dyn std::error::Error + 'static))
     }
 }
 
@@ -179,11 +200,15 @@ impl std::error::Error for Error {
 fn advice(error: &io::Error) -> &'static str {
     match error.raw_os_error() {
         Some(libc::ENOSPC | libc::EDQUOT) => "; free some space, nothing was changed",
-        Some(libc::EACCES | libc::EPERM) => "; check the owner and the permissions of it and its directory",
+        Some(libc::EACCES | libc::EPERM) => {
+            "; check the owner and the permissions of it and its directory"
+        }
         Some(libc::EROFS) => "; the file system is mounted read-only",
         Some(libc::EMFILE | libc::ENFILE) => "; raise the limit on open files (ulimit -n)",
         Some(libc::ELOOP) => "; a symbolic link stands there, which flockq does not follow",
-        Some(libc::ENXIO) => "; a FIFO, a device or a socket stands there instead of a regular file",
+        Some(libc::ENXIO) => {
+            "; a FIFO, a device or a socket stands there instead of a regular file"
+        }
         _ => "",
     }
 }
@@ -191,7 +216,9 @@ fn advice(error: &io::Error) -> &'static str {
 /// An error is one line, whatever a file name or a message in it holds.
 fn one_line(text: String) -> String {
     if text.contains(char::is_control) {
-        text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+        text.chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect()
     } else {
         text
     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::LockWait;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::name::LockNames;
@@ -13,8 +14,8 @@ use crate::store::gate::Tie;
 use crate::store::lock::Hold;
 use crate::store::patience::{InterruptCheck, Patience};
 use crate::store::real::RealStore;
+use crate::store::registry::Entry;
 use crate::store::{Attributes, Kind, LockKind, Open, Store, registry};
-use crate::LockWait;
 
 /// A held lock on a file, by the same protocol as a queue's: other processes in every language,
 /// and programs without the library that take flock(2) on the same lock file, are kept out.
@@ -24,7 +25,9 @@ use crate::LockWait;
 /// queue's file is that queue's lock. Dropping it gives the lock back.
 #[derive(Debug)]
 pub struct FileLock {
+    // Field order: the lock is given back before the entry, through which the process's other callers find it, goes.
     hold: Option<Hold>,
+    _entry: Arc<Entry>,
     waited: Duration,
 }
 
@@ -109,20 +112,39 @@ impl FileLockBuilder {
         let (store, file_name) = below_parent(&self.path)?;
         let store: Arc<dyn Store> = Arc::new(store);
         require_safe(&*store, self.allow_unverified)?;
-        let root = store.root_stat().map_err(|error| Error::io("look at", store.root(), error))?;
+        let root = store
+            .root_stat()
+            .map_err(|error| Error::io("look at", store.root(), error))?;
         let names = LockNames::new(&Config::load(&*store)?.lock_directory, &file_name);
-        let entry = registry::entry(&store, root.id, &names, root.file_mode(), self.allow_unverified);
+        let entry = registry::entry(
+            &store,
+            root.id,
+            &names,
+            root.file_mode(),
+            self.allow_unverified,
+        );
         let hold = match self.kind {
-            LockKind::Exclusive => entry.lock.acquire(LockKind::Exclusive, false, self.tie, &patience)?,
+            LockKind::Exclusive => {
+                entry
+                    .lock
+                    .acquire(LockKind::Exclusive, false, self.tie, &patience)?
+            }
             LockKind::Shared => entry.lock.acquire_beside(self.tie, &patience)?,
         };
-        Ok(FileLock { hold: Some(hold), waited: patience.waited() })
+        Ok(FileLock {
+            hold: Some(hold),
+            _entry: entry,
+            waited: patience.waited(),
+        })
     }
 }
 
 impl std::fmt::Debug for FileLockBuilder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FileLockBuilder").field("path", &self.path).field("kind", &self.kind).finish_non_exhaustive()
+        f.debug_struct("FileLockBuilder")
+            .field("path", &self.path)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
     }
 }
 
@@ -135,11 +157,22 @@ pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let (store, file_name) = below_parent(path)?;
     let failed = |error| Error::io("look at", path, error);
     let attributes = match store.stat(&file_name).map_err(failed)? {
-        None => Attributes { mode: store.root_stat().map_err(failed)?.file_mode(), owner: None, acl: None },
+        None => Attributes {
+            mode: store.root_stat().map_err(failed)?.file_mode(),
+            owner: None,
+            acl: None,
+        },
         Some(stat) if stat.kind != Kind::Regular => {
-            return Err(Error::io("replace", path, crate::store::real::not_regular(stat.kind)));
+            return Err(Error::io(
+                "replace",
+                path,
+                crate::store::real::not_regular(stat.kind),
+            ));
         }
-        Some(_) => store.open(&file_name, Open::Read).and_then(|file| file.attributes()).map_err(failed)?,
+        Some(_) => store
+            .open(&file_name, Open::Read)
+            .and_then(|file| file.attributes())
+            .map_err(failed)?,
     };
     let how = Replacement {
         name: &file_name,
@@ -153,11 +186,17 @@ pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
 
 /// The directory of a path, opened, and the name in it.
 fn below_parent(path: &Path) -> Result<(RealStore, String)> {
-    let name = path.file_name().and_then(|name| name.to_str()).filter(|name| name.len() <= 200);
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .filter(|name| name.len() <= 200);
     let Some(name) = name else {
         let text = format!("{path:?} does not end in a file name of at most 200 bytes in UTF-8");
         return Err(Error::new(ErrorKind::InvalidArgument, text));
     };
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     Ok((crate::spool::open_directory(parent)?, name.to_owned()))
 }

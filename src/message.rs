@@ -31,7 +31,12 @@ impl Message {
     /// A message whose payload is `payload` as JSON.
     pub fn new<T: Serialize + ?Sized>(payload: &T) -> Self {
         let encoded = serde_json::to_vec(payload);
-        Self::from_result(encoded.map_err(|error| Error::new(ErrorKind::InvalidJson, format!("the payload cannot be written as JSON: {error}"))))
+        Self::from_result(encoded.map_err(|error| {
+            Error::new(
+                ErrorKind::InvalidJson,
+                format!("the payload cannot be written as JSON: {error}"),
+            )
+        }))
     }
 
     /// A message whose payload is this JSON text; its bytes are kept as they are.
@@ -40,7 +45,14 @@ impl Message {
     }
 
     fn from_result(payload: Result<Vec<u8>>) -> Self {
-        Self { payload, id: None, priority: None, delay: None, dedup: false, sync: None }
+        Self {
+            payload,
+            id: None,
+            priority: None,
+            delay: None,
+            dedup: false,
+            sync: None,
+        }
     }
 
     /// The message's id. Without it, the payload's own string `id` serves, else a new UUIDv7.

@@ -82,12 +82,19 @@ impl Spool {
         create_directory(directory)?;
         let store: Arc<dyn Store> = Arc::new(open_directory(directory)?);
         require_safe(&*store, false)?;
-        let root = store.root_stat().map_err(|error| Error::io("look at", store.root(), error))?;
+        let root = store
+            .root_stat()
+            .map_err(|error| Error::io("look at", store.root(), error))?;
         let failed = |error| Error::io("make", store.root().join(lock_directory), error);
         make_directories(&*store, lock_directory, root.directory_mode()).map_err(failed)?;
         let names = LockNames::new(lock_directory, crate::format::name::CONFIG_FILE);
         let entry = registry::entry(&store, root.id, &names, root.file_mode(), false);
-        let _hold = entry.lock.acquire(LockKind::Exclusive, false, Tie::Thread, &Patience::new(LockWait::default(), None))?;
+        let _hold = entry.lock.acquire(
+            LockKind::Exclusive,
+            false,
+            Tie::Thread,
+            &Patience::new(LockWait::default(), None),
+        )?;
         init.write(&*store)
     }
 
@@ -96,7 +103,11 @@ impl Spool {
         self.shared.require_open()?;
         let handle = Arc::new(Handle::new(&self.shared, QueueName::parse(name)?));
         let _no_fork = descriptors();
-        let mut handles = self.shared.handles.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut handles = self
+            .shared
+            .handles
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         handles.retain(|handle| handle.strong_count() > 0);
         handles.push(Arc::downgrade(&handle));
         Ok(Queue::from(handle))
@@ -106,8 +117,14 @@ impl Spool {
     pub fn queues(&self) -> Result<Vec<String>> {
         self.shared.require_open()?;
         let store = &self.shared.store;
-        let files = store.list("").map_err(|error| Error::io("read the directory", store.root(), error))?;
-        let mut names: Vec<String> = files.iter().filter_map(|file| QueueName::from_snapshot(file)).map(|name| name.to_string()).collect();
+        let files = store
+            .list("")
+            .map_err(|error| Error::io("read the directory", store.root(), error))?;
+        let mut names: Vec<String> = files
+            .iter()
+            .filter_map(|file| QueueName::from_snapshot(file))
+            .map(|name| name.to_string())
+            .collect();
         names.sort_unstable();
         Ok(names)
     }
@@ -126,17 +143,27 @@ impl Spool {
         }
         let handles: Vec<Arc<Handle>> = {
             let _no_fork = descriptors();
-            let handles = self.shared.handles.lock().unwrap_or_else(PoisonError::into_inner);
+            let handles = self
+                .shared
+                .handles
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             handles.iter().filter_map(Weak::upgrade).collect()
         };
-        handles.iter().map(|handle| handle.close()).fold(Ok(()), |all, one| all.and(one))
+        handles
+            .iter()
+            .map(|handle| handle.close())
+            .fold(Ok(()), |all, one| all.and(one))
     }
 }
 
 impl Shared {
     pub(crate) fn require_open(&self) -> Result<()> {
         if self.closed.load(Ordering::Acquire) {
-            let text = format!("the spool {} was closed; open it again", self.store.root().display());
+            let text = format!(
+                "the spool {} was closed; open it again",
+                self.store.root().display()
+            );
             return Err(Error::new(ErrorKind::Closed, text));
         }
         Ok(())
@@ -170,7 +197,10 @@ impl SpoolBuilder {
 
     /// Asked while a call waits, after every signal and at least once a second; true ends the wait with `Interrupted`.
     /// It must not use the spool.
-    pub fn interrupt_check(mut self, check: impl Fn() -> bool + Send + std::marker::Sync + 'static) -> Self {
+    pub fn interrupt_check(
+        mut self,
+        check: impl Fn() -> bool + Send + std::marker::Sync + 'static,
+    ) -> Self {
         self.check = Some(Arc::new(check));
         self
     }
@@ -187,7 +217,9 @@ impl SpoolBuilder {
     /// Opens the spool on a store, which may be a test double.
     pub(crate) fn open_on(self, store: Arc<dyn Store>) -> Result<Spool> {
         require_safe(&*store, self.allow_unverified)?;
-        let root = store.root_stat().map_err(|error| Error::io("look at", store.root(), error))?;
+        let root = store
+            .root_stat()
+            .map_err(|error| Error::io("look at", store.root(), error))?;
         let config = Config::load(&*store)?;
         let shared = Shared {
             store,
@@ -201,19 +233,26 @@ impl SpoolBuilder {
             closed: AtomicBool::new(false),
             handles: Mutex::default(),
         };
-        Ok(Spool { shared: Arc::new(shared) })
+        Ok(Spool {
+            shared: Arc::new(shared),
+        })
     }
 }
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Spool").field("path", &self.store.root()).field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Spool")
+            .field("path", &self.store.root())
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for SpoolBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SpoolBuilder").field("directory", &self.directory).finish_non_exhaustive()
+        f.debug_struct("SpoolBuilder")
+            .field("directory", &self.directory)
+            .finish_non_exhaustive()
     }
 }
 
@@ -238,7 +277,10 @@ pub(crate) fn require_safe(store: &dyn Store, allow_unverified: bool) -> Result<
     if allow_unverified {
         return Ok(());
     }
-    match store.file_system().map_err(|error| Error::io("look at the file system of", store.root(), error))? {
+    match store
+        .file_system()
+        .map_err(|error| Error::io("look at the file system of", store.root(), error))?
+    {
         (_, true) => Ok(()),
         (name, false) => {
             let text = format!(

@@ -65,14 +65,24 @@ impl Watches {
     }
 
     /// A watch, or none where the system refuses one.
-    pub(crate) fn take(&self, store: &dyn Store, file: &str, directory: &str) -> Option<Box<dyn Watch>> {
-        self.spare().pop().or_else(|| store.watch(file, directory).ok())
+    pub(crate) fn take(
+        &self,
+        store: &dyn Store,
+        file: &str,
+        directory: &str,
+    ) -> Option<Box<dyn Watch>> {
+        self.spare()
+            .pop()
+            .or_else(|| store.watch(file, directory).ok())
     }
 }
 
 impl<'a> Waiting<'a> {
     /// Begins to listen. From here on no change goes unseen, so the caller looks once more before it sleeps.
-    pub(crate) fn begin(interrupts: &'a Interrupts, mut watch: Option<Box<dyn Watch>>) -> Result<Self> {
+    pub(crate) fn begin(
+        interrupts: &'a Interrupts,
+        mut watch: Option<Box<dyn Watch>>,
+    ) -> Result<Self> {
         if let Some(watch) = &mut watch {
             watch.drain();
         }
@@ -85,20 +95,32 @@ impl<'a> Waiting<'a> {
         state.wakers.extend(waker.clone());
         let seen = interrupts.count.load(Ordering::Acquire);
         drop(state);
-        Ok(Self { interrupts, seen, watch, waker })
+        Ok(Self {
+            interrupts,
+            seen,
+            watch,
+            waker,
+        })
     }
 
     /// Sleeps until something changed, something is due, or the heartbeat. False: the patience is at its end.
     pub(crate) fn sleep(&mut self, due: Option<Duration>, patience: &Patience) -> Result<bool> {
         let longest = due.unwrap_or(HEARTBEAT).min(HEARTBEAT);
-        let Some(left) = patience.left() else { return Ok(false) };
+        let Some(left) = patience.left() else {
+            return Ok(false);
+        };
         // A timer that ends a moment before the due time would only look once more for nothing.
         let timeout = left.min(longest + Duration::from_millis(1));
         let woken = match &mut self.watch {
             Some(watch) => watch.wait(timeout).unwrap_or(Woken::TimedOut),
             None => {
                 let state = self.interrupts.state();
-                drop(self.interrupts.changed.wait_timeout(state, timeout.min(POLL)).unwrap_or_else(PoisonError::into_inner));
+                drop(
+                    self.interrupts
+                        .changed
+                        .wait_timeout(state, timeout.min(POLL))
+                        .unwrap_or_else(PoisonError::into_inner),
+                );
                 Woken::Changed
             }
         };
@@ -127,7 +149,11 @@ impl Drop for Waiting<'_> {
         let mut state = self.interrupts.state();
         state.waiting -= 1;
         if let Some(mine) = &self.waker {
-            if let Some(place) = state.wakers.iter().position(|waker| Arc::ptr_eq(waker, mine)) {
+            if let Some(place) = state
+                .wakers
+                .iter()
+                .position(|waker| Arc::ptr_eq(waker, mine))
+            {
                 state.wakers.swap_remove(place);
             }
         }

@@ -1,7 +1,13 @@
 //! The scenarios of `tests/conformance/`, run by the driver of each language.
 
 #![allow(clippy::disallowed_methods, reason = "tests touch files directly")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, missing_docs, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    missing_docs,
+    reason = "tests"
+)]
 
 mod support;
 
@@ -26,13 +32,20 @@ struct Run<'a> {
 
 #[test]
 fn every_language_behaves_as_the_scenarios_say() {
-    let mut files: Vec<PathBuf> = fs::read_dir(support::root().join("tests/conformance")).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    let mut files: Vec<PathBuf> = fs::read_dir(support::root().join("tests/conformance"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.retain(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "json")
+    });
     files.sort();
     let mut ran = 0;
     for language in support::languages() {
         for file in &files {
-            let scenarios: Vec<Value> = serde_json::from_slice(&fs::read(file).unwrap()).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+            let scenarios: Vec<Value> = serde_json::from_slice(&fs::read(file).unwrap())
+                .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
             for scenario in &scenarios {
                 run(language, scenario);
                 ran += 1;
@@ -53,11 +66,18 @@ fn run(language: &'static str, scenario: &Value) {
     let temporary = tempfile::tempdir().unwrap();
     let directory = temporary.path().join("spool");
     fs::create_dir(&directory).unwrap();
-    let mounted = scenario["tmpfs"].as_str().map(|size| Mount::new(&directory, size));
+    let mounted = scenario["tmpfs"]
+        .as_str()
+        .map(|size| Mount::new(&directory, size));
     for (file, text) in scenario["files"].as_object().into_iter().flatten() {
         write(&directory.join(file), text);
     }
-    let mut run = Run { driver: Driver::start(language), directory: directory.clone(), captured: HashMap::new(), scenario: name };
+    let mut run = Run {
+        driver: Driver::start(language),
+        directory: directory.clone(),
+        captured: HashMap::new(),
+        scenario: name,
+    };
     for step in scenario["steps"].as_array().expect("a scenario has steps") {
         run.step(step);
     }
@@ -71,10 +91,21 @@ impl Run<'_> {
         if let Some(request) = step.get("do") {
             return self.request(&request.clone(), step);
         }
-        let (what, file) = ["write", "remove", "symlink", "fifo", "mkdir", "fill", "read_only", "file", "sleep_ms", "names"]
-            .iter()
-            .find_map(|what| step.get(what).map(|file| (*what, file)))
-            .unwrap_or_else(|| panic!("{}: what is {step}?", self.scenario));
+        let (what, file) = [
+            "write",
+            "remove",
+            "symlink",
+            "fifo",
+            "mkdir",
+            "fill",
+            "read_only",
+            "file",
+            "sleep_ms",
+            "names",
+        ]
+        .iter()
+        .find_map(|what| step.get(what).map(|file| (*what, file)))
+        .unwrap_or_else(|| panic!("{}: what is {step}?", self.scenario));
         let path = place(file.as_str().unwrap_or_default());
         match what {
             "write" => write(&path, &step["text"]),
@@ -83,20 +114,45 @@ impl Run<'_> {
             "fifo" => assert!(Command::new("mkfifo").arg(path).status().unwrap().success()),
             "mkdir" => fs::create_dir_all(path).unwrap(),
             "fill" => fill(&path),
-            "read_only" => assert!(Command::new("mount").args(["-o", "remount,ro"]).arg(&self.directory).status().unwrap().success()),
+            "read_only" => assert!(
+                Command::new("mount")
+                    .args(["-o", "remount,ro"])
+                    .arg(&self.directory)
+                    .status()
+                    .unwrap()
+                    .success()
+            ),
             "sleep_ms" => std::thread::sleep(Duration::from_millis(file.as_u64().unwrap())),
             "names" => {
-                let mut found: Vec<String> = fs::read_dir(&self.directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+                let mut found: Vec<String> = fs::read_dir(&self.directory)
+                    .unwrap()
+                    .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                    .collect();
                 found.sort();
-                assert_eq!(serde_json::json!(found), *file, "{} {}", self.driver.language, self.scenario);
+                assert_eq!(
+                    serde_json::json!(found),
+                    *file,
+                    "{} {}",
+                    self.driver.language,
+                    self.scenario
+                );
             }
             _ => {
                 let found = fs::read_to_string(&path).unwrap();
                 if let Some(expected) = step["is"].as_str() {
-                    assert_eq!(found, expected, "{} {}", self.driver.language, self.scenario);
+                    assert_eq!(
+                        found, expected,
+                        "{} {}",
+                        self.driver.language, self.scenario
+                    );
                 }
                 for part in step["contains"].as_array().into_iter().flatten() {
-                    assert!(found.contains(part.as_str().unwrap()), "{} {}: {part} is not in {found}", self.driver.language, self.scenario);
+                    assert!(
+                        found.contains(part.as_str().unwrap()),
+                        "{} {}: {part} is not in {found}",
+                        self.driver.language,
+                        self.scenario
+                    );
                 }
             }
         }
@@ -108,26 +164,52 @@ impl Run<'_> {
         let started = Instant::now();
         let reply = self.driver.ask(&request);
         let took = started.elapsed();
-        let context = format!("{}: {}: {} -> {}", self.driver.language, self.scenario, short(&request), short(&reply));
+        let context = format!(
+            "{}: {}: {} -> {}",
+            self.driver.language,
+            self.scenario,
+            short(&request),
+            short(&reply)
+        );
         if let Some(expected) = step.get("error") {
-            let kinds: Vec<&Value> = expected.as_array().map_or(vec![expected], |kinds| kinds.iter().collect());
-            assert!(kinds.contains(&&reply["error"]), "expected {expected}: {context}");
+            let kinds: Vec<&Value> = expected
+                .as_array()
+                .map_or(vec![expected], |kinds| kinds.iter().collect());
+            assert!(
+                kinds.contains(&&reply["error"]),
+                "expected {expected}: {context}"
+            );
             let message = reply["message"].as_str().unwrap();
-            assert!(!message.is_empty() && !message.contains('\n') && message.len() < 600, "{context}");
+            assert!(
+                !message.is_empty() && !message.contains('\n') && message.len() < 600,
+                "{context}"
+            );
             for part in step["message"].as_array().into_iter().flatten() {
-                assert!(message.contains(part.as_str().unwrap()), "{part} is not in the message: {context}");
+                assert!(
+                    message.contains(part.as_str().unwrap()),
+                    "{part} is not in the message: {context}"
+                );
             }
             assert!(took < AT_ONCE, "took {took:?}: {context}");
-            assert_eq!(before.unwrap(), content(&self.directory), "a failed request changed a file: {context}");
+            assert_eq!(
+                before.unwrap(),
+                content(&self.directory),
+                "a failed request changed a file: {context}"
+            );
         } else {
             assert!(reply.get("error").is_none(), "{context}");
             if let Some(pattern) = step.get("ok") {
                 let pattern = self.filled_in(pattern);
-                assert!(matches(&pattern, &reply["ok"]), "expected {pattern}: {context}");
+                assert!(
+                    matches(&pattern, &reply["ok"]),
+                    "expected {pattern}: {context}"
+                );
             }
         }
         for (name, pointer) in step["save"].as_object().into_iter().flatten() {
-            let value = reply["ok"].pointer(pointer.as_str().unwrap()).unwrap_or_else(|| panic!("no {pointer}: {context}"));
+            let value = reply["ok"]
+                .pointer(pointer.as_str().unwrap())
+                .unwrap_or_else(|| panic!("no {pointer}: {context}"));
             self.captured.insert(name.clone(), value.clone());
         }
     }
@@ -135,17 +217,34 @@ impl Run<'_> {
     /// Replaces "$name" by what was saved, "$dir" by the spool, {"$repeat": [text, n]} by a long text.
     fn filled_in(&self, value: &Value) -> Value {
         match value {
-            Value::String(text) => match text.strip_prefix('$').and_then(|name| self.captured.get(name)) {
+            Value::String(text) => match text
+                .strip_prefix('$')
+                .and_then(|name| self.captured.get(name))
+            {
                 Some(saved) => saved.clone(),
                 None => Value::String(text.replace("$dir", self.directory.to_str().unwrap())),
             },
             Value::Array(items) => items.iter().map(|item| self.filled_in(item)).collect(),
-            Value::Object(fields) => match fields.get("$repeat").and_then(Value::as_array).map(Vec::as_slice) {
+            Value::Object(fields) => match fields
+                .get("$repeat")
+                .and_then(Value::as_array)
+                .map(Vec::as_slice)
+            {
                 Some([before, text, count, after]) => {
-                    let middle = text.as_str().unwrap().repeat(usize::try_from(count.as_u64().unwrap()).unwrap());
-                    Value::String(format!("{}{middle}{}", before.as_str().unwrap(), after.as_str().unwrap()))
+                    let middle = text
+                        .as_str()
+                        .unwrap()
+                        .repeat(usize::try_from(count.as_u64().unwrap()).unwrap());
+                    Value::String(format!(
+                        "{}{middle}{}",
+                        before.as_str().unwrap(),
+                        after.as_str().unwrap()
+                    ))
                 }
-                _ => fields.iter().map(|(name, value)| (name.clone(), self.filled_in(value))).collect(),
+                _ => fields
+                    .iter()
+                    .map(|(name, value)| (name.clone(), self.filled_in(value)))
+                    .collect(),
             },
             other => other.clone(),
         }
@@ -157,9 +256,15 @@ fn matches(pattern: &Value, found: &Value) -> bool {
     match (pattern, found) {
         (Value::String(marker), _) if marker == "$any" => true,
         (Value::String(marker), Value::String(text)) if marker == "$string" => !text.is_empty(),
-        (Value::Object(pattern), Value::Object(found)) => pattern.iter().all(|(name, value)| found.get(name).is_some_and(|found| matches(value, found))),
+        (Value::Object(pattern), Value::Object(found)) => pattern
+            .iter()
+            .all(|(name, value)| found.get(name).is_some_and(|found| matches(value, found))),
         (Value::Array(pattern), Value::Array(found)) => {
-            pattern.len() == found.len() && pattern.iter().zip(found).all(|(pattern, found)| matches(pattern, found))
+            pattern.len() == found.len()
+                && pattern
+                    .iter()
+                    .zip(found)
+                    .all(|(pattern, found)| matches(pattern, found))
         }
         _ => pattern == found,
     }
@@ -190,12 +295,24 @@ fn content(directory: &Path) -> BTreeMap<String, Option<Vec<u8>>> {
     let entries = fs::read_dir(directory).unwrap().map(Result::unwrap);
     entries
         .filter(|entry| !entry.file_type().unwrap().is_dir())
-        .map(|entry| (entry.file_name().into_string().unwrap(), entry.file_type().unwrap().is_file().then(|| fs::read(entry.path()).unwrap())))
+        .map(|entry| {
+            (
+                entry.file_name().into_string().unwrap(),
+                entry
+                    .file_type()
+                    .unwrap()
+                    .is_file()
+                    .then(|| fs::read(entry.path()).unwrap()),
+            )
+        })
         .collect()
 }
 
 fn is_root() -> bool {
-    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n")
+    Command::new("id")
+        .arg("-u")
+        .output()
+        .is_ok_and(|output| output.stdout == b"0\n")
 }
 
 /// A small file system of its own, so that it can be full or read-only.
@@ -203,7 +320,16 @@ struct Mount(PathBuf);
 
 impl Mount {
     fn new(directory: &Path, size: &str) -> Self {
-        let status = Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size},mode=755"), "tmpfs"]).arg(directory).status();
+        let status = Command::new("mount")
+            .args([
+                "-t",
+                "tmpfs",
+                "-o",
+                &format!("size={size},mode=755"),
+                "tmpfs",
+            ])
+            .arg(directory)
+            .status();
         assert!(status.unwrap().success(), "mounting a tmpfs");
         Self(directory.to_owned())
     }

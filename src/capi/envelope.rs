@@ -17,7 +17,10 @@ pub struct flockq_envelopes {
 
 impl flockq_envelopes {
     pub(super) fn new(all: Vec<Envelope>, cursor: Option<String>) -> Self {
-        Self { all: all.into_iter().map(flockq_envelope).collect(), cursor }
+        Self {
+            all: all.into_iter().map(flockq_envelope).collect(),
+            cursor,
+        }
     }
 }
 
@@ -47,13 +50,20 @@ impl From<Stats> for flockq_stats {
             delayed: stats.delayed,
             leased: stats.leased,
             bytes: stats.bytes,
-            oldest_age_ms: stats.oldest_age.map_or(-1, |age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX)),
+            oldest_age_ms: stats
+                .oldest_age
+                .map_or(-1, |age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX)),
         }
     }
 }
 
-fn text(envelope: *const flockq_envelope, read: impl FnOnce(&Envelope) -> Option<&str>) -> flockq_bytes {
-    look(envelope, flockq_bytes::NONE, |envelope| flockq_bytes::of_option(read(&envelope.0)))
+fn text(
+    envelope: *const flockq_envelope,
+    read: impl FnOnce(&Envelope) -> Option<&str>,
+) -> flockq_bytes {
+    look(envelope, flockq_bytes::NONE, |envelope| {
+        flockq_bytes::of_option(read(&envelope.0))
+    })
 }
 
 /// The id, or no bytes: a message that another program wrote may have none until it is received.
@@ -65,13 +75,17 @@ pub extern "C" fn flockq_envelope_id(envelope: *const flockq_envelope) -> flockq
 /// Ready, delayed or leased.
 #[unsafe(no_mangle)]
 pub extern "C" fn flockq_envelope_state(envelope: *const flockq_envelope) -> flockq_state {
-    look(envelope, flockq_state::Any, |envelope| envelope.0.state().into())
+    look(envelope, flockq_state::Any, |envelope| {
+        envelope.0.state().into()
+    })
 }
 
 /// The priority; an unknown one ranks as normal.
 #[unsafe(no_mangle)]
 pub extern "C" fn flockq_envelope_priority(envelope: *const flockq_envelope) -> flockq_priority {
-    look(envelope, flockq_priority::Default, |envelope| envelope.0.priority().into())
+    look(envelope, flockq_priority::Default, |envelope| {
+        envelope.0.priority().into()
+    })
 }
 
 /// How often it has been delivered.
@@ -119,13 +133,17 @@ pub extern "C" fn flockq_envelope_consumer(envelope: *const flockq_envelope) -> 
 /// The payload: JSON text, byte for byte as it is in the file.
 #[unsafe(no_mangle)]
 pub extern "C" fn flockq_envelope_payload(envelope: *const flockq_envelope) -> flockq_bytes {
-    look(envelope, flockq_bytes::NONE, |envelope| flockq_bytes::of(envelope.0.payload()))
+    look(envelope, flockq_bytes::NONE, |envelope| {
+        flockq_bytes::of(envelope.0.payload())
+    })
 }
 
 /// The whole element of the array.
 #[unsafe(no_mangle)]
 pub extern "C" fn flockq_envelope_text(envelope: *const flockq_envelope) -> flockq_bytes {
-    look(envelope, flockq_bytes::NONE, |envelope| flockq_bytes::of(envelope.0.text()))
+    look(envelope, flockq_bytes::NONE, |envelope| {
+        flockq_bytes::of(envelope.0.text())
+    })
 }
 
 /// Frees the envelope; NULL does nothing. Not for one that was borrowed from a list.
@@ -142,14 +160,24 @@ pub extern "C" fn flockq_envelopes_size(envelopes: *const flockq_envelopes) -> u
 
 /// The envelope at `index`, counted from 0; NULL beyond the end. Borrowed from `envelopes`.
 #[unsafe(no_mangle)]
-pub extern "C" fn flockq_envelopes_get(envelopes: *const flockq_envelopes, index: usize) -> *const flockq_envelope {
-    look(envelopes, std::ptr::null(), |envelopes| envelopes.all.get(index).map_or(std::ptr::null(), std::ptr::from_ref))
+pub extern "C" fn flockq_envelopes_get(
+    envelopes: *const flockq_envelopes,
+    index: usize,
+) -> *const flockq_envelope {
+    look(envelopes, std::ptr::null(), |envelopes| {
+        envelopes
+            .all
+            .get(index)
+            .map_or(std::ptr::null(), std::ptr::from_ref)
+    })
 }
 
 /// Where the next page of flockq_queue_list() begins; no bytes when this is the last. Borrowed from `envelopes`.
 #[unsafe(no_mangle)]
 pub extern "C" fn flockq_envelopes_cursor(envelopes: *const flockq_envelopes) -> flockq_bytes {
-    look(envelopes, flockq_bytes::NONE, |envelopes| flockq_bytes::of_option(envelopes.cursor.as_deref()))
+    look(envelopes, flockq_bytes::NONE, |envelopes| {
+        flockq_bytes::of_option(envelopes.cursor.as_deref())
+    })
 }
 
 /// Frees the list and the envelopes in it; NULL does nothing.

@@ -23,19 +23,27 @@ impl From<Error> for flockq_error {
 /// The status that the failed function returned; FLOCKQ_STATUS_OK for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn flockq_error_status(error: *const flockq_error) -> flockq_status {
-    look(error, flockq_status::Ok, |error| flockq_status::of(error.error.kind()))
+    look(error, flockq_status::Ok, |error| {
+        flockq_status::of(error.error.kind())
+    })
 }
 
 /// One line that says what was found, where, and what to do. Borrowed from `error`.
 #[unsafe(no_mangle)]
 pub extern "C" fn flockq_error_message(error: *const flockq_error) -> flockq_bytes {
-    look(error, flockq_bytes::NONE, |error| flockq_bytes::of(error.message.as_bytes()))
+    look(error, flockq_bytes::NONE, |error| {
+        flockq_bytes::of(error.message.as_bytes())
+    })
 }
 
 /// The file that the error is about, or no bytes. Borrowed from `error`; bytes as the system has them.
 #[unsafe(no_mangle)]
 pub extern "C" fn flockq_error_path(error: *const flockq_error) -> flockq_bytes {
-    look(error, flockq_bytes::NONE, |error| error.error.path().map_or(flockq_bytes::NONE, |path| flockq_bytes::of(path.as_os_str().as_bytes())))
+    look(error, flockq_bytes::NONE, |error| {
+        error.error.path().map_or(flockq_bytes::NONE, |path| {
+            flockq_bytes::of(path.as_os_str().as_bytes())
+        })
+    })
 }
 
 /// The operating system's error number, or 0.
@@ -47,7 +55,13 @@ pub extern "C" fn flockq_error_errno(error: *const flockq_error) -> i32 {
 /// Where in the file, or in the payload, the rule is broken, in bytes; -1 where that does not apply.
 #[unsafe(no_mangle)]
 pub extern "C" fn flockq_error_offset(error: *const flockq_error) -> i64 {
-    look(error, -1, |error| error.error.offset().and_then(|offset| i64::try_from(offset).ok()).unwrap_or(-1))
+    look(error, -1, |error| {
+        error
+            .error
+            .offset()
+            .and_then(|offset| i64::try_from(offset).ok())
+            .unwrap_or(-1)
+    })
 }
 
 /// Frees an error; NULL does nothing.
@@ -61,7 +75,9 @@ pub extern "C" fn flockq_error_free(error: *mut flockq_error) {
 pub extern "C" fn flockq_status_name(status: i32) -> flockq_bytes {
     match status {
         0 => flockq_bytes::of(b"Ok"),
-        other => ErrorKind::from_code(other).map_or(flockq_bytes::NONE, |kind| flockq_bytes::of(kind.name().as_bytes())),
+        other => ErrorKind::from_code(other).map_or(flockq_bytes::NONE, |kind| {
+            flockq_bytes::of(kind.name().as_bytes())
+        }),
     }
 }
 
@@ -70,7 +86,9 @@ pub extern "C" fn flockq_status_name(status: i32) -> flockq_bytes {
 pub extern "C" fn flockq_status_summary(status: i32) -> flockq_bytes {
     match status {
         0 => flockq_bytes::of(b"Success."),
-        other => ErrorKind::from_code(other).map_or(flockq_bytes::NONE, |kind| flockq_bytes::of(kind.summary().as_bytes())),
+        other => ErrorKind::from_code(other).map_or(flockq_bytes::NONE, |kind| {
+            flockq_bytes::of(kind.summary().as_bytes())
+        }),
     }
 }
 
@@ -84,7 +102,11 @@ pub extern "C" fn flockq_version() -> flockq_bytes {
 ///
 /// FLOCKQ_STATUS_INVALID_ARGUMENT for anything else.
 #[unsafe(no_mangle)]
-pub extern "C" fn flockq_parse_duration(duration: flockq_bytes, milliseconds: *mut u64, error: *mut *mut flockq_error) -> flockq_status {
+pub extern "C" fn flockq_parse_duration(
+    duration: flockq_bytes,
+    milliseconds: *mut u64,
+    error: *mut *mut flockq_error,
+) -> flockq_status {
     guard(error, || {
         let out = Out::new(milliseconds, "milliseconds")?;
         let read = crate::parse_duration(text(duration, "duration")?)?;

@@ -26,7 +26,11 @@ pub extern "C" fn flockq_file_lock_acquire(
         let out = Out::new(lock, "lock")?;
         let options: flockq_file_lock_options = self::options(options)?;
         let mut builder = FileLock::builder(path(file, "file")?)
-            .kind(if options.shared == 0 { LockKind::Exclusive } else { LockKind::Shared })
+            .kind(if options.shared == 0 {
+                LockKind::Exclusive
+            } else {
+                LockKind::Shared
+            })
             .wait(lock_wait(options.wait_ms))
             .allow_unverified_fs(options.allow_unverified_fs != 0)
             .untied(options.untied != 0);
@@ -41,7 +45,9 @@ pub extern "C" fn flockq_file_lock_acquire(
 /// How long it took to get the lock, in microseconds.
 #[unsafe(no_mangle)]
 pub extern "C" fn flockq_file_lock_waited_us(lock: *const flockq_file_lock) -> u64 {
-    look(lock, 0, |lock| u64::try_from(lock.0.waited().as_micros()).unwrap_or(u64::MAX))
+    look(lock, 0, |lock| {
+        u64::try_from(lock.0.waited().as_micros()).unwrap_or(u64::MAX)
+    })
 }
 
 /// Gives the lock back and frees the handle; NULL does nothing.

@@ -10,10 +10,22 @@ use super::{flockq_bytes, flockq_error, flockq_status};
 use crate::{Error, ErrorKind, Result};
 
 /// Runs a function's body: a panic becomes `Internal`, an error goes to `error` if the caller wants it.
-pub(super) fn guard(error: *mut *mut flockq_error, body: impl FnOnce() -> Result<()>) -> flockq_status {
+pub(super) fn guard(
+    error: *mut *mut flockq_error,
+    body: impl FnOnce() -> Result<()>,
+) -> flockq_status {
     let result = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<&str>().map(ToString::to_string).or_else(|| panic.downcast_ref::<String>().cloned());
-        Err(Error::new(ErrorKind::Internal, format!("flockq panicked: {}; please report it", text.unwrap_or_default())))
+        let text = panic
+            .downcast_ref::<&str>()
+            .map(ToString::to_string)
+            .or_else(|| panic.downcast_ref::<String>().cloned());
+        Err(Error::new(
+            ErrorKind::Internal,
+            format!(
+                "flockq panicked: {}; please report it",
+                text.unwrap_or_default()
+            ),
+        ))
     });
     match result {
         Ok(()) => flockq_status::Ok,
@@ -30,7 +42,9 @@ pub(super) fn guard(error: *mut *mut flockq_error, body: impl FnOnce() -> Result
 
 /// An accessor's body: no status to return, so a panic or a NULL handle yields `otherwise`.
 pub(super) fn look<H, T>(handle: *const H, otherwise: T, body: impl FnOnce(&H) -> T) -> T {
-    let Ok(handle) = borrow(handle, "the handle") else { return otherwise };
+    let Ok(handle) = borrow(handle, "the handle") else {
+        return otherwise;
+    };
     catch_unwind(AssertUnwindSafe(|| body(handle))).unwrap_or(otherwise)
 }
 
@@ -75,7 +89,10 @@ pub(super) fn bytes<'a>(bytes: flockq_bytes, what: &str) -> Result<&'a [u8]> {
     match (bytes.data.is_null(), bytes.size) {
         (true, 0) => Ok(&[]),
         (true, _) => Err(null(what)),
-        (false, size) if size > isize::MAX as usize => Err(Error::new(ErrorKind::InvalidArgument, format!("{what} has an impossible size"))),
+        (false, size) if size > isize::MAX as usize => Err(Error::new(
+            ErrorKind::InvalidArgument,
+            format!("{what} has an impossible size"),
+        )),
         // SAFETY: rule 4 of the header: `data` points to `size` bytes that do not change during the call.
         (false, size) => Ok(unsafe { slice::from_raw_parts(bytes.data.cast(), size) }),
     }
@@ -83,7 +100,8 @@ pub(super) fn bytes<'a>(bytes: flockq_bytes, what: &str) -> Result<&'a [u8]> {
 
 /// Follows borrowed text.
 pub(super) fn text<'a>(borrowed: flockq_bytes, what: &str) -> Result<&'a str> {
-    std::str::from_utf8(bytes(borrowed, what)?).map_err(|_| Error::new(ErrorKind::InvalidArgument, format!("{what} is not UTF-8")))
+    std::str::from_utf8(bytes(borrowed, what)?)
+        .map_err(|_| Error::new(ErrorKind::InvalidArgument, format!("{what} is not UTF-8")))
 }
 
 /// Text where an empty one means that none was given.
@@ -92,8 +110,15 @@ pub(super) fn optional_text<'a>(borrowed: flockq_bytes, what: &str) -> Result<Op
 }
 
 /// Follows an array of texts.
-pub(super) fn texts<'a>(items: *const flockq_bytes, count: usize, what: &str) -> Result<Vec<&'a str>> {
-    array(items, count, what)?.iter().map(|item| text(*item, what)).collect()
+pub(super) fn texts<'a>(
+    items: *const flockq_bytes,
+    count: usize,
+    what: &str,
+) -> Result<Vec<&'a str>> {
+    array(items, count, what)?
+        .iter()
+        .map(|item| text(*item, what))
+        .collect()
 }
 
 /// Follows an array; NULL only with no items.
@@ -101,9 +126,10 @@ pub(super) fn array<'a, T>(items: *const T, count: usize, what: &str) -> Result<
     match (items.is_null(), count) {
         (_, 0) => Ok(&[]),
         (true, _) => Err(null(what)),
-        (false, count) if count > isize::MAX as usize / size_of::<T>().max(1) => {
-            Err(Error::new(ErrorKind::InvalidArgument, format!("{what} has an impossible size")))
-        }
+        (false, count) if count > isize::MAX as usize / size_of::<T>().max(1) => Err(Error::new(
+            ErrorKind::InvalidArgument,
+            format!("{what} has an impossible size"),
+        )),
         // SAFETY: rule 4 of the header: the array has `count` items that do not change during the call.
         (false, count) => Ok(unsafe { slice::from_raw_parts(items, count) }),
     }
@@ -123,16 +149,26 @@ pub(super) fn options<T: Options>(given: *const T) -> Result<T> {
         // SAFETY: rule 7 of the header: an options struct begins with its size.
         let size = unsafe { given.cast::<usize>().read_unaligned() };
         if size < size_of::<usize>() || size > 4096 {
-            return Err(Error::new(ErrorKind::InvalidArgument, format!("an options struct says that it has {size} bytes; set its size to sizeof")));
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!("an options struct says that it has {size} bytes; set its size to sizeof"),
+            ));
         }
         // SAFETY: rule 7 of the header: the struct has as many bytes as it says.
         let from = unsafe { slice::from_raw_parts(given.cast::<u8>(), size) };
         let known = size.min(size_of::<T>());
         if from.iter().skip(known).any(|byte| *byte != 0) {
-            return Err(Error::new(ErrorKind::InvalidArgument, "an options struct sets a field that this version of flockq does not know; link a newer one"));
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "an options struct sets a field that this version of flockq does not know; link a newer one",
+            ));
         }
         // SAFETY: `known` is at most the size of either side, and they do not overlap.
-        unsafe { read.as_mut_ptr().cast::<u8>().copy_from_nonoverlapping(from.as_ptr(), known) };
+        unsafe {
+            read.as_mut_ptr()
+                .cast::<u8>()
+                .copy_from_nonoverlapping(from.as_ptr(), known)
+        };
     }
     // SAFETY: `Options` promises that any bytes are a value.
     Ok(unsafe { read.assume_init() })

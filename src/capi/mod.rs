@@ -6,8 +6,14 @@
 
 #![allow(unsafe_code, reason = "following the pointers of C callers")]
 #![allow(non_camel_case_types, reason = "these are the names in the C header")]
-#![allow(clippy::missing_safety_doc, reason = "the rules on top of the header hold for every function")]
-#![allow(clippy::not_unsafe_ptr_arg_deref, reason = "every pointer is checked in `guard` before it is followed")]
+#![allow(
+    clippy::missing_safety_doc,
+    reason = "the rules on top of the header hold for every function"
+)]
+#![allow(
+    clippy::not_unsafe_ptr_arg_deref,
+    reason = "every pointer is checked in `guard` before it is followed"
+)]
 
 mod delivery;
 mod envelope;

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::guard::{Options, optional_text};
 use super::{flockq_bytes, flockq_priority, flockq_state, flockq_sync};
-use crate::{Error, ErrorKind, List, LockWait, Message, Nack, Priority, Receive, Result, State, Sync};
+use crate::{
+    Error, ErrorKind, List, LockWait, Message, Nack, Priority, Receive, Result, State, Sync,
+};
 
 /// Where a wait is given in milliseconds: not at all, try once.
 pub const FLOCKQ_NO_WAIT: u64 = u64::MAX - 1;
@@ -21,7 +23,9 @@ pub const FLOCKQ_MAX_ID_BYTES: usize = 512;
 
 // The header needs literals; these are the core's.
 const _: () = assert!(
-    FLOCKQ_MAX_PAYLOAD_BYTES == crate::MAX_PAYLOAD_BYTES && FLOCKQ_MAX_DEPTH == crate::MAX_DEPTH && FLOCKQ_MAX_ID_BYTES == crate::MAX_ID_BYTES
+    FLOCKQ_MAX_PAYLOAD_BYTES == crate::MAX_PAYLOAD_BYTES
+        && FLOCKQ_MAX_DEPTH == crate::MAX_DEPTH
+        && FLOCKQ_MAX_ID_BYTES == crate::MAX_ID_BYTES
 );
 
 /// Asked while a call waits, after every signal and at least once a second; non-zero ends the wait with
@@ -183,7 +187,10 @@ impl Check {
 }
 
 /// The caller's check as a closure.
-pub(super) fn interrupt_check(check: flockq_interrupt_check, context: *mut c_void) -> Option<impl Fn() -> bool + Send + std::marker::Sync> {
+pub(super) fn interrupt_check(
+    check: flockq_interrupt_check,
+    context: *mut c_void,
+) -> Option<impl Fn() -> bool + Send + std::marker::Sync> {
     let check = Check(check?, context);
     Some(move || check.ask())
 }
@@ -199,14 +206,26 @@ pub(super) fn lock_wait(milliseconds: u64) -> LockWait {
 }
 
 pub(super) fn sync(value: u32) -> Result<Option<Sync>> {
-    chosen(value, "sync", &[(flockq_sync::Full as u32, Sync::Full), (flockq_sync::Normal as u32, Sync::Normal), (flockq_sync::Off as u32, Sync::Off)])
+    chosen(
+        value,
+        "sync",
+        &[
+            (flockq_sync::Full as u32, Sync::Full),
+            (flockq_sync::Normal as u32, Sync::Normal),
+            (flockq_sync::Off as u32, Sync::Off),
+        ],
+    )
 }
 
 pub(super) fn state(value: u32) -> Result<Option<State>> {
     chosen(
         value,
         "state",
-        &[(flockq_state::Ready as u32, State::Ready), (flockq_state::Delayed as u32, State::Delayed), (flockq_state::Leased as u32, State::Leased)],
+        &[
+            (flockq_state::Ready as u32, State::Ready),
+            (flockq_state::Delayed as u32, State::Delayed),
+            (flockq_state::Leased as u32, State::Leased),
+        ],
     )
 }
 
@@ -220,8 +239,16 @@ fn chosen<T: Copy>(value: u32, what: &str, table: &[(u32, T)]) -> Result<Option<
     if value == 0 {
         return Ok(None);
     }
-    let found = table.iter().find(|(number, _)| *number == value).map(|(_, choice)| Some(*choice));
-    found.ok_or_else(|| Error::new(ErrorKind::InvalidArgument, format!("{value} is no {what}; use the constants of flockq.h")))
+    let found = table
+        .iter()
+        .find(|(number, _)| *number == value)
+        .map(|(_, choice)| Some(*choice));
+    found.ok_or_else(|| {
+        Error::new(
+            ErrorKind::InvalidArgument,
+            format!("{value} is no {what}; use the constants of flockq.h"),
+        )
+    })
 }
 
 pub(super) fn message(payload: &[u8], options: &flockq_send_options) -> Result<Message> {
@@ -251,7 +278,11 @@ pub(super) fn receive(options: &flockq_receive_options) -> Receive {
         FLOCKQ_FOREVER => how.wait_forever(),
         other => how.wait(Duration::from_millis(other)),
     };
-    if options.detached != 0 { how.detached() } else { how }
+    if options.detached != 0 {
+        how.detached()
+    } else {
+        how
+    }
 }
 
 pub(super) fn nack(options: &flockq_nack_options) -> Result<Nack> {

@@ -3,8 +3,9 @@
 use super::guard::{Out, array, borrow, bytes, free, guard, look, options, text, texts};
 use super::options::{list, message, receive, state};
 use super::{
-    flockq_bytes, flockq_deliveries, flockq_delivery, flockq_envelope, flockq_envelopes, flockq_error, flockq_list_options, flockq_receive_options,
-    flockq_send_options, flockq_stats, flockq_status, flockq_texts,
+    flockq_bytes, flockq_deliveries, flockq_delivery, flockq_envelope, flockq_envelopes,
+    flockq_error, flockq_list_options, flockq_receive_options, flockq_send_options, flockq_stats,
+    flockq_status, flockq_texts,
 };
 use crate::{Message, Queue, Result};
 
@@ -19,7 +20,9 @@ pub struct flockq_text(pub(super) String);
 /// The text. Borrowed from `text`.
 #[unsafe(no_mangle)]
 pub extern "C" fn flockq_text_bytes(text: *const flockq_text) -> flockq_bytes {
-    look(text, flockq_bytes::NONE, |text| flockq_bytes::of(text.0.as_bytes()))
+    look(text, flockq_bytes::NONE, |text| {
+        flockq_bytes::of(text.0.as_bytes())
+    })
 }
 
 /// Frees the text; NULL does nothing.
@@ -31,7 +34,9 @@ pub extern "C" fn flockq_text_free(text: *mut flockq_text) {
 /// The queue's name. Borrowed from `queue`.
 #[unsafe(no_mangle)]
 pub extern "C" fn flockq_queue_name(queue: *const flockq_queue) -> flockq_bytes {
-    look(queue, flockq_bytes::NONE, |queue| flockq_bytes::of(queue.0.name().as_bytes()))
+    look(queue, flockq_bytes::NONE, |queue| {
+        flockq_bytes::of(queue.0.name().as_bytes())
+    })
 }
 
 /// Frees the handle; NULL does nothing. Leases are not given back: that is flockq_queue_close().
@@ -75,8 +80,13 @@ pub extern "C" fn flockq_queue_send_many(
     error: *mut *mut flockq_error,
 ) -> flockq_status {
     guard(error, || {
-        let payloads = array(jsons, count, "jsons")?.iter().map(|json| bytes(*json, "a payload")).collect::<Result<Vec<_>>>()?;
-        let sent = borrow(queue, "queue")?.0.send_many(payloads.into_iter().map(Message::from_json))?;
+        let payloads = array(jsons, count, "jsons")?
+            .iter()
+            .map(|json| bytes(*json, "a payload"))
+            .collect::<Result<Vec<_>>>()?;
+        let sent = borrow(queue, "queue")?
+            .0
+            .send_many(payloads.into_iter().map(Message::from_json))?;
         if let Ok(out) = Out::new(ids, "ids") {
             out.give(flockq_texts(sent));
         }
@@ -98,7 +108,10 @@ pub extern "C" fn flockq_queue_receive(
 ) -> flockq_status {
     guard(error, || {
         let out = Out::new(delivery, "delivery")?;
-        match borrow(queue, "queue")?.0.receive(receive(&self::options(options)?))? {
+        match borrow(queue, "queue")?
+            .0
+            .receive(receive(&self::options(options)?))?
+        {
             Some(delivery) => out.give(flockq_delivery(delivery)),
             None => out.put(std::ptr::null_mut()),
         }
@@ -118,8 +131,12 @@ pub extern "C" fn flockq_queue_receive_many(
 ) -> flockq_status {
     guard(error, || {
         let out = Out::new(deliveries, "deliveries")?;
-        let taken = borrow(queue, "queue")?.0.receive_many(max, receive(&self::options(options)?))?;
-        out.give(flockq_deliveries(taken.into_iter().map(flockq_delivery).collect()));
+        let taken = borrow(queue, "queue")?
+            .0
+            .receive_many(max, receive(&self::options(options)?))?;
+        out.give(flockq_deliveries(
+            taken.into_iter().map(flockq_delivery).collect(),
+        ));
         Ok(())
     })
 }
@@ -128,7 +145,11 @@ pub extern "C" fn flockq_queue_receive_many(
 /// becomes NULL when nothing is ready, else an envelope to be freed by flockq_envelope_free(). Statuses as for
 /// flockq_queue_receive().
 #[unsafe(no_mangle)]
-pub extern "C" fn flockq_queue_pop(queue: *const flockq_queue, envelope: *mut *mut flockq_envelope, error: *mut *mut flockq_error) -> flockq_status {
+pub extern "C" fn flockq_queue_pop(
+    queue: *const flockq_queue,
+    envelope: *mut *mut flockq_envelope,
+    error: *mut *mut flockq_error,
+) -> flockq_status {
     guard(error, || {
         let out = Out::new(envelope, "envelope")?;
         match borrow(queue, "queue")?.0.pop()? {
@@ -151,7 +172,10 @@ pub extern "C" fn flockq_queue_peek(
 ) -> flockq_status {
     guard(error, || {
         let out = Out::new(envelopes, "envelopes")?;
-        out.give(flockq_envelopes::new(borrow(queue, "queue")?.0.peek(count)?, None));
+        out.give(flockq_envelopes::new(
+            borrow(queue, "queue")?.0.peek(count)?,
+            None,
+        ));
         Ok(())
     })
 }
@@ -169,7 +193,9 @@ pub extern "C" fn flockq_queue_list(
 ) -> flockq_status {
     guard(error, || {
         let out = Out::new(envelopes, "envelopes")?;
-        let page = borrow(queue, "queue")?.0.list(&list(&self::options(options)?)?)?;
+        let page = borrow(queue, "queue")?
+            .0
+            .list(&list(&self::options(options)?)?)?;
         out.give(flockq_envelopes::new(page.envelopes, page.cursor));
         Ok(())
     })
@@ -185,14 +211,21 @@ pub extern "C" fn flockq_queue_get(
 ) -> flockq_status {
     guard(error, || {
         let out = Out::new(envelopes, "envelopes")?;
-        out.give(flockq_envelopes::new(borrow(queue, "queue")?.0.get(text(id, "id")?)?, None));
+        out.give(flockq_envelopes::new(
+            borrow(queue, "queue")?.0.get(text(id, "id")?)?,
+            None,
+        ));
         Ok(())
     })
 }
 
 /// How many messages there are, in whatever state.
 #[unsafe(no_mangle)]
-pub extern "C" fn flockq_queue_len(queue: *const flockq_queue, len: *mut u64, error: *mut *mut flockq_error) -> flockq_status {
+pub extern "C" fn flockq_queue_len(
+    queue: *const flockq_queue,
+    len: *mut u64,
+    error: *mut *mut flockq_error,
+) -> flockq_status {
     guard(error, || {
         let out = Out::new(len, "len")?;
         out.put(borrow(queue, "queue")?.0.len()?);
@@ -202,7 +235,11 @@ pub extern "C" fn flockq_queue_len(queue: *const flockq_queue, len: *mut u64, er
 
 /// How the queue stands.
 #[unsafe(no_mangle)]
-pub extern "C" fn flockq_queue_stats(queue: *const flockq_queue, stats: *mut flockq_stats, error: *mut *mut flockq_error) -> flockq_status {
+pub extern "C" fn flockq_queue_stats(
+    queue: *const flockq_queue,
+    stats: *mut flockq_stats,
+    error: *mut *mut flockq_error,
+) -> flockq_status {
     guard(error, || {
         let out = Out::new(stats, "stats")?;
         out.put(flockq_stats::from(borrow(queue, "queue")?.0.stats()?));
@@ -222,7 +259,9 @@ pub extern "C" fn flockq_queue_remove(
     error: *mut *mut flockq_error,
 ) -> flockq_status {
     guard(error, || {
-        let gone = borrow(queue, "queue")?.0.remove(&texts(ids, count, "an id")?)?;
+        let gone = borrow(queue, "queue")?
+            .0
+            .remove(&texts(ids, count, "an id")?)?;
         if let Ok(out) = Out::new(removed, "removed") {
             out.put(gone);
         }
@@ -233,7 +272,12 @@ pub extern "C" fn flockq_queue_remove(
 /// Removes every message in one state (a flockq_state), or with FLOCKQ_STATE_ANY every message. `removed` (may be NULL)
 /// becomes how many. Statuses as for flockq_queue_remove().
 #[unsafe(no_mangle)]
-pub extern "C" fn flockq_queue_purge(queue: *const flockq_queue, in_state: u32, removed: *mut u64, error: *mut *mut flockq_error) -> flockq_status {
+pub extern "C" fn flockq_queue_purge(
+    queue: *const flockq_queue,
+    in_state: u32,
+    removed: *mut u64,
+    error: *mut *mut flockq_error,
+) -> flockq_status {
     guard(error, || {
         let gone = borrow(queue, "queue")?.0.purge(state(in_state)?)?;
         if let Ok(out) = Out::new(removed, "removed") {
@@ -247,7 +291,10 @@ pub extern "C" fn flockq_queue_purge(queue: *const flockq_queue, in_state: u32, 
 ///
 /// FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_CLOSED.
 #[unsafe(no_mangle)]
-pub extern "C" fn flockq_queue_sync(queue: *const flockq_queue, error: *mut *mut flockq_error) -> flockq_status {
+pub extern "C" fn flockq_queue_sync(
+    queue: *const flockq_queue,
+    error: *mut *mut flockq_error,
+) -> flockq_status {
     guard(error, || borrow(queue, "queue")?.0.sync())
 }
 
@@ -263,6 +310,9 @@ pub extern "C" fn flockq_queue_interrupt(queue: *const flockq_queue) {
 ///
 /// FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_IO, FLOCKQ_STATUS_CORRUPT: closed, but leases may run on to their deadline.
 #[unsafe(no_mangle)]
-pub extern "C" fn flockq_queue_close(queue: *const flockq_queue, error: *mut *mut flockq_error) -> flockq_status {
+pub extern "C" fn flockq_queue_close(
+    queue: *const flockq_queue,
+    error: *mut *mut flockq_error,
+) -> flockq_status {
     guard(error, || borrow(queue, "queue")?.0.close())
 }

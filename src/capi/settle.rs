@@ -22,7 +22,10 @@ fn settle(
     }
     Out::new(results, "results")?;
     for (place, result) in run(&queue.0, &receipts)?.into_iter().enumerate() {
-        let status = result.map_or_else(|error| flockq_status::of(error.kind()), |()| flockq_status::Ok);
+        let status = result.map_or_else(
+            |error| flockq_status::of(error.kind()),
+            |()| flockq_status::Ok,
+        );
         Out::new(results.wrapping_add(place), "results")?.put(status);
     }
     Ok(())
@@ -42,7 +45,11 @@ pub extern "C" fn flockq_queue_ack(
     results: *mut flockq_status,
     error: *mut *mut flockq_error,
 ) -> flockq_status {
-    guard(error, || settle(queue, receipts, count, results, |queue, receipts| queue.ack(receipts)))
+    guard(error, || {
+        settle(queue, receipts, count, results, |queue, receipts| {
+            queue.ack(receipts)
+        })
+    })
 }
 
 /// Gives the messages back; `options` may be NULL. Otherwise as flockq_queue_ack().
@@ -57,7 +64,9 @@ pub extern "C" fn flockq_queue_nack(
 ) -> flockq_status {
     guard(error, || {
         let nack = nack(&self::options(options)?)?;
-        settle(queue, receipts, count, results, |queue, receipts| queue.nack(receipts, &nack))
+        settle(queue, receipts, count, results, |queue, receipts| {
+            queue.nack(receipts, &nack)
+        })
     })
 }
 
@@ -72,7 +81,11 @@ pub extern "C" fn flockq_queue_extend(
     error: *mut *mut flockq_error,
 ) -> flockq_status {
     let lease = Duration::from_millis(lease_ms);
-    guard(error, || settle(queue, receipts, count, results, |queue, receipts| queue.extend(receipts, lease)))
+    guard(error, || {
+        settle(queue, receipts, count, results, |queue, receipts| {
+            queue.extend(receipts, lease)
+        })
+    })
 }
 
 /// Unties the leases from their process: from now on they end at their deadline or a reboot. Otherwise as
@@ -85,5 +98,9 @@ pub extern "C" fn flockq_queue_detach(
     results: *mut flockq_status,
     error: *mut *mut flockq_error,
 ) -> flockq_status {
-    guard(error, || settle(queue, receipts, count, results, |queue, receipts| queue.detach(receipts)))
+    guard(error, || {
+        settle(queue, receipts, count, results, |queue, receipts| {
+            queue.detach(receipts)
+        })
+    })
 }

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::guard::{Out, borrow, bytes, free, guard, look, optional_text, options, text};
 use super::options::{interrupt_check, lock_wait, sync};
-use super::{flockq_bytes, flockq_error, flockq_init_options, flockq_queue, flockq_spool_options, flockq_status};
+use super::{
+    flockq_bytes, flockq_error, flockq_init_options, flockq_queue, flockq_spool_options,
+    flockq_status,
+};
 use crate::{Error, ErrorKind, Init, Result, Spool};
 
 /// A directory of queues. Opened by flockq_spool_open(), freed by flockq_spool_free(). Use it from any thread.
@@ -21,7 +24,10 @@ pub struct flockq_texts(pub(super) Vec<String>);
 pub(super) fn path(given: flockq_bytes, what: &str) -> Result<PathBuf> {
     let given = bytes(given, what)?;
     if given.is_empty() || given.contains(&0) {
-        return Err(Error::new(ErrorKind::InvalidArgument, format!("{what} is empty or holds a NUL byte")));
+        return Err(Error::new(
+            ErrorKind::InvalidArgument,
+            format!("{what} is empty or holds a NUL byte"),
+        ));
     }
     Ok(Path::new(OsStr::from_bytes(given)).to_owned())
 }
@@ -61,7 +67,11 @@ pub extern "C" fn flockq_spool_open(
 /// FLOCKQ_STATUS_ALREADY_EXISTS: it is set up with another choice. FLOCKQ_STATUS_INVALID_ARGUMENT: a lock directory outside
 /// the spool. FLOCKQ_STATUS_IO, FLOCKQ_STATUS_UNSAFE_FILESYSTEM as for flockq_spool_open().
 #[unsafe(no_mangle)]
-pub extern "C" fn flockq_spool_init(directory: flockq_bytes, options: *const flockq_init_options, error: *mut *mut flockq_error) -> flockq_status {
+pub extern "C" fn flockq_spool_init(
+    directory: flockq_bytes,
+    options: *const flockq_init_options,
+    error: *mut *mut flockq_error,
+) -> flockq_status {
     guard(error, || {
         let options: flockq_init_options = self::options(options)?;
         let mut init = Init::new().plain(options.plain != 0);
@@ -87,7 +97,9 @@ pub extern "C" fn flockq_spool_queue(
 ) -> flockq_status {
     guard(error, || {
         let out = Out::new(queue, "queue")?;
-        out.give(flockq_queue(borrow(spool, "spool")?.0.queue(text(name, "name")?)?));
+        out.give(flockq_queue(
+            borrow(spool, "spool")?.0.queue(text(name, "name")?)?,
+        ));
         Ok(())
     })
 }
@@ -96,7 +108,11 @@ pub extern "C" fn flockq_spool_queue(
 ///
 /// FLOCKQ_STATUS_IO, FLOCKQ_STATUS_CLOSED.
 #[unsafe(no_mangle)]
-pub extern "C" fn flockq_spool_queues(spool: *const flockq_spool, names: *mut *mut flockq_texts, error: *mut *mut flockq_error) -> flockq_status {
+pub extern "C" fn flockq_spool_queues(
+    spool: *const flockq_spool,
+    names: *mut *mut flockq_texts,
+    error: *mut *mut flockq_error,
+) -> flockq_status {
     guard(error, || {
         let out = Out::new(names, "names")?;
         out.give(flockq_texts(borrow(spool, "spool")?.0.queues()?));
@@ -107,7 +123,9 @@ pub extern "C" fn flockq_spool_queues(spool: *const flockq_spool, names: *mut *m
 /// The directory, absolute. Borrowed from `spool`.
 #[unsafe(no_mangle)]
 pub extern "C" fn flockq_spool_path(spool: *const flockq_spool) -> flockq_bytes {
-    look(spool, flockq_bytes::NONE, |spool| flockq_bytes::of(spool.0.path().as_os_str().as_bytes()))
+    look(spool, flockq_bytes::NONE, |spool| {
+        flockq_bytes::of(spool.0.path().as_os_str().as_bytes())
+    })
 }
 
 /// Closes every queue opened through this spool, which gives their leases back. Using it or them afterwards is
@@ -115,7 +133,10 @@ pub extern "C" fn flockq_spool_path(spool: *const flockq_spool) -> flockq_bytes 
 ///
 /// The first failure is returned, after all queues have been tried.
 #[unsafe(no_mangle)]
-pub extern "C" fn flockq_spool_close(spool: *const flockq_spool, error: *mut *mut flockq_error) -> flockq_status {
+pub extern "C" fn flockq_spool_close(
+    spool: *const flockq_spool,
+    error: *mut *mut flockq_error,
+) -> flockq_status {
     guard(error, || borrow(spool, "spool")?.0.close())
 }
 
@@ -135,7 +156,9 @@ pub extern "C" fn flockq_texts_size(texts: *const flockq_texts) -> usize {
 /// The text at `index`, counted from 0; no bytes beyond the end. Borrowed from `texts`.
 #[unsafe(no_mangle)]
 pub extern "C" fn flockq_texts_get(texts: *const flockq_texts, index: usize) -> flockq_bytes {
-    look(texts, flockq_bytes::NONE, |texts| flockq_bytes::of_option(texts.0.get(index).map(String::as_str)))
+    look(texts, flockq_bytes::NONE, |texts| {
+        flockq_bytes::of_option(texts.0.get(index).map(String::as_str))
+    })
 }
 
 /// Frees the list; NULL does nothing.
@@ -149,6 +172,12 @@ pub extern "C" fn flockq_texts_free(texts: *mut flockq_texts) {
 ///
 /// FLOCKQ_STATUS_IO: nothing was changed. FLOCKQ_STATUS_OUTCOME_UNKNOWN: changed, but perhaps not durable.
 #[unsafe(no_mangle)]
-pub extern "C" fn flockq_write_atomic(file: flockq_bytes, content: flockq_bytes, error: *mut *mut flockq_error) -> flockq_status {
-    guard(error, || crate::write_atomic(path(file, "file")?, bytes(content, "content")?))
+pub extern "C" fn flockq_write_atomic(
+    file: flockq_bytes,
+    content: flockq_bytes,
+    error: *mut *mut flockq_error,
+) -> flockq_status {
+    guard(error, || {
+        crate::write_atomic(path(file, "file")?, bytes(content, "content")?)
+    })
 }

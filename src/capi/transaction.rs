@@ -22,7 +22,10 @@ impl flockq_transaction {
 }
 
 fn ended() -> Error {
-    Error::new(ErrorKind::Closed, "the transaction was committed; begin another")
+    Error::new(
+        ErrorKind::Closed,
+        "the transaction was committed; begin another",
+    )
 }
 
 /// An array as one text.
@@ -34,7 +37,12 @@ fn joined(array: &[Box<RawValue>]) -> String {
 /// The elements of an array that the caller wrote.
 fn split(array: flockq_bytes) -> Result<Array> {
     let text = bytes(array, "array")?;
-    let wrong = |error: serde_json::Error| Error::new(ErrorKind::InvalidJson, format!("the array is not a JSON array: {error}; nothing was written"));
+    let wrong = |error: serde_json::Error| {
+        Error::new(
+            ErrorKind::InvalidJson,
+            format!("the array is not a JSON array: {error}; nothing was written"),
+        )
+    };
     serde_json::from_slice(text).map_err(wrong)
 }
 
@@ -43,7 +51,11 @@ fn split(array: flockq_bytes) -> Result<Array> {
 ///
 /// FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_IO, FLOCKQ_STATUS_CLOSED.
 #[unsafe(no_mangle)]
-pub extern "C" fn flockq_queue_load(queue: *const flockq_queue, array: *mut *mut flockq_text, error: *mut *mut flockq_error) -> flockq_status {
+pub extern "C" fn flockq_queue_load(
+    queue: *const flockq_queue,
+    array: *mut *mut flockq_text,
+    error: *mut *mut flockq_error,
+) -> flockq_status {
     guard(error, || {
         let out = Out::new(array, "array")?;
         out.give(flockq_text(joined(&borrow(queue, "queue")?.0.load()?)));
@@ -58,7 +70,11 @@ pub extern "C" fn flockq_queue_load(queue: *const flockq_queue, array: *mut *mut
 /// FLOCKQ_STATUS_INVALID_JSON: not a JSON array. FLOCKQ_STATUS_INVALID_ARGUMENT: an element is no envelope.
 /// FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_IO: nothing was written. FLOCKQ_STATUS_OUTCOME_UNKNOWN.
 #[unsafe(no_mangle)]
-pub extern "C" fn flockq_queue_save(queue: *const flockq_queue, array: flockq_bytes, error: *mut *mut flockq_error) -> flockq_status {
+pub extern "C" fn flockq_queue_save(
+    queue: *const flockq_queue,
+    array: flockq_bytes,
+    error: *mut *mut flockq_error,
+) -> flockq_status {
     guard(error, || borrow(queue, "queue")?.0.save(&split(array)?))
 }
 
@@ -73,7 +89,9 @@ pub extern "C" fn flockq_queue_begin(
 ) -> flockq_status {
     guard(error, || {
         let out = Out::new(transaction, "transaction")?;
-        out.give(flockq_transaction(Mutex::new(Some(borrow(queue, "queue")?.0.begin()?))));
+        out.give(flockq_transaction(Mutex::new(Some(
+            borrow(queue, "queue")?.0.begin()?,
+        ))));
         Ok(())
     })
 }
@@ -89,7 +107,9 @@ pub extern "C" fn flockq_transaction_get(
 ) -> flockq_status {
     guard(error, || {
         let out = Out::new(array, "array")?;
-        out.give(flockq_text(borrow(transaction, "transaction")?.with(|open| joined(open.array()))?));
+        out.give(flockq_text(
+            borrow(transaction, "transaction")?.with(|open| joined(open.array()))?,
+        ));
         Ok(())
     })
 }
@@ -115,10 +135,17 @@ pub extern "C" fn flockq_transaction_set(
 /// replaced the lock file and changed the queue meanwhile; begin again. FLOCKQ_STATUS_CLOSED: committed already, or begun
 /// before a fork. FLOCKQ_STATUS_IO: nothing was written. FLOCKQ_STATUS_OUTCOME_UNKNOWN: written, perhaps not durably.
 #[unsafe(no_mangle)]
-pub extern "C" fn flockq_transaction_commit(transaction: *const flockq_transaction, error: *mut *mut flockq_error) -> flockq_status {
+pub extern "C" fn flockq_transaction_commit(
+    transaction: *const flockq_transaction,
+    error: *mut *mut flockq_error,
+) -> flockq_status {
     guard(error, || {
         let transaction = borrow(transaction, "transaction")?;
-        let open = transaction.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let open = transaction
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         open.ok_or_else(ended)?.commit()
     })
 }

@@ -18,11 +18,17 @@ pub struct flockq_bytes {
 
 impl flockq_bytes {
     /// No bytes.
-    pub(super) const NONE: Self = Self { data: ptr::null(), size: 0 };
+    pub(super) const NONE: Self = Self {
+        data: ptr::null(),
+        size: 0,
+    };
 
     /// Bytes that live as long as the handle that the caller was told of.
     pub(super) fn of(bytes: &[u8]) -> Self {
-        Self { data: bytes.as_ptr().cast(), size: bytes.len() }
+        Self {
+            data: bytes.as_ptr().cast(),
+            size: bytes.len(),
+        }
     }
 
     pub(super) fn of_option(text: Option<&str>) -> Self {
@@ -99,7 +105,10 @@ impl flockq_status {
     ];
 
     pub(super) fn of(kind: ErrorKind) -> Self {
-        Self::ERRORS.into_iter().find(|status| *status as i32 == kind.code()).unwrap_or(Self::Internal)
+        Self::ERRORS
+            .into_iter()
+            .find(|status| *status as i32 == kind.code())
+            .unwrap_or(Self::Internal)
     }
 }
 

@@ -15,7 +15,10 @@ const MAX_BARE_DEPTH: usize = MAX_FILE_DEPTH - 2;
 /// Whether every language reads these bytes alike: UTF-8, JSON, not too deep, no half of a surrogate pair.
 pub(crate) fn check_payload(bytes: &[u8]) -> Result<()> {
     if bytes.len() > MAX_PAYLOAD_BYTES {
-        let text = format!("the payload has {} bytes, the limit is {MAX_PAYLOAD_BYTES}; send a reference to the data instead", bytes.len());
+        let text = format!(
+            "the payload has {} bytes, the limit is {MAX_PAYLOAD_BYTES}; send a reference to the data instead",
+            bytes.len()
+        );
         return Err(Error::new(ErrorKind::TooLarge, text));
     }
     check(bytes, MAX_DEPTH, true).map_err(|damage| invalid(&damage))
@@ -23,14 +26,23 @@ pub(crate) fn check_payload(bytes: &[u8]) -> Result<()> {
 
 /// The error for a payload that breaks a rule.
 fn invalid(damage: &Damage) -> Error {
-    Error::new(ErrorKind::InvalidJson, format!("the payload is not sound at byte {}: {}", damage.offset, damage.rule)).offset_at(damage.offset)
+    Error::new(
+        ErrorKind::InvalidJson,
+        format!(
+            "the payload is not sound at byte {}: {}",
+            damage.offset, damage.rule
+        ),
+    )
+    .offset_at(damage.offset)
 }
 
 /// One JSON value, of whatever kind.
 fn check(bytes: &[u8], max_depth: usize, whole_pairs: bool) -> std::result::Result<(), Damage> {
     let text = utf8(bytes)?;
     scan(bytes, max_depth, whole_pairs)?;
-    serde_json::from_str::<&RawValue>(text).map(drop).map_err(|error| located(text, &error))
+    serde_json::from_str::<&RawValue>(text)
+        .map(drop)
+        .map_err(|error| located(text, &error))
 }
 
 /// One element of an array that is set from outside, as deep as a file may have it.
@@ -49,17 +61,28 @@ pub(crate) fn elements(bytes: &[u8]) -> std::result::Result<Vec<Range<usize>>, D
         return Err(Damage::new(0, "the file is empty; an empty queue is []"));
     }
     if bytes.iter().all(|byte| *byte == 0) {
-        return Err(Damage::new(0, "the file holds only zero bytes, as after a power cut"));
+        return Err(Damage::new(
+            0,
+            "the file holds only zero bytes, as after a power cut",
+        ));
     }
     let text = utf8(bytes)?;
     scan(bytes, MAX_FILE_DEPTH, false)?;
     let first = text.trim_start_matches([' ', '\t', '\r', '\n']);
     if !first.starts_with('[') && !first.starts_with("null") {
         serde_json::from_str::<&RawValue>(text).map_err(|error| located(text, &error))?;
-        return Err(Damage::new(text.len() - first.len(), "the file holds something else than an array"));
+        return Err(Damage::new(
+            text.len() - first.len(),
+            "the file holds something else than an array",
+        ));
     }
-    let values: Option<Vec<&RawValue>> = serde_json::from_str(text).map_err(|error| located(text, &error))?;
-    Ok(values.unwrap_or_default().into_iter().map(|value| span(text, value.get())).collect())
+    let values: Option<Vec<&RawValue>> =
+        serde_json::from_str(text).map_err(|error| located(text, &error))?;
+    Ok(values
+        .unwrap_or_default()
+        .into_iter()
+        .map(|value| span(text, value.get()))
+        .collect())
 }
 
 /// Where a part that was borrowed from `text` stands in it.
@@ -70,7 +93,11 @@ fn span(text: &str, part: &str) -> Range<usize> {
 
 /// Where and why the parser stopped.
 fn located(text: &str, error: &serde_json::Error) -> Damage {
-    let line_start: usize = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
+    let line_start: usize = text
+        .split_inclusive('\n')
+        .take(error.line().saturating_sub(1))
+        .map(str::len)
+        .sum();
     let offset = (line_start + error.column().saturating_sub(1)).min(text.len());
     let full = error.to_string();
     let rule = full.split(" at line ").next().unwrap_or_default();
@@ -91,7 +118,10 @@ fn scan(bytes: &[u8], max_depth: usize, whole_pairs: bool) -> std::result::Resul
             b'[' | b'{' => {
                 depth += 1;
                 if depth > max_depth {
-                    return Err(Damage::new(at, format!("it is more than {max_depth} levels deep")));
+                    return Err(Damage::new(
+                        at,
+                        format!("it is more than {max_depth} levels deep"),
+                    ));
                 }
             }
             b']' | b'}' => depth = depth.saturating_sub(1),
@@ -124,7 +154,8 @@ fn plain_length(bytes: &[u8]) -> usize {
     let (words, rest) = bytes.as_chunks::<8>();
     for (place, word) in words.iter().enumerate() {
         let word = u64::from_le_bytes(*word);
-        let found = zeros(word ^ (ONES * u64::from(b'"'))) | zeros(word ^ (ONES * u64::from(b'\\')));
+        let found =
+            zeros(word ^ (ONES * u64::from(b'"'))) | zeros(word ^ (ONES * u64::from(b'\\')));
         if found != 0 {
             return place * 8 + found.trailing_zeros() as usize / 8;
         }
@@ -150,9 +181,15 @@ fn escape(bytes: &[u8], at: usize) -> std::result::Result<usize, Damage> {
     match unit(bytes, at) {
         Some(0xD800..=0xDBFF) => match unit(bytes, at + 6) {
             Some(0xDC00..=0xDFFF) => Ok(at + 12),
-            _ => Err(Damage::new(at, "it has half of a surrogate pair, which not every language can read")),
+            _ => Err(Damage::new(
+                at,
+                "it has half of a surrogate pair, which not every language can read",
+            )),
         },
-        Some(0xDC00..=0xDFFF) => Err(Damage::new(at, "it has half of a surrogate pair, which not every language can read")),
+        Some(0xDC00..=0xDFFF) => Err(Damage::new(
+            at,
+            "it has half of a surrogate pair, which not every language can read",
+        )),
         _ => Ok(at + 2),
     }
 }
@@ -188,7 +225,14 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::InvalidJson, "{payload:?}");
             assert_eq!(error.offset(), Some(*offset), "{payload:?}: {error}");
         }
-        let sound: &[&[u8]] = &[b"1", b"\"\\ud83d\\udcec\"", b"1e-7", b"123456789012345678901234567890", b"\"\\\\ud800\"", b" {\"a\": [null]} "];
+        let sound: &[&[u8]] = &[
+            b"1",
+            b"\"\\ud83d\\udcec\"",
+            b"1e-7",
+            b"123456789012345678901234567890",
+            b"\"\\\\ud800\"",
+            b" {\"a\": [null]} ",
+        ];
         for payload in sound {
             check_payload(payload).unwrap();
         }
@@ -199,16 +243,33 @@ mod tests {
         let deep = format!("{}{}", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH));
         check_payload(deep.as_bytes()).unwrap();
         let large = vec![b' '; MAX_PAYLOAD_BYTES + 1];
-        assert_eq!(check_payload(&large).unwrap_err().kind(), ErrorKind::TooLarge);
+        assert_eq!(
+            check_payload(&large).unwrap_err().kind(),
+            ErrorKind::TooLarge
+        );
     }
 
     #[test]
     fn files_that_hold_no_whole_array_are_damage() {
         let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
-        let cases: [(&[u8], u64); 9] =
-            [(b"", 0), (b"\0\0\0\0", 0), (b"not json", 1), (b"{}", 0), (b" 7", 1), (b"[1,", 2), (b"[1] x", 4), (b"[\"\xff\"]", 2), (deep.as_bytes(), 128)];
+        let cases: [(&[u8], u64); 9] = [
+            (b"", 0),
+            (b"\0\0\0\0", 0),
+            (b"not json", 1),
+            (b"{}", 0),
+            (b" 7", 1),
+            (b"[1,", 2),
+            (b"[1] x", 4),
+            (b"[\"\xff\"]", 2),
+            (deep.as_bytes(), 128),
+        ];
         for (file, offset) in cases {
-            assert_eq!(elements(file).unwrap_err().offset, offset, "{:?}", String::from_utf8_lossy(file));
+            assert_eq!(
+                elements(file).unwrap_err().offset,
+                offset,
+                "{:?}",
+                String::from_utf8_lossy(file)
+            );
         }
         assert!(elements(b"null\n").unwrap().is_empty());
         assert_eq!(elements(b"\n[ 1 , {\"a\":2} ]\n").unwrap(), [3..4, 7..14]);

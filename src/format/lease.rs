@@ -57,7 +57,11 @@ struct Shape<'a> {
 impl Shape<'_> {
     /// Only the token is left. Anything in between is no lease that flockq wrote.
     fn is_given_back(&self) -> bool {
-        self.random.is_none() && self.boot.is_none() && self.until_boot_ms.is_none() && self.until.is_none() && self.consumer.is_none()
+        self.random.is_none()
+            && self.boot.is_none()
+            && self.until_boot_ms.is_none()
+            && self.until.is_none()
+            && self.consumer.is_none()
     }
 }
 
@@ -76,7 +80,10 @@ impl Held {
 
     /// It ends at its deadline, at a reboot, and with its consumer. The wall clock has no say.
     pub(crate) fn is_live(&self, now: &Now) -> bool {
-        let consumer_is_dead = self.consumer.as_ref().is_some_and(|consumer| now.dead.contains(consumer));
+        let consumer_is_dead = self
+            .consumer
+            .as_ref()
+            .is_some_and(|consumer| now.dead.contains(consumer));
         self.boot == now.boot_id && self.until_boot_ms > now.boot_ms && !consumer_is_dead
     }
 }
@@ -88,7 +95,9 @@ impl Lease {
     /// A token for the next delivery: it starts from the clock and grows with each delivery.
     pub(crate) fn next_token(now: &Now, before: Option<&Lease>) -> u64 {
         let clock = u64::try_from(now.wall.as_microsecond()).unwrap_or(0);
-        before.map_or(clock, |lease| clock.max(lease.token + 1)).min(MAX_EXACT)
+        before
+            .map_or(clock, |lease| clock.max(lease.token + 1))
+            .min(MAX_EXACT)
     }
 
     /// Whether a receipt for the one is a receipt for the other.
@@ -99,21 +108,45 @@ impl Lease {
 
     /// Reads the value of `lease`; the error is the rule that it breaks.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let shape: Shape<'_> = serde_json::from_str(text).map_err(|error| format!("lease has a wrong shape ({error})"))?;
+        let shape: Shape<'_> = serde_json::from_str(text)
+            .map_err(|error| format!("lease has a wrong shape ({error})"))?;
         if shape.token > MAX_EXACT {
             return Err("lease.token is not below 2^53".to_owned());
         }
         if shape.is_given_back() {
-            return Ok(Self { token: shape.token, held: None });
+            return Ok(Self {
+                token: shape.token,
+                held: None,
+            });
         }
-        let until_boot_ms = shape.until_boot_ms.ok_or("lease.until_boot_ms is missing")?;
-        let is_hex = |random: &String| random.len() == 16 && random.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let random = shape.random.filter(is_hex).and_then(|random| u64::from_str_radix(&random, 16).ok());
+        let until_boot_ms = shape
+            .until_boot_ms
+            .ok_or("lease.until_boot_ms is missing")?;
+        let is_hex = |random: &String| {
+            random.len() == 16 && random.bytes().all(|byte| byte.is_ascii_hexdigit())
+        };
+        let random = shape
+            .random
+            .filter(is_hex)
+            .and_then(|random| u64::from_str_radix(&random, 16).ok());
         let random = random.ok_or("lease.random is not 16 hexadecimal digits")?;
         let boot = shape.boot.ok_or("lease.boot is missing")?;
-        let until = shape.until.as_deref().and_then(time::parse).ok_or("lease.until is not an RFC 3339 time")?;
+        let until = shape
+            .until
+            .as_deref()
+            .and_then(time::parse)
+            .ok_or("lease.until is not an RFC 3339 time")?;
         let consumer = shape.consumer.map(|consumer| Arc::from(&*consumer));
-        Ok(Self { token: shape.token, held: Some(Held { random, boot: Arc::from(&*boot), until_boot_ms, until, consumer }) })
+        Ok(Self {
+            token: shape.token,
+            held: Some(Held {
+                random,
+                boot: Arc::from(&*boot),
+                until_boot_ms,
+                until,
+                consumer,
+            }),
+        })
     }
 
     /// The value of `lease`.
@@ -125,7 +158,9 @@ impl Lease {
             boot: held.map(|held| (&*held.boot).into()),
             until_boot_ms: held.map(|held| held.until_boot_ms),
             until: held.map(|held| held.until.to_string()),
-            consumer: held.and_then(|held| held.consumer.as_deref()).map(Into::into),
+            consumer: held
+                .and_then(|held| held.consumer.as_deref())
+                .map(Into::into),
         };
         // Strings and whole numbers: it cannot fail, and a token alone would be a lease given back.
         serde_json::to_string(&shape).unwrap_or_else(|_| format!("{{\"token\":{}}}", self.token))
@@ -137,16 +172,27 @@ mod tests {
     use super::*;
 
     fn now() -> Now {
-        Now { wall: "2026-02-03T09:00:00Z".parse().unwrap(), boot_ms: 5000, boot_id: Arc::from("b1"), dead: HashSet::new() }
+        Now {
+            wall: "2026-02-03T09:00:00Z".parse().unwrap(),
+            boot_ms: 5000,
+            boot_id: Arc::from("b1"),
+            dead: HashSet::new(),
+        }
     }
 
     #[test]
     fn a_lease_round_trips_with_and_without_a_consumer() {
         for consumer in [None, Some(Arc::from("7-9-0123456789abcdef"))] {
-            let lease = Lease { token: 12, held: Some(Held::new(&now(), Duration::from_secs(60), 0xab, consumer)) };
+            let lease = Lease {
+                token: 12,
+                held: Some(Held::new(&now(), Duration::from_secs(60), 0xab, consumer)),
+            };
             assert_eq!(Lease::parse(&lease.text()).unwrap(), lease);
         }
-        let given_back = Lease { token: 12, held: None };
+        let given_back = Lease {
+            token: 12,
+            held: None,
+        };
         assert_eq!(given_back.text(), r#"{"token":12}"#);
         assert_eq!(Lease::parse(&given_back.text()).unwrap(), given_back);
     }
@@ -155,16 +201,34 @@ mod tests {
     fn it_ends_at_its_deadline_at_a_reboot_and_with_its_consumer_but_not_with_the_wall_clock() {
         let held = Held::new(&now(), Duration::from_secs(1), 1, Some(Arc::from("c")));
         assert!(held.is_live(&now()));
-        assert!(held.is_live(&Now { wall: Timestamp::MAX, ..now() }));
-        assert!(!held.is_live(&Now { boot_ms: 6000, ..now() }));
-        assert!(!held.is_live(&Now { boot_id: Arc::from("b2"), ..now() }));
-        assert!(!held.is_live(&Now { dead: HashSet::from([Arc::from("c")]), ..now() }));
+        assert!(held.is_live(&Now {
+            wall: Timestamp::MAX,
+            ..now()
+        }));
+        assert!(!held.is_live(&Now {
+            boot_ms: 6000,
+            ..now()
+        }));
+        assert!(!held.is_live(&Now {
+            boot_id: Arc::from("b2"),
+            ..now()
+        }));
+        assert!(!held.is_live(&Now {
+            dead: HashSet::from([Arc::from("c")]),
+            ..now()
+        }));
     }
 
     #[test]
     fn tokens_grow_when_the_clock_jumps_back() {
-        let first = Lease { token: Lease::next_token(&now(), None), held: None };
-        let earlier = Now { wall: Timestamp::UNIX_EPOCH, ..now() };
+        let first = Lease {
+            token: Lease::next_token(&now(), None),
+            held: None,
+        };
+        let earlier = Now {
+            wall: Timestamp::UNIX_EPOCH,
+            ..now()
+        };
         assert_eq!(Lease::next_token(&earlier, Some(&first)), first.token + 1);
     }
 
@@ -176,11 +240,20 @@ mod tests {
             (r#"{"token":-1}"#, "wrong shape"),
             (r#"{"token":9007199254740992}"#, "2^53"),
             (r#"{"token":1,"until_boot_ms":5}"#, "random"),
-            (r#"{"token":1,"random":"00000000000000ff"}"#, "until_boot_ms"),
+            (
+                r#"{"token":1,"random":"00000000000000ff"}"#,
+                "until_boot_ms",
+            ),
             (r#"{"token":1,"consumer":"c"}"#, "until_boot_ms"),
-            (r#"{"token":1,"until_boot_ms":5,"random":"+00000000000000f","boot":"b","until":"2026-02-03T09:00:00Z"}"#, "random"),
+            (
+                r#"{"token":1,"until_boot_ms":5,"random":"+00000000000000f","boot":"b","until":"2026-02-03T09:00:00Z"}"#,
+                "random",
+            ),
             (r#"{"token":1,"token":2}"#, "wrong shape"),
-            (r#"{"token":1,"until_boot_ms":5,"random":"00000000000000ff"}"#, "boot"),
+            (
+                r#"{"token":1,"until_boot_ms":5,"random":"00000000000000ff"}"#,
+                "boot",
+            ),
         ] {
             let error = Lease::parse(text).unwrap_err();
             assert!(error.contains(rule), "{text}: {error}");

@@ -27,7 +27,10 @@ pub(crate) struct Damage {
 
 impl Damage {
     pub(crate) fn new(offset: usize, rule: impl Into<String>) -> Self {
-        Self { offset: offset as u64, rule: rule.into() }
+        Self {
+            offset: offset as u64,
+            rule: rule.into(),
+        }
     }
 
     /// The same damage, seen from the start of what the bytes are a part of.

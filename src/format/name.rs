@@ -31,24 +31,35 @@ impl QueueName {
         let refused = |rule: &str| {
             let shown: String = text.chars().take(40).collect();
             let more = if shown.len() < text.len() { "…" } else { "" };
-            Error::new(ErrorKind::InvalidArgument, format!("{shown:?}{more} cannot name a queue: {rule}"))
+            Error::new(
+                ErrorKind::InvalidArgument,
+                format!("{shown:?}{more} cannot name a queue: {rule}"),
+            )
         };
         let sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-        if !text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric) {
+        if !text
+            .as_bytes()
+            .first()
+            .is_some_and(u8::is_ascii_alphanumeric)
+        {
             return Err(refused("it must begin with a letter or a digit"));
         }
         if text.len() > MAX_BYTES {
             return Err(refused("it must have at most 100 characters"));
         }
         if !text.bytes().all(sound) {
-            return Err(refused("it may hold only letters, digits, '.', '_' and '-'"));
+            return Err(refused(
+                "it may hold only letters, digits, '.', '_' and '-'",
+            ));
         }
         let lower = text.to_ascii_lowercase();
         if lower == "flockq" {
             return Err(refused("flockq.json is the configuration"));
         }
         if let Some(suffix) = RESERVED.iter().find(|suffix| lower.ends_with(**suffix)) {
-            return Err(refused(&format!("the ending {suffix} is reserved (a queue's name comes without it)")));
+            return Err(refused(&format!(
+                "the ending {suffix} is reserved (a queue's name comes without it)"
+            )));
         }
         Ok(Self(Arc::from(text)))
     }
@@ -92,7 +103,12 @@ impl LockNames {
     /// The lock of `file` in a lock directory.
     pub(crate) fn new(directory: &str, file: &str) -> Self {
         let name = |suffix| format!("{directory}/{file}{suffix}");
-        Self { directory: directory.to_owned(), lock: name(LOCK), guard: name(GUARD), wake: name(WAKE) }
+        Self {
+            directory: directory.to_owned(),
+            lock: name(LOCK),
+            guard: name(GUARD),
+            wake: name(WAKE),
+        }
     }
 }
 
@@ -103,8 +119,26 @@ mod tests {
 
     #[test]
     fn names_that_cannot_be_a_queue_are_refused_with_the_rule() {
-        for name in ["", "../x", "a/b", ".hidden", "-x", "a.json", "a.json.lock", "a.LOCK", "flockq", "FLOCKQ", "a b", "ä", "a\0"] {
-            assert_eq!(QueueName::parse(name).unwrap_err().kind(), ErrorKind::InvalidArgument, "{name:?}");
+        for name in [
+            "",
+            "../x",
+            "a/b",
+            ".hidden",
+            "-x",
+            "a.json",
+            "a.json.lock",
+            "a.LOCK",
+            "flockq",
+            "FLOCKQ",
+            "a b",
+            "ä",
+            "a\0",
+        ] {
+            assert_eq!(
+                QueueName::parse(name).unwrap_err().kind(),
+                ErrorKind::InvalidArgument,
+                "{name:?}"
+            );
         }
         assert!(QueueName::parse(&"a".repeat(100)).is_ok());
         let long = QueueName::parse(&"a".repeat(200)).unwrap_err().to_string();

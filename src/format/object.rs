@@ -30,8 +30,19 @@ impl<'a> Object<'a> {
         if bytes.first() != Some(&b'{') {
             return Ok(None);
         }
-        let unexpected = |at: usize| Damage::new(at.min(bytes.len()), "it is not JSON: an object ends or goes on in a wrong way");
-        let expect = |at: usize, byte: u8| if bytes.get(at) == Some(&byte) { Ok(at) } else { Err(unexpected(at)) };
+        let unexpected = |at: usize| {
+            Damage::new(
+                at.min(bytes.len()),
+                "it is not JSON: an object ends or goes on in a wrong way",
+            )
+        };
+        let expect = |at: usize, byte: u8| {
+            if bytes.get(at) == Some(&byte) {
+                Ok(at)
+            } else {
+                Err(unexpected(at))
+            }
+        };
         let mut pairs = Vec::with_capacity(8);
         let mut at = blank(bytes, 1);
         if bytes.get(at) == Some(&b'}') {
@@ -47,7 +58,11 @@ impl<'a> Object<'a> {
             if value.is_empty() || text.get(value.clone()).is_none() {
                 return Err(unexpected(start));
             }
-            pairs.push(Pair { name: name(raw), key, value });
+            pairs.push(Pair {
+                name: name(raw),
+                key,
+                value,
+            });
             match bytes.get(at) {
                 Some(b',') => at = blank(bytes, at + 1),
                 Some(b'}') => return Ok(Some(Self { text, pairs })),
@@ -58,7 +73,11 @@ impl<'a> Object<'a> {
 
     /// Where a key's value stands. Of a key that is there twice the last one counts, as for every common reader.
     pub(super) fn place(&self, name: &str) -> Option<Range<usize>> {
-        self.pairs.iter().rev().find(|pair| pair.name == name).map(|pair| pair.value.clone())
+        self.pairs
+            .iter()
+            .rev()
+            .find(|pair| pair.name == name)
+            .map(|pair| pair.value.clone())
     }
 
     /// A key's value.
@@ -97,18 +116,30 @@ impl<'a> Object<'a> {
                 Some((_, Some(value))) => value,
                 None => part(pair.value.clone()),
             };
-            text.push_str(if text.len() == 1 { before_first } else { before });
+            text.push_str(if text.len() == 1 {
+                before_first
+            } else {
+                before
+            });
             text.push_str(part(pair.key.start..pair.value.start));
             text.push_str(value);
         }
         for (name, value) in edits.iter().filter(|(name, _)| self.place(name).is_none()) {
             let Some(value) = value else { continue };
-            text.push_str(if text.len() == 1 { before_first } else { &separator });
+            text.push_str(if text.len() == 1 {
+                before_first
+            } else {
+                &separator
+            });
             text.push_str(&quoted(name));
             text.push_str(colon);
             text.push_str(value);
         }
-        text.push_str(if end == 0 { "}" } else { part(end..self.text.len()) });
+        text.push_str(if end == 0 {
+            "}"
+        } else {
+            part(end..self.text.len())
+        });
         text
     }
 }
@@ -116,7 +147,11 @@ impl<'a> Object<'a> {
 /// A string's value, when the text is a string that every language can read.
 pub(super) fn string(text: &str) -> Option<Cow<'_, str>> {
     let inside = text.strip_prefix('"')?.strip_suffix('"')?;
-    if inside.bytes().any(|byte| matches!(byte, b'\\' | b'"')) { serde_json::from_str(text).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inside)) }
+    if inside.bytes().any(|byte| matches!(byte, b'\\' | b'"')) {
+        serde_json::from_str(text).ok().map(Cow::Owned)
+    } else {
+        Some(Cow::Borrowed(inside))
+    }
 }
 
 /// A JSON string.
@@ -133,7 +168,10 @@ fn name(key: &str) -> Cow<'_, str> {
 /// Behind the blanks that begin here.
 fn blank(bytes: &[u8], at: usize) -> usize {
     let rest = bytes.get(at..).unwrap_or_default();
-    at + rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n')).count()
+    at + rest
+        .iter()
+        .take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
+        .count()
 }
 
 /// Behind the value that begins here. Counts brackets instead of descending into them.
@@ -163,29 +201,61 @@ mod tests {
 
     fn values(text: &str) -> Vec<(String, &str)> {
         let object = Object::read(text).unwrap().unwrap();
-        object.pairs.iter().map(|pair| (pair.name.clone().into_owned(), text.get(pair.value.clone()).unwrap())).collect()
+        object
+            .pairs
+            .iter()
+            .map(|pair| {
+                (
+                    pair.name.clone().into_owned(),
+                    text.get(pair.value.clone()).unwrap(),
+                )
+            })
+            .collect()
     }
 
     #[test]
     fn keys_and_values_are_found_whatever_stands_between_and_in_them() {
         let text = "{ \"a\" : \"},{\\\"\" ,\n\"b\":{\"c\":[\"]\",{}]},\"\\u0063\"\t:1e-7,\"d\":[ ] , \"\":null}";
-        let expected = [("a", "\"},{\\\"\""), ("b", "{\"c\":[\"]\",{}]}"), ("c", "1e-7"), ("d", "[ ]"), ("", "null")];
-        assert_eq!(values(text), expected.map(|(name, value)| (name.to_owned(), value)));
+        let expected = [
+            ("a", "\"},{\\\"\""),
+            ("b", "{\"c\":[\"]\",{}]}"),
+            ("c", "1e-7"),
+            ("d", "[ ]"),
+            ("", "null"),
+        ];
+        assert_eq!(
+            values(text),
+            expected.map(|(name, value)| (name.to_owned(), value))
+        );
         assert!(values("{}").is_empty() && values("{ }").is_empty());
         assert!(Object::read("[1]").unwrap().is_none());
     }
 
     #[test]
     fn what_is_no_object_is_damage_with_its_place() {
-        for (text, offset) in [("{", 1), ("{1}", 1), ("{\"a", 3), ("{\"a\"}", 4), ("{\"a\":}", 5), ("{\"a\":1", 6), ("{\"a\":1,}", 7), ("{\"a\":1 2}", 7)] {
-            let Err(damage) = Object::read(text) else { panic!("{text}") };
+        for (text, offset) in [
+            ("{", 1),
+            ("{1}", 1),
+            ("{\"a", 3),
+            ("{\"a\"}", 4),
+            ("{\"a\":}", 5),
+            ("{\"a\":1", 6),
+            ("{\"a\":1,}", 7),
+            ("{\"a\":1 2}", 7),
+        ] {
+            let Err(damage) = Object::read(text) else {
+                panic!("{text}")
+            };
             assert_eq!(damage.offset, offset, "{text}");
         }
     }
 
     #[test]
     fn all_keys_can_be_removed_and_others_put_there() {
-        for (text, empty, other) in [("{}", "{}", "{\"b\":2}"), ("{ \"a\" : 1 }", "{ }", "{ \"b\" : 2 }")] {
+        for (text, empty, other) in [
+            ("{}", "{}", "{\"b\":2}"),
+            ("{ \"a\" : 1 }", "{ }", "{ \"b\" : 2 }"),
+        ] {
             let object = Object::read(text).unwrap().unwrap();
             assert_eq!(object.edit(&[("a", None)]), empty);
             assert_eq!(object.edit(&[("a", None), ("b", Some("2".into()))]), other);
@@ -197,12 +267,24 @@ mod tests {
     }
 
     fn value() -> impl Strategy<Value = String> {
-        let leaf = prop_oneof![Just("null".to_owned()), "-?[1-9][0-9]{0,30}", "[0-9]\\.[0-9]{1,3}[eE]-?[0-9]", "\\PC{0,8}".prop_map(|text| quoted(&text)), Just("\"\\ud800\\u003c\\n\"".to_owned())];
+        let leaf = prop_oneof![
+            Just("null".to_owned()),
+            "-?[1-9][0-9]{0,30}",
+            "[0-9]\\.[0-9]{1,3}[eE]-?[0-9]",
+            "\\PC{0,8}".prop_map(|text| quoted(&text)),
+            Just("\"\\ud800\\u003c\\n\"".to_owned())
+        ];
         leaf.prop_recursive(3, 12, 4, |inner| {
-            let pair = (blanks(), "[a-z\"\\\\{}]{0,4}", blanks(), inner.clone()).prop_map(|(before, key, between, value)| format!("{before}{}{between}:{value}", quoted(&key)));
+            let pair = (blanks(), "[a-z\"\\\\{}]{0,4}", blanks(), inner.clone()).prop_map(
+                |(before, key, between, value)| {
+                    format!("{before}{}{between}:{value}", quoted(&key))
+                },
+            );
             prop_oneof![
-                proptest::collection::vec(inner, 0..4).prop_map(|items| format!("[{}]", items.join(" , "))),
-                proptest::collection::vec(pair, 0..4).prop_map(|pairs| format!("{{{}}}", pairs.join(","))),
+                proptest::collection::vec(inner, 0..4)
+                    .prop_map(|items| format!("[{}]", items.join(" , "))),
+                proptest::collection::vec(pair, 0..4)
+                    .prop_map(|pairs| format!("{{{}}}", pairs.join(","))),
             ]
         })
     }

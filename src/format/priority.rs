@@ -21,7 +21,12 @@ pub enum Priority {
 
 impl Priority {
     /// Every priority, the most urgent first.
-    pub const ALL: [Priority; 4] = [Priority::Urgent, Priority::High, Priority::Normal, Priority::Low];
+    pub const ALL: [Priority; 4] = [
+        Priority::Urgent,
+        Priority::High,
+        Priority::Normal,
+        Priority::Low,
+    ];
 
     /// The name, the same in every language and in the files.
     #[must_use]
@@ -50,8 +55,14 @@ impl FromStr for Priority {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|priority| priority.name() == text).ok_or_else(|| {
-            Error::new(ErrorKind::InvalidArgument, format!("{text:?} is no priority; it can be urgent, high, normal or low"))
-        })
+        Self::ALL
+            .into_iter()
+            .find(|priority| priority.name() == text)
+            .ok_or_else(|| {
+                Error::new(
+                    ErrorKind::InvalidArgument,
+                    format!("{text:?} is no priority; it can be urgent, high, normal or low"),
+                )
+            })
     }
 }

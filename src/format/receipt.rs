@@ -30,7 +30,10 @@ impl Receipt {
     pub(crate) fn parse(text: &str) -> Result<Self> {
         Self::parts(text).ok_or_else(|| {
             let shown: String = text.chars().take(60).collect();
-            Error::new(ErrorKind::InvalidArgument, format!("{shown:?} is no receipt; use the text that a receive returned"))
+            Error::new(
+                ErrorKind::InvalidArgument,
+                format!("{shown:?} is no receipt; use the text that a receive returned"),
+            )
         })
     }
 
@@ -42,7 +45,11 @@ impl Receipt {
         if !digits || !hex || id.is_empty() {
             return None;
         }
-        Some(Self { id: unescape(id)?, token: token.parse().ok()?, random: u64::from_str_radix(random, 16).ok()? })
+        Some(Self {
+            id: unescape(id)?,
+            token: token.parse().ok()?,
+            random: u64::from_str_radix(random, 16).ok()?,
+        })
     }
 }
 
@@ -70,8 +77,22 @@ mod tests {
 
     #[test]
     fn texts_that_are_no_receipts_are_refused() {
-        for text in ["", "x", "1.2.3", "1.0000000000000001.", "-1.0000000000000001.a", "1.0000000000000001.a b", "1.000000000000000g.a", "1.0000000000000001.%f", "1.0000000000000001.%FF"] {
-            assert_eq!(Receipt::parse(text).unwrap_err().kind(), ErrorKind::InvalidArgument, "{text:?}");
+        for text in [
+            "",
+            "x",
+            "1.2.3",
+            "1.0000000000000001.",
+            "-1.0000000000000001.a",
+            "1.0000000000000001.a b",
+            "1.000000000000000g.a",
+            "1.0000000000000001.%f",
+            "1.0000000000000001.%FF",
+        ] {
+            assert_eq!(
+                Receipt::parse(text).unwrap_err().kind(),
+                ErrorKind::InvalidArgument,
+                "{text:?}"
+            );
         }
     }
 

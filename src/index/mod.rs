@@ -104,8 +104,14 @@ impl Index {
                 }
             }
         }
-        let old = self.entries.iter().filter(|_| !reset).filter_map(|(seq, element)| kept.get(seq).copied().unwrap_or(Some(element)));
-        let mut image = Vec::with_capacity(usize::try_from(self.bytes).unwrap_or_default() + 4 * self.entries.len() + 1024);
+        let old = self
+            .entries
+            .iter()
+            .filter(|_| !reset)
+            .filter_map(|(seq, element)| kept.get(seq).copied().unwrap_or(Some(element)));
+        let mut image = Vec::with_capacity(
+            usize::try_from(self.bytes).unwrap_or_default() + 4 * self.entries.len() + 1024,
+        );
         image.extend_from_slice(b"[");
         for (place, element) in old.chain(appended).enumerate() {
             image.extend_from_slice(if place == 0 { b"\n  " } else { b",\n  " });
@@ -142,13 +148,20 @@ impl Index {
 
     /// The whole array, byte for byte.
     pub(crate) fn array(&self) -> Vec<Arc<[u8]>> {
-        self.entries.values().map(|element| Arc::clone(element.text())).collect()
+        self.entries
+            .values()
+            .map(|element| Arc::clone(element.text()))
+            .collect()
     }
 
     /// The distinct consumers of leases that look live.
     pub(crate) fn consumers(&mut self, now: &Now) -> Vec<Arc<str>> {
         self.advance(now);
-        let consumers: HashSet<Arc<str>> = self.leased.iter().filter_map(|(_, seq)| self.held(*seq)?.consumer.clone()).collect();
+        let consumers: HashSet<Arc<str>> = self
+            .leased
+            .iter()
+            .filter_map(|(_, seq)| self.held(*seq)?.consumer.clone())
+            .collect();
         consumers.into_iter().collect()
     }
 
@@ -161,7 +174,10 @@ impl Index {
     pub(crate) fn next_due(&mut self, now: &Now) -> Option<Duration> {
         self.advance(now);
         let delayed = self.delayed.first().map(|(due, _)| between(now.wall, *due));
-        let leased = self.leased.first().map(|(until, _)| Duration::from_millis(until.saturating_sub(now.boot_ms)));
+        let leased = self
+            .leased
+            .first()
+            .map(|(until, _)| Duration::from_millis(until.saturating_sub(now.boot_ms)));
         delayed.into_iter().chain(leased).min()
     }
 
@@ -169,19 +185,25 @@ impl Index {
     pub(crate) fn next_ready(&mut self, count: usize, now: &Now) -> Vec<(Seq, Element)> {
         self.advance(now);
         let next = self.ready.iter().take(count);
-        next.filter_map(|(_, _, seq)| Some((*seq, self.entries.get(seq)?.clone()))).collect()
+        next.filter_map(|(_, _, seq)| Some((*seq, self.entries.get(seq)?.clone())))
+            .collect()
     }
 
     /// The entries with this id.
     pub(crate) fn with_id(&self, id: &str) -> Vec<(Seq, Element)> {
         let id: Arc<str> = Arc::from(id);
         let found = self.ids.range((Arc::clone(&id), 0)..=(id, Seq::MAX));
-        found.filter_map(|(_, seq)| Some((*seq, self.entries.get(seq)?.clone()))).collect()
+        found
+            .filter_map(|(_, seq)| Some((*seq, self.entries.get(seq)?.clone())))
+            .collect()
     }
 
     pub(crate) fn has_id(&self, id: &str) -> bool {
         let id: Arc<str> = Arc::from(id);
-        self.ids.range((Arc::clone(&id), 0)..=(id, Seq::MAX)).next().is_some()
+        self.ids
+            .range((Arc::clone(&id), 0)..=(id, Seq::MAX))
+            .next()
+            .is_some()
     }
 
     /// Brings the sets up to the time. Costs what has changed, not what is there.
@@ -189,12 +211,27 @@ impl Index {
         let ended: Vec<Seq> = if self.boot.as_ref() != Some(&now.boot_id) || !now.dead.is_empty() {
             self.boot = Some(Arc::clone(&now.boot_id));
             let live = |seq: Seq| self.held(seq).is_some_and(|held| held.is_live(now));
-            self.leased.iter().map(|(_, seq)| *seq).filter(|seq| !live(*seq)).collect()
+            self.leased
+                .iter()
+                .map(|(_, seq)| *seq)
+                .filter(|seq| !live(*seq))
+                .collect()
         } else {
-            self.leased.range(..=(now.boot_ms, Seq::MAX)).map(|(_, seq)| *seq).collect()
+            self.leased
+                .range(..=(now.boot_ms, Seq::MAX))
+                .map(|(_, seq)| *seq)
+                .collect()
         };
-        let due: Vec<Seq> = self.delayed.range(..=(now.wall, Seq::MAX)).map(|(_, seq)| *seq).collect();
-        let early: Vec<Seq> = self.due.range((now.wall, Seq::MAX)..).map(|(_, seq)| *seq).collect();
+        let due: Vec<Seq> = self
+            .delayed
+            .range(..=(now.wall, Seq::MAX))
+            .map(|(_, seq)| *seq)
+            .collect();
+        let early: Vec<Seq> = self
+            .due
+            .range((now.wall, Seq::MAX)..)
+            .map(|(_, seq)| *seq)
+            .collect();
         for seq in ended.into_iter().chain(due).chain(early) {
             if let Some(element) = self.take(seq) {
                 self.insert(seq, element, now);
@@ -215,10 +252,15 @@ impl Index {
     /// Puts an entry where it belongs as far as that is known without the time; `advance` moves it on.
     fn put(&mut self, seq: Seq, element: Element) {
         let order = (element.priority(), element.queued_at(), seq);
-        match (element.lease().and_then(|lease| lease.held.as_ref()), element.not_before()) {
+        match (
+            element.lease().and_then(|lease| lease.held.as_ref()),
+            element.not_before(),
+        ) {
             // A lease of another boot is found when the boots are compared; in between it must not look like one of
             // this boot that runs for long.
-            (Some(held), _) if self.boot.as_ref().is_some_and(|boot| *boot != held.boot) => drop(self.leased.insert((0, seq))),
+            (Some(held), _) if self.boot.as_ref().is_some_and(|boot| *boot != held.boot) => {
+                drop(self.leased.insert((0, seq)))
+            }
             (Some(held), _) => drop(self.leased.insert((held.until_boot_ms, seq))),
             (None, Some(not_before)) => drop(self.delayed.insert((not_before, seq))),
             (None, None) => drop(self.ready.insert(order)),
@@ -232,10 +274,13 @@ impl Index {
         let order = (element.priority(), element.queued_at(), seq);
         match (held.filter(|held| held.is_live(now)), element.not_before()) {
             (Some(held), _) => drop(self.leased.insert((held.until_boot_ms, seq))),
-            (None, Some(not_before)) if not_before > now.wall => drop(self.delayed.insert((not_before, seq))),
+            (None, Some(not_before)) if not_before > now.wall => {
+                drop(self.delayed.insert((not_before, seq)))
+            }
             (None, not_before) => {
                 self.ready.insert(order);
-                self.due.extend(not_before.map(|not_before| (not_before, seq)));
+                self.due
+                    .extend(not_before.map(|not_before| (not_before, seq)));
             }
         }
         self.store(seq, element);
@@ -243,7 +288,8 @@ impl Index {
 
     fn store(&mut self, seq: Seq, element: Element) {
         self.bytes += element.text().len() as u64;
-        self.ids.extend(element.id().map(|id| (Arc::clone(id), seq)));
+        self.ids
+            .extend(element.id().map(|id| (Arc::clone(id), seq)));
         self.entries.insert(seq, element);
     }
 
@@ -253,7 +299,8 @@ impl Index {
         if let Some(id) = element.id() {
             self.ids.remove(&(Arc::clone(id), seq));
         }
-        self.ready.remove(&(element.priority(), element.queued_at(), seq));
+        self.ready
+            .remove(&(element.priority(), element.queued_at(), seq));
         if let Some(not_before) = element.not_before() {
             self.delayed.remove(&(not_before, seq));
             self.due.remove(&(not_before, seq));
@@ -267,9 +314,15 @@ impl Index {
 
     /// The state of an entry, after `advance`.
     fn state(&self, seq: Seq, element: &Element) -> state::State {
-        if self.ready.contains(&(element.priority(), element.queued_at(), seq)) {
+        if self
+            .ready
+            .contains(&(element.priority(), element.queued_at(), seq))
+        {
             state::State::Ready
-        } else if element.not_before().is_some_and(|not_before| self.delayed.contains(&(not_before, seq))) {
+        } else if element
+            .not_before()
+            .is_some_and(|not_before| self.delayed.contains(&(not_before, seq)))
+        {
             state::State::Delayed
         } else {
             state::State::Leased

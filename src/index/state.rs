@@ -41,8 +41,14 @@ impl FromStr for State {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|state| state.name() == text).ok_or_else(|| {
-            Error::new(ErrorKind::InvalidArgument, format!("{text:?} is no state; it can be ready, delayed or leased"))
-        })
+        Self::ALL
+            .into_iter()
+            .find(|state| state.name() == text)
+            .ok_or_else(|| {
+                Error::new(
+                    ErrorKind::InvalidArgument,
+                    format!("{text:?} is no state; it can be ready, delayed or leased"),
+                )
+            })
     }
 }

@@ -16,24 +16,48 @@ use crate::format::time::after;
 const START: &str = "2026-02-03T09:00:00Z";
 
 fn now() -> Now {
-    Now { wall: START.parse().unwrap(), boot_ms: 1_000_000, boot_id: Arc::from("b"), dead: HashSet::new() }
+    Now {
+        wall: START.parse().unwrap(),
+        boot_ms: 1_000_000,
+        boot_id: Arc::from("b"),
+        dead: HashSet::new(),
+    }
 }
 
 fn later(seconds: u64) -> Now {
-    Now { wall: after(now().wall, Duration::from_secs(seconds)), boot_ms: now().boot_ms + seconds * 1000, ..now() }
+    Now {
+        wall: after(now().wall, Duration::from_secs(seconds)),
+        boot_ms: now().boot_ms + seconds * 1000,
+        ..now()
+    }
 }
 
 fn commit<T>(index: &mut Index, plan: Plan<T>) -> T {
     let image = index.image(&plan.changes);
     index.apply(plan.changes);
-    assert_eq!(index.image(&[]), image, "the image with changes is the image after them");
+    assert_eq!(
+        index.image(&[]),
+        image,
+        "the image with changes is the image after them"
+    );
     let read = Index::parse(&image).unwrap();
-    assert_eq!(read.array(), index.array(), "what was written is what is read");
+    assert_eq!(
+        read.array(),
+        index.array(),
+        "what was written is what is read"
+    );
     plan.result
 }
 
 fn outgoing(payload: &str) -> Outgoing {
-    Outgoing { payload: payload.into(), id: None, fresh_id: "fresh".into(), priority: None, not_before: None, dedup: false }
+    Outgoing {
+        payload: payload.into(),
+        id: None,
+        fresh_id: "fresh".into(),
+        priority: None,
+        not_before: None,
+        dedup: false,
+    }
 }
 
 fn filled(payloads: &[&str]) -> Index {
@@ -45,7 +69,12 @@ fn filled(payloads: &[&str]) -> Index {
 }
 
 fn take(index: &mut Index, now: &Now, max: usize, seconds: u64) -> Vec<Taken> {
-    let grant = Grant { lease: Duration::from_secs(seconds), consumer: Some(Arc::from("c")), random: &|| 5, fresh_id: &|| "new".into() };
+    let grant = Grant {
+        lease: Duration::from_secs(seconds),
+        consumer: Some(Arc::from("c")),
+        random: &|| 5,
+        fresh_id: &|| "new".into(),
+    };
     let plan = plan::receive(index, now, max, &grant).unwrap();
     commit(index, plan)
 }
@@ -62,13 +91,27 @@ fn priority_goes_before_age_and_age_before_place() {
             {"message":{"id":"a","priority":"urgent"},"queued_at":"2026-02-03T09:00:03Z"}]"#,
     )
     .unwrap();
-    let ids: Vec<String> = take(&mut index, &now(), 9, 60).into_iter().map(|taken| taken.id).collect();
+    let ids: Vec<String> = take(&mut index, &now(), 9, 60)
+        .into_iter()
+        .map(|taken| taken.id)
+        .collect();
     assert_eq!(ids, ["a", "b", "c", "d", "low"]);
 }
 
 #[test]
 fn a_lease_hides_a_message_until_its_deadline_its_consumers_death_or_a_reboot() {
-    let ends: [Now; 3] = [later(60), Now { dead: HashSet::from([Arc::from("c")]), ..now() }, Now { boot_id: Arc::from("b2"), boot_ms: 5, ..now() }];
+    let ends: [Now; 3] = [
+        later(60),
+        Now {
+            dead: HashSet::from([Arc::from("c")]),
+            ..now()
+        },
+        Now {
+            boot_id: Arc::from("b2"),
+            boot_ms: 5,
+            ..now()
+        },
+    ];
     for end in ends {
         let mut index = filled(&[r#"{"id":"a"}"#]);
         let first = take(&mut index, &now(), 1, 60);
@@ -77,7 +120,13 @@ fn a_lease_hides_a_message_until_its_deadline_its_consumers_death_or_a_reboot() 
         let again = take(&mut index, &end, 1, 60);
         assert_eq!((again.len(), again[0].attempts), (1, 2), "{end:?}");
         assert!(receipt(&again[0]).token > receipt(&first[0]).token);
-        assert_eq!(plan::ack(&mut index, &end, &[receipt(&first[0])]).unwrap().result, [false], "the first receipt is stale");
+        assert_eq!(
+            plan::ack(&mut index, &end, &[receipt(&first[0])])
+                .unwrap()
+                .result,
+            [false],
+            "the first receipt is stale"
+        );
     }
 }
 
@@ -86,7 +135,11 @@ fn a_lease_of_another_boot_that_is_read_later_is_no_lease() {
     let mut index = filled(&[r#"{"id":"a"}"#]);
     take(&mut index, &now(), 1, 1_000_000);
     let image = index.image(&[]);
-    let rebooted = Now { boot_id: Arc::from("b2"), boot_ms: 5, ..now() };
+    let rebooted = Now {
+        boot_id: Arc::from("b2"),
+        boot_ms: 5,
+        ..now()
+    };
     assert!(Index::parse(&image).unwrap().has_ready(&rebooted));
     assert!(!Index::parse(&image).unwrap().has_ready(&now()));
 }
@@ -94,7 +147,10 @@ fn a_lease_of_another_boot_that_is_read_later_is_no_lease() {
 #[test]
 fn due_times_follow_the_wall_clock_both_ways() {
     let mut index = Index::empty();
-    let delayed = Outgoing { not_before: Some(later(10).wall), ..outgoing("1") };
+    let delayed = Outgoing {
+        not_before: Some(later(10).wall),
+        ..outgoing("1")
+    };
     let plan = plan::send(&index, &[delayed], now().wall).unwrap();
     commit(&mut index, plan);
     assert!(!index.has_ready(&now()));
@@ -109,48 +165,88 @@ fn a_receipt_is_good_once_for_one_delivery_of_one_message() {
     let mut index = filled(&[r#"{"id":"a"}"#, r#"{"id":"a"}"#]);
     let taken = take(&mut index, &now(), 1, 60);
     let good = receipt(&taken[0]);
-    let wrong = Receipt { random: 6, ..good.clone() };
+    let wrong = Receipt {
+        random: 6,
+        ..good.clone()
+    };
     let plan = plan::ack(&mut index, &now(), &[wrong, good.clone(), good.clone()]).unwrap();
     assert_eq!(commit(&mut index, plan), [false, true, false]);
-    assert_eq!(index.len(), 1, "the other message with the same id is still there");
-    assert_eq!(plan::ack(&mut index, &now(), &[good]).unwrap().result, [false]);
+    assert_eq!(
+        index.len(),
+        1,
+        "the other message with the same id is still there"
+    );
+    assert_eq!(
+        plan::ack(&mut index, &now(), &[good]).unwrap().result,
+        [false]
+    );
 }
 
 #[test]
 fn a_nack_keeps_the_attempts_the_token_and_the_reason() {
     let mut index = filled(&[r#"{"id":"a"}"#]);
     let first = take(&mut index, &now(), 1, 60);
-    let plan = plan::nack(&mut index, &now(), &[receipt(&first[0])], Some("no \"session\""), Some(later(5).wall)).unwrap();
+    let plan = plan::nack(
+        &mut index,
+        &now(),
+        &[receipt(&first[0])],
+        Some("no \"session\""),
+        Some(later(5).wall),
+    )
+    .unwrap();
     assert_eq!(commit(&mut index, plan), [true]);
     assert_eq!(index.stats(&now()).delayed, 1);
-    let set_back = Now { wall: later(5).wall, boot_ms: 1, ..now() };
+    let set_back = Now {
+        wall: later(5).wall,
+        boot_ms: 1,
+        ..now()
+    };
     let second = take(&mut index, &set_back, 1, 60);
     assert_eq!(second[0].attempts, 2);
     assert!(receipt(&second[0]).token > receipt(&first[0]).token);
-    assert_eq!(second[0].element.texts().error.as_deref(), Some("no \"session\""));
+    assert_eq!(
+        second[0].element.texts().error.as_deref(),
+        Some("no \"session\"")
+    );
 }
 
 #[test]
 fn extend_moves_the_deadline_and_detach_unties_the_consumer() {
     let mut index = filled(&[r#"{"id":"a"}"#]);
     let taken = take(&mut index, &now(), 1, 10);
-    let plan = plan::extend(&mut index, &later(9), &[receipt(&taken[0])], Duration::from_secs(10)).unwrap();
+    let plan = plan::extend(
+        &mut index,
+        &later(9),
+        &[receipt(&taken[0])],
+        Duration::from_secs(10),
+    )
+    .unwrap();
     assert_eq!(commit(&mut index, plan), [true]);
     assert!(!index.has_ready(&later(18)));
     assert_eq!(index.consumers(&now()), [Arc::from("c")]);
     let plan = plan::detach(&mut index, &later(10), &[receipt(&taken[0])]).unwrap();
     commit(&mut index, plan);
     assert!(index.consumers(&now()).is_empty());
-    assert!(!index.has_ready(&Now { dead: HashSet::from([Arc::from("c")]), ..later(10) }));
+    assert!(!index.has_ready(&Now {
+        dead: HashSet::from([Arc::from("c")]),
+        ..later(10)
+    }));
     assert!(index.has_ready(&later(19)));
 }
 
 #[test]
 fn an_id_that_is_there_is_refused_or_with_dedup_sent_once() {
     let mut index = filled(&[r#"{"id":"a"}"#]);
-    let with_id = |dedup| Outgoing { id: Some("a".into()), dedup, ..outgoing("1") };
+    let with_id = |dedup| Outgoing {
+        id: Some("a".into()),
+        dedup,
+        ..outgoing("1")
+    };
     let both = [outgoing("2"), with_id(false)];
-    assert_eq!(plan::send(&index, &both, now().wall).unwrap_err().kind(), ErrorKind::AlreadyExists);
+    assert_eq!(
+        plan::send(&index, &both, now().wall).unwrap_err().kind(),
+        ErrorKind::AlreadyExists
+    );
     let plan = plan::send(&index, &[with_id(true)], now().wall).unwrap();
     assert!(plan.changes.is_empty());
     assert_eq!(plan.result, ["a"]);
@@ -172,11 +268,21 @@ fn a_message_without_an_id_gets_one_when_it_is_received() {
 fn save_keeps_live_leases_by_message_and_refuses_what_is_no_envelope() {
     let mut index = filled(&[r#"{"id":"a"}"#, r#"{"id":"b"}"#]);
     let taken = take(&mut index, &now(), 1, 60);
-    let dropped: Vec<Arc<[u8]>> = [r#"{"message":{"id":"b"}}"#, r#"{"message":{"id":"a"},"attempts":1}"#].map(|text| Arc::from(text.as_bytes())).into();
+    let dropped: Vec<Arc<[u8]>> = [
+        r#"{"message":{"id":"b"}}"#,
+        r#"{"message":{"id":"a"},"attempts":1}"#,
+    ]
+    .map(|text| Arc::from(text.as_bytes()))
+    .into();
     let plan = plan::save(&mut index, &now(), dropped).unwrap();
     commit(&mut index, plan);
     assert_eq!(index.stats(&now()).leased, 1);
-    assert_eq!(plan::ack(&mut index, &now(), &[receipt(&taken[0])]).unwrap().result, [true]);
+    assert_eq!(
+        plan::ack(&mut index, &now(), &[receipt(&taken[0])])
+            .unwrap()
+            .result,
+        [true]
+    );
     let wrong: Vec<Arc<[u8]>> = vec![Arc::from(br#"{"message":1,"attempts":"x"}"#.as_slice())];
     let error = plan::save(&mut index, &now(), wrong).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
@@ -197,9 +303,21 @@ fn half_a_surrogate_pair_that_another_program_wrote_is_kept_and_is_no_damage() {
     let file = br#"[{"message":{"\ud800":"\ud800","id":"\udfff"},"\udc00":1},{"message":2}]"#;
     let mut index = Index::parse(file).unwrap();
     let taken = take(&mut index, &now(), 2, 60);
-    assert_eq!(taken[0].id, "new", "an id that not every language can read is none");
-    assert_eq!(taken[0].element.payload(), br#"{"\ud800":"\ud800","id":"\udfff"}"#);
-    assert!(taken[0].element.text().windows(10).any(|text| text == br#""\udc00":1"#));
+    assert_eq!(
+        taken[0].id, "new",
+        "an id that not every language can read is none"
+    );
+    assert_eq!(
+        taken[0].element.payload(),
+        br#"{"\ud800":"\ud800","id":"\udfff"}"#
+    );
+    assert!(
+        taken[0]
+            .element
+            .text()
+            .windows(10)
+            .any(|text| text == br#""\udc00":1"#)
+    );
 }
 
 #[test]
@@ -222,8 +340,18 @@ fn a_saved_array_takes_no_lease_away_whatever_it_says_of_older_ones() {
     for old in [leased_once, given_back] {
         let plan = plan::save(&mut index, &later(2), old).unwrap();
         commit(&mut index, plan);
-        assert_eq!(plan::ack(&mut index, &later(2), &[receipt(&first[0])]).unwrap().result, [false]);
-        assert_eq!(plan::ack(&mut index, &later(2), &[receipt(&second[0])]).unwrap().result, [true]);
+        assert_eq!(
+            plan::ack(&mut index, &later(2), &[receipt(&first[0])])
+                .unwrap()
+                .result,
+            [false]
+        );
+        assert_eq!(
+            plan::ack(&mut index, &later(2), &[receipt(&second[0])])
+                .unwrap()
+                .result,
+            [true]
+        );
     }
 }
 
@@ -233,7 +361,10 @@ fn a_lease_that_a_saved_array_still_has_is_not_given_to_a_second_message_with_th
     take(&mut index, &now(), 1, 60);
     let twin: Arc<[u8]> = Arc::from(br#"{"message":{"id":"a"}}"#.as_slice());
     let leased = index.array().remove(0);
-    for array in [vec![Arc::clone(&leased), Arc::clone(&twin)], vec![twin, leased]] {
+    for array in [
+        vec![Arc::clone(&leased), Arc::clone(&twin)],
+        vec![twin, leased],
+    ] {
         let plan = plan::save(&mut index, &now(), array).unwrap();
         commit(&mut index, plan);
         let stats = index.stats(&now());
@@ -247,38 +378,104 @@ fn pages_follow_each_other_without_gap_or_repetition() {
     let mut index = filled(&payloads.iter().map(String::as_str).collect::<Vec<_>>());
     let (mut seen, mut cursor) = (Vec::new(), None);
     loop {
-        let (views, next) = index.list(Some(State::Ready), 10, cursor.as_deref(), &now()).unwrap();
-        seen.extend(views.iter().map(|view| view.element.id().unwrap().to_string()));
+        let (views, next) = index
+            .list(Some(State::Ready), 10, cursor.as_deref(), &now())
+            .unwrap();
+        seen.extend(
+            views
+                .iter()
+                .map(|view| view.element.id().unwrap().to_string()),
+        );
         cursor = next;
         if cursor.is_none() {
             break;
         }
     }
     assert_eq!(seen, (0..25).map(|n| format!("{n:02}")).collect::<Vec<_>>());
-    for wrong in ["nonsense", "", "normal", "normal..x", "normal..1.2", "middle..1"] {
-        assert_eq!(index.list(None, 1, Some(wrong), &now()).unwrap_err().kind(), ErrorKind::InvalidArgument, "{wrong}");
+    for wrong in [
+        "nonsense",
+        "",
+        "normal",
+        "normal..x",
+        "normal..1.2",
+        "middle..1",
+    ] {
+        assert_eq!(
+            index.list(None, 1, Some(wrong), &now()).unwrap_err().kind(),
+            ErrorKind::InvalidArgument,
+            "{wrong}"
+        );
     }
 }
 
 #[test]
 fn the_samples_come_out_byte_for_byte_whatever_is_changed_beside_them() {
     for name in ["inbound", "outbound", "dead-letter"] {
-        let path = format!("{}/tests/fixtures/mail-queues/{name}.json", env!("CARGO_MANIFEST_DIR"));
-        #[expect(clippy::disallowed_methods, reason = "a test reads its fixture")]
-        let bytes = std::fs::read(path).unwrap();
+        let bytes = sample(name);
         let mut index = Index::parse(&bytes).unwrap();
         let before = index.array();
         assert!(before.len() >= 10);
         let taken = take(&mut index, &now(), 1, 60);
         let after = index.array();
-        let changed: Vec<usize> = (0..before.len()).filter(|place| before[*place] != after[*place]).collect();
+        let changed: Vec<usize> = (0..before.len())
+            .filter(|place| before[*place] != after[*place])
+            .collect();
         assert_eq!(changed.len(), 1);
         let payload = taken[0].element.payload();
-        assert!(before[changed[0]].windows(payload.len()).any(|window| window == payload));
+        assert!(
+            before[changed[0]]
+                .windows(payload.len())
+                .any(|window| window == payload)
+        );
+    }
+}
+
+/// A sample file, as existing programs wrote it.
+fn sample(name: &str) -> Vec<u8> {
+    let path = format!(
+        "{}/tests/fixtures/mail-queues/{name}.json",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    #[expect(clippy::disallowed_methods, reason = "a test reads its fixture")]
+    std::fs::read(path).unwrap()
+}
+
+#[test]
+fn a_file_that_was_cut_off_is_damage_wherever_the_cut_is() {
+    let bytes = sample("outbound");
+    let end = bytes.iter().rposition(|byte| *byte == b']').unwrap();
+    for cut in (0..end).step_by(37).chain([end]) {
+        let damage = Index::parse(&bytes[..cut]).unwrap_err();
+        assert!(damage.offset <= cut as u64, "{cut}: {damage:?}");
     }
 }
 
 proptest! {
+    /// INV-4 and INV-5, on files that are nearly right.
+    #[test]
+    fn a_file_with_wrong_bytes_is_damage_or_can_be_used_and_read_again(
+        wrong in proptest::collection::vec((any::<prop::sample::Index>(), prop_oneof![any::<u8>(), proptest::sample::select(&b"[]{},:\"\\0 -e.nu"[..])], 0u8..3), 1..4),
+    ) {
+        let mut bytes = br#"[{"message":{"id":"a","priority":"high"},"attempts":1,"last_attempt":"2026-02-03T09:00:00Z","queued_at":"2026-02-03T09:00:00.5-08:00","lease":{"token":7}}, "\u00e9\n", {"message":[1e-7,{}],"error":null}]"#.to_vec();
+        for (place, byte, how) in wrong {
+            let place = place.index(bytes.len());
+            match how {
+                0 => bytes[place] = byte,
+                1 => bytes.insert(place, byte),
+                _ => drop(bytes.remove(place)),
+            }
+        }
+        let Ok(mut index) = Index::parse(&bytes) else { return Ok(()) };
+        prop_assert!(serde_json::from_slice::<Option<Vec<&serde_json::value::RawValue>>>(&bytes).is_ok());
+        let before = index.array();
+        let taken = take(&mut index, &now(), 1, 60);
+        let changed = before.iter().zip(index.array()).filter(|(before, after)| *before != after).count();
+        prop_assert_eq!(changed, taken.len());
+        let receipts: Vec<Receipt> = taken.iter().map(receipt).collect();
+        let plan = plan::nack(&mut index, &now(), &receipts, Some("why"), None).unwrap();
+        commit(&mut index, plan);
+    }
+
     #[test]
     fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         let _ = Index::parse(&bytes);

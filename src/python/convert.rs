@@ -17,9 +17,16 @@ pub(super) enum Time {
 pub(super) fn time(value: &Bound<'_, PyAny>, what: &str) -> PyResult<Time> {
     let seconds: f64 = match value.extract() {
         Ok(seconds) => seconds,
-        Err(_) => match value.call_method0("total_seconds").and_then(|seconds| seconds.extract()) {
+        Err(_) => match value
+            .call_method0("total_seconds")
+            .and_then(|seconds| seconds.extract())
+        {
             Ok(seconds) => seconds,
-            Err(_) => return Err(PyTypeError::new_err(format!("{what} must be a number of seconds or a timedelta"))),
+            Err(_) => {
+                return Err(PyTypeError::new_err(format!(
+                    "{what} must be a number of seconds or a timedelta"
+                )));
+            }
         },
     };
     if seconds == f64::INFINITY {
@@ -29,7 +36,9 @@ pub(super) fn time(value: &Bound<'_, PyAny>, what: &str) -> PyResult<Time> {
     match Duration::try_from_secs_f64(seconds) {
         Ok(duration) => Ok(Time::Of(duration)),
         Err(_) if seconds > 0.0 => Ok(Time::Forever),
-        Err(_) => Err(PyValueError::new_err(format!("{what} must not be negative"))),
+        Err(_) => Err(PyValueError::new_err(format!(
+            "{what} must not be negative"
+        ))),
     }
 }
 
@@ -57,6 +66,13 @@ pub(super) fn lock_wait(value: Option<&Bound<'_, PyAny>>, what: &str) -> PyResul
 }
 
 /// Reads a name by the core's rule, whose error is raised.
-pub(super) fn named<T: std::str::FromStr<Err = crate::Error>>(py: Python<'_>, text: Option<&str>) -> PyResult<Option<T>> {
-    text.map(|text| text.parse().map_err(|error: crate::Error| super::error::exception(py, &error))).transpose()
+pub(super) fn named<T: std::str::FromStr<Err = crate::Error>>(
+    py: Python<'_>,
+    text: Option<&str>,
+) -> PyResult<Option<T>> {
+    text.map(|text| {
+        text.parse()
+            .map_err(|error: crate::Error| super::error::exception(py, &error))
+    })
+    .transpose()
 }

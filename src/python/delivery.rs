@@ -47,7 +47,12 @@ impl Delivery {
     }
 
     #[pyo3(signature = (error, delay))]
-    fn nack(&self, py: Python<'_>, error: Option<String>, delay: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    fn nack(
+        &self,
+        py: Python<'_>,
+        error: Option<String>,
+        delay: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
         let nack = nack(error, delay)?;
         call(py, || self.0.nack(&nack))
     }

@@ -35,15 +35,24 @@ pub(super) fn exception(py: Python<'_>, error: &Error) -> PyErr {
 
 fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     let details = PyDict::new(py);
-    details.set_item("path", error.path().map(|path| path.to_string_lossy().into_owned()))?;
+    details.set_item(
+        "path",
+        error.path().map(|path| path.to_string_lossy().into_owned()),
+    )?;
     details.set_item("offset", error.offset())?;
     details.set_item("errno", error.errno())?;
-    let made = py.import("flockq._errors")?.getattr("_make")?.call((error.kind().name(), error.to_string()), Some(&details))?;
+    let made = py
+        .import("flockq._errors")?
+        .getattr("_make")?
+        .call((error.kind().name(), error.to_string()), Some(&details))?;
     Ok(PyErr::from_value(made))
 }
 
 /// Runs a call of the core without the GIL, and raises its error.
-pub(super) fn call<T: Send>(py: Python<'_>, job: impl FnOnce() -> crate::Result<T> + Send) -> PyResult<T> {
+pub(super) fn call<T: Send>(
+    py: Python<'_>,
+    job: impl FnOnce() -> crate::Result<T> + Send,
+) -> PyResult<T> {
     RAISED.with(|place| *place.borrow_mut() = None);
     py.detach(job).map_err(|error| exception(py, &error))
 }
@@ -52,5 +61,8 @@ pub(super) fn call<T: Send>(py: Python<'_>, job: impl FnOnce() -> crate::Result<
 #[pyfunction]
 #[pyo3(name = "_error_table")]
 pub(super) fn error_table() -> Vec<(i32, &'static str)> {
-    ErrorKind::ALL.iter().map(|kind| (kind.code(), kind.name())).collect()
+    ErrorKind::ALL
+        .iter()
+        .map(|kind| (kind.code(), kind.name()))
+        .collect()
 }

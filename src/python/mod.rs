@@ -1,8 +1,14 @@
 //! The Python extension module `flockq._flockq`. It translates; the decisions are the core's, and
 //! what reads better in Python (exceptions, JSON, context managers) is in `python/flockq`.
 
-#![allow(missing_docs, reason = "the stubs in python/flockq/_flockq.pyi document the module")]
-#![allow(clippy::needless_pass_by_value, reason = "arguments come from Python by value")]
+#![allow(
+    missing_docs,
+    reason = "the stubs in python/flockq/_flockq.pyi document the module"
+)]
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "arguments come from Python by value"
+)]
 
 mod convert;
 mod delivery;

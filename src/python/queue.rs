@@ -18,10 +18,21 @@ pub(super) struct Queue(pub(super) crate::Queue);
 type Settled = Vec<Option<Py<PyAny>>>;
 
 fn settled(py: Python<'_>, results: Vec<crate::Result<()>>) -> Settled {
-    results.into_iter().map(|result| result.err().map(|error| exception(py, &error).into_value(py).into_any())).collect()
+    results
+        .into_iter()
+        .map(|result| {
+            result
+                .err()
+                .map(|error| exception(py, &error).into_value(py).into_any())
+        })
+        .collect()
 }
 
-fn receive(lease: Option<&Bound<'_, PyAny>>, wait: Option<&Bound<'_, PyAny>>, detached: bool) -> PyResult<Receive> {
+fn receive(
+    lease: Option<&Bound<'_, PyAny>>,
+    wait: Option<&Bound<'_, PyAny>>,
+    detached: bool,
+) -> PyResult<Receive> {
     let mut how = Receive::new();
     if let Some(lease) = optional(lease, "lease")? {
         how = how.lease(lease);
@@ -39,11 +50,17 @@ fn array(py: Python<'_>, texts: Vec<Vec<u8>>) -> PyResult<Array> {
         let text = format!("an element of the array is not JSON: {error}; nothing was written");
         exception(py, &crate::Error::new(ErrorKind::InvalidJson, text))
     };
-    texts.iter().map(|text| serde_json::from_slice(text).map_err(wrong)).collect()
+    texts
+        .iter()
+        .map(|text| serde_json::from_slice(text).map_err(wrong))
+        .collect()
 }
 
 fn texts<'py>(py: Python<'py>, array: &Array) -> Vec<Bound<'py, PyBytes>> {
-    array.iter().map(|element| PyBytes::new(py, element.get().as_bytes())).collect()
+    array
+        .iter()
+        .map(|element| PyBytes::new(py, element.get().as_bytes()))
+        .collect()
 }
 
 #[pymethods]
@@ -81,11 +98,20 @@ impl Queue {
     }
 
     fn send_many(&self, py: Python<'_>, payloads: Vec<Vec<u8>>) -> PyResult<Vec<String>> {
-        call(py, || self.0.send_many(payloads.into_iter().map(Message::from_json)))
+        call(py, || {
+            self.0
+                .send_many(payloads.into_iter().map(Message::from_json))
+        })
     }
 
     #[pyo3(signature = (lease, wait, detached))]
-    fn receive(&self, py: Python<'_>, lease: Option<&Bound<'_, PyAny>>, wait: Option<&Bound<'_, PyAny>>, detached: bool) -> PyResult<Option<Delivery>> {
+    fn receive(
+        &self,
+        py: Python<'_>,
+        lease: Option<&Bound<'_, PyAny>>,
+        wait: Option<&Bound<'_, PyAny>>,
+        detached: bool,
+    ) -> PyResult<Option<Delivery>> {
         let how = receive(lease, wait, detached)?;
         Ok(call(py, || self.0.receive(how))?.map(Delivery))
     }
@@ -100,7 +126,10 @@ impl Queue {
         detached: bool,
     ) -> PyResult<Vec<Delivery>> {
         let how = receive(lease, wait, detached)?;
-        Ok(call(py, || self.0.receive_many(max, how))?.into_iter().map(Delivery).collect())
+        Ok(call(py, || self.0.receive_many(max, how))?
+            .into_iter()
+            .map(Delivery)
+            .collect())
     }
 
     fn ack(&self, py: Python<'_>, receipts: Vec<String>) -> PyResult<Settled> {
@@ -108,12 +137,23 @@ impl Queue {
     }
 
     #[pyo3(signature = (receipts, error, delay))]
-    fn nack(&self, py: Python<'_>, receipts: Vec<String>, error: Option<String>, delay: Option<&Bound<'_, PyAny>>) -> PyResult<Settled> {
+    fn nack(
+        &self,
+        py: Python<'_>,
+        receipts: Vec<String>,
+        error: Option<String>,
+        delay: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Settled> {
         let nack = nack(error, delay)?;
         Ok(settled(py, call(py, || self.0.nack(&receipts, &nack))?))
     }
 
-    fn extend(&self, py: Python<'_>, receipts: Vec<String>, lease: &Bound<'_, PyAny>) -> PyResult<Settled> {
+    fn extend(
+        &self,
+        py: Python<'_>,
+        receipts: Vec<String>,
+        lease: &Bound<'_, PyAny>,
+    ) -> PyResult<Settled> {
         let lease = duration(lease, "lease")?;
         Ok(settled(py, call(py, || self.0.extend(&receipts, lease))?))
     }
@@ -123,11 +163,20 @@ impl Queue {
     }
 
     fn peek(&self, py: Python<'_>, count: usize) -> PyResult<Vec<Envelope>> {
-        Ok(call(py, || self.0.peek(count))?.into_iter().map(Envelope).collect())
+        Ok(call(py, || self.0.peek(count))?
+            .into_iter()
+            .map(Envelope)
+            .collect())
     }
 
     #[pyo3(signature = (state, limit, cursor))]
-    fn list(&self, py: Python<'_>, state: Option<&str>, limit: usize, cursor: Option<&str>) -> PyResult<(Vec<Envelope>, Option<String>)> {
+    fn list(
+        &self,
+        py: Python<'_>,
+        state: Option<&str>,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> PyResult<(Vec<Envelope>, Option<String>)> {
         let mut list = List::new().limit(limit);
         if let Some(state) = named::<State>(py, state)? {
             list = list.state(state);
@@ -136,11 +185,17 @@ impl Queue {
             list = list.cursor(cursor);
         }
         let page = call(py, || self.0.list(&list))?;
-        Ok((page.envelopes.into_iter().map(Envelope).collect(), page.cursor))
+        Ok((
+            page.envelopes.into_iter().map(Envelope).collect(),
+            page.cursor,
+        ))
     }
 
     fn get(&self, py: Python<'_>, id: &str) -> PyResult<Vec<Envelope>> {
-        Ok(call(py, || self.0.get(id))?.into_iter().map(Envelope).collect())
+        Ok(call(py, || self.0.get(id))?
+            .into_iter()
+            .map(Envelope)
+            .collect())
     }
 
     fn count(&self, py: Python<'_>) -> PyResult<u64> {
@@ -150,7 +205,14 @@ impl Queue {
     /// Messages, ready, delayed, leased, bytes, seconds of the oldest.
     fn stats(&self, py: Python<'_>) -> PyResult<(u64, u64, u64, u64, u64, Option<f64>)> {
         let stats = call(py, || self.0.stats())?;
-        Ok((stats.messages, stats.ready, stats.delayed, stats.leased, stats.bytes, stats.oldest_age.map(|age| age.as_secs_f64())))
+        Ok((
+            stats.messages,
+            stats.ready,
+            stats.delayed,
+            stats.leased,
+            stats.bytes,
+            stats.oldest_age.map(|age| age.as_secs_f64()),
+        ))
     }
 
     fn remove(&self, py: Python<'_>, ids: Vec<String>) -> PyResult<u64> {
@@ -213,7 +275,9 @@ impl Transaction {
 impl Transaction {
     fn array<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
         let open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        open.as_ref().map(|open| texts(py, &open.array().to_vec())).unwrap_or_default()
+        open.as_ref()
+            .map(|open| texts(py, &open.array().to_vec()))
+            .unwrap_or_default()
     }
 
     fn commit(&self, py: Python<'_>, elements: Vec<Vec<u8>>) -> PyResult<()> {

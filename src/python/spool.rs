@@ -56,7 +56,13 @@ impl Spool {
 
 #[pyfunction]
 #[pyo3(signature = (directory, *, plain=false, lock_dir=None, sync=None))]
-pub(super) fn init(py: Python<'_>, directory: PathBuf, plain: bool, lock_dir: Option<&str>, sync: Option<&str>) -> PyResult<()> {
+pub(super) fn init(
+    py: Python<'_>,
+    directory: PathBuf,
+    plain: bool,
+    lock_dir: Option<&str>,
+    sync: Option<&str>,
+) -> PyResult<()> {
     let mut init = Init::new().plain(plain);
     if let Some(lock_dir) = lock_dir {
         init = init.lock_dir(lock_dir);
@@ -84,14 +90,27 @@ pub(super) struct FileLock {
 impl FileLock {
     #[new]
     #[pyo3(signature = (path, *, shared=false, timeout=None, allow_unverified_fs=false))]
-    fn new(py: Python<'_>, path: PathBuf, shared: bool, timeout: Option<&Bound<'_, PyAny>>, allow_unverified_fs: bool) -> PyResult<Self> {
+    fn new(
+        py: Python<'_>,
+        path: PathBuf,
+        shared: bool,
+        timeout: Option<&Bound<'_, PyAny>>,
+        allow_unverified_fs: bool,
+    ) -> PyResult<Self> {
         let builder = crate::FileLock::builder(path)
-            .kind(if shared { LockKind::Shared } else { LockKind::Exclusive })
+            .kind(if shared {
+                LockKind::Shared
+            } else {
+                LockKind::Exclusive
+            })
             .wait(lock_wait(timeout, "timeout")?)
             .allow_unverified_fs(allow_unverified_fs)
             .interrupt_check(interrupted);
         let held = call(py, || builder.acquire())?;
-        Ok(Self { waited: held.waited().as_secs_f64(), held: Mutex::new(Some(held)) })
+        Ok(Self {
+            waited: held.waited().as_secs_f64(),
+            held: Mutex::new(Some(held)),
+        })
     }
 
     #[getter]
@@ -100,7 +119,11 @@ impl FileLock {
     }
 
     fn release(&self, py: Python<'_>) {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let held = self
+            .held
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         py.detach(|| drop(held));
     }
 }

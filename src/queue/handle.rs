@@ -68,7 +68,15 @@ impl Handle {
         let generation = generation();
         let first = Arc::new(Attached::new(spool, &names));
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-        Self { spool: Arc::clone(spool), name, names, number, closed: AtomicBool::new(false), generation, first }
+        Self {
+            spool: Arc::clone(spool),
+            name,
+            names,
+            number,
+            closed: AtomicBool::new(false),
+            generation,
+            first,
+        }
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -79,7 +87,13 @@ impl Handle {
     pub(crate) fn attached(&self) -> Result<Arc<Attached>> {
         self.spool.require_open()?;
         if self.closed.load(Ordering::Acquire) {
-            return Err(Error::new(ErrorKind::Closed, format!("the handle of queue {} was closed; open the queue again", self.name)));
+            return Err(Error::new(
+                ErrorKind::Closed,
+                format!(
+                    "the handle of queue {} was closed; open the queue again",
+                    self.name
+                ),
+            ));
         }
         Ok(self.attach())
     }
@@ -95,10 +109,14 @@ impl Handle {
             let inherited = inherited.get_or_insert_default();
             match made {
                 None => inherited.get(&(generation, self.number)).cloned(),
-                Some(made) => Some(Arc::clone(inherited.entry((generation, self.number)).or_insert(made))),
+                Some(made) => Some(Arc::clone(
+                    inherited.entry((generation, self.number)).or_insert(made),
+                )),
             }
         };
-        known(None).or_else(|| known(Some(Arc::new(Attached::new(&self.spool, &self.names))))).unwrap_or_else(|| Arc::clone(&self.first))
+        known(None)
+            .or_else(|| known(Some(Arc::new(Attached::new(&self.spool, &self.names)))))
+            .unwrap_or_else(|| Arc::clone(&self.first))
     }
 
     pub(crate) fn patience(&self) -> Patience {
@@ -107,7 +125,9 @@ impl Handle {
 
     /// The durability of a commit; `forgettable` ones may be lost with the power unless the spool is fully synced.
     pub(crate) fn durable(&self, asked: Option<Sync>, forgettable: bool) -> Durable {
-        let sync = asked.or(self.spool.sync).unwrap_or_else(|| self.spool.config.sync(self.name.as_str()));
+        let sync = asked
+            .or(self.spool.sync)
+            .unwrap_or_else(|| self.spool.config.sync(self.name.as_str()));
         match sync {
             Sync::Full => Durable::Yes,
             Sync::Normal if forgettable => Durable::Whole,
@@ -117,14 +137,27 @@ impl Handle {
     }
 
     /// Runs `job` under the queue's exclusive lock and guard.
-    pub(crate) fn with_lock<T>(&self, job: impl FnOnce(&Attached, &Hold) -> Result<T>) -> Result<T> {
+    pub(crate) fn with_lock<T>(
+        &self,
+        job: impl FnOnce(&Attached, &Hold) -> Result<T>,
+    ) -> Result<T> {
         let attached = self.attached()?;
-        let hold = attached.entry.lock.acquire(LockKind::Exclusive, true, Tie::Thread, &self.patience())?;
+        let hold = attached.entry.lock.acquire(
+            LockKind::Exclusive,
+            true,
+            Tie::Thread,
+            &self.patience(),
+        )?;
         job(&attached, &hold)
     }
 
     /// One change: lock, read what is new, decide, commit. Decides again when the lock was taken away meanwhile.
-    pub(crate) fn change<T>(&self, durable: Durable, probe: Probe, decide: impl FnMut(&mut Index, &Now, &mut Option<Timestamp>) -> Result<Plan<T>>) -> Result<T> {
+    pub(crate) fn change<T>(
+        &self,
+        durable: Durable,
+        probe: Probe,
+        decide: impl FnMut(&mut Index, &Now, &mut Option<Timestamp>) -> Result<Plan<T>>,
+    ) -> Result<T> {
         self.with_lock(|attached, hold| self.change_held(attached, hold, durable, probe, decide))
     }
 
@@ -143,14 +176,21 @@ impl Handle {
                 remove_left_over(store, &self.name);
                 state.swept = true;
             }
-            let State { snapshot, last_queued, probed_ms, .. } = &mut *state;
+            let State {
+                snapshot,
+                last_queued,
+                probed_ms,
+                ..
+            } = &mut *state;
             let index = snapshot.refresh(store, &self.name)?;
             let now = self.now(index, probe, probed_ms);
             let plan = decide(index, &now, last_queued)?;
             if plan.changes.is_empty() {
                 return Ok(plan.result);
             }
-            if snapshot.commit(store, &self.name, plan.changes, durable, || hold.is_current())? {
+            if snapshot.commit(store, &self.name, plan.changes, durable, || {
+                hold.is_current()
+            })? {
                 return Ok(plan.result);
             }
             drop(state);
@@ -159,11 +199,23 @@ impl Handle {
     }
 
     /// One look, under the shared lock: programs without the library may be writing.
-    pub(crate) fn look<T>(&self, probe: Probe, look: impl FnOnce(&mut Index, &Now) -> Result<T>) -> Result<T> {
+    pub(crate) fn look<T>(
+        &self,
+        probe: Probe,
+        look: impl FnOnce(&mut Index, &Now) -> Result<T>,
+    ) -> Result<T> {
         let attached = self.attached()?;
-        let _hold = attached.entry.lock.acquire(LockKind::Shared, false, Tie::Thread, &self.patience())?;
+        let _hold =
+            attached
+                .entry
+                .lock
+                .acquire(LockKind::Shared, false, Tie::Thread, &self.patience())?;
         let mut state = attached.entry.state();
-        let State { snapshot, probed_ms, .. } = &mut *state;
+        let State {
+            snapshot,
+            probed_ms,
+            ..
+        } = &mut *state;
         let index = snapshot.refresh(&*self.spool.store, &self.name)?;
         let now = self.now(index, probe, probed_ms);
         look(index, &now)
@@ -173,7 +225,12 @@ impl Handle {
     pub(crate) fn now(&self, index: &mut Index, probe: Probe, probed_ms: &mut u64) -> Now {
         let store = &*self.spool.store;
         let system = store.system();
-        let mut now = Now { wall: system.wall(), boot_ms: system.boot_ms(), boot_id: system.boot_id(), dead: HashSet::new() };
+        let mut now = Now {
+            wall: system.wall(),
+            boot_ms: system.boot_ms(),
+            boot_id: system.boot_id(),
+            dead: HashSet::new(),
+        };
         let due = match probe {
             Probe::None => false,
             Probe::Sometimes => now.boot_ms.abs_diff(*probed_ms) >= PROBE_EVERY_MS,
@@ -181,7 +238,11 @@ impl Handle {
         };
         if due {
             *probed_ms = now.boot_ms;
-            now.dead = index.consumers(&now).into_iter().filter(|name| consumer::is_dead(store, name)).collect();
+            now.dead = index
+                .consumers(&now)
+                .into_iter()
+                .filter(|name| consumer::is_dead(store, name))
+                .collect();
         }
         now
     }
@@ -193,13 +254,25 @@ impl Handle {
             return Ok(());
         }
         attached.interrupts.interrupt();
-        let receipts: Vec<Receipt> = attached.leases().drain().filter_map(|text| Receipt::parse(&text).ok()).collect();
+        let receipts: Vec<Receipt> = attached
+            .leases()
+            .drain()
+            .filter_map(|text| Receipt::parse(&text).ok())
+            .collect();
         if receipts.is_empty() {
             return Ok(());
         }
-        let hold = attached.entry.lock.acquire(LockKind::Exclusive, true, Tie::Thread, &self.patience())?;
+        let hold = attached.entry.lock.acquire(
+            LockKind::Exclusive,
+            true,
+            Tie::Thread,
+            &self.patience(),
+        )?;
         let durable = self.durable(None, true);
-        self.change_held(&attached, &hold, durable, Probe::None, |index, now, _| plan::give_back(index, now, &receipts)).map(drop)
+        self.change_held(&attached, &hold, durable, Probe::None, |index, now, _| {
+            plan::give_back(index, now, &receipts)
+        })
+        .map(drop)
     }
 }
 
@@ -208,7 +281,9 @@ impl Drop for Handle {
         if generation() != self.generation {
             let _no_fork = descriptors();
             let mut inherited = INHERITED.lock().unwrap_or_else(PoisonError::into_inner);
-            let gone = inherited.as_mut().and_then(|inherited| inherited.remove(&(generation(), self.number)));
+            let gone = inherited
+                .as_mut()
+                .and_then(|inherited| inherited.remove(&(generation(), self.number)));
             drop(inherited);
             drop(_no_fork);
             // Closing its lock files takes the descriptors' mutex again.
@@ -219,8 +294,19 @@ impl Drop for Handle {
 
 impl Attached {
     fn new(spool: &Shared, names: &LockNames) -> Self {
-        let entry = registry::entry(&spool.store, spool.root, names, spool.file_mode, spool.allow_unverified);
-        Self { entry, interrupts: Interrupts::default(), watches: Watches::default(), leases: Mutex::default() }
+        let entry = registry::entry(
+            &spool.store,
+            spool.root,
+            names,
+            spool.file_mode,
+            spool.allow_unverified,
+        );
+        Self {
+            entry,
+            interrupts: Interrupts::default(),
+            watches: Watches::default(),
+            leases: Mutex::default(),
+        }
     }
 
     pub(crate) fn leases(&self) -> MutexGuard<'_, HashSet<String>> {

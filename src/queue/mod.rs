@@ -7,8 +7,8 @@ mod view;
 mod whole;
 
 pub use receive::Receive;
-pub(crate) use settle::single;
 pub use settle::Nack;
+pub(crate) use settle::single;
 pub use view::{List, Page, Stats};
 pub use whole::{Array, Transaction};
 

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
+use crate::LockWait;
 use crate::delivery::Delivery;
 use crate::envelope::Envelope;
 use crate::error::Result;
 use crate::format::name::CONSUMERS_DIRECTORY;
 use crate::index::plan::{self, Grant, Taken};
+use crate::store::consumer;
 use crate::store::lock::make_directories;
 use crate::store::patience::Patience;
-use crate::store::consumer;
 use crate::wait::Waiting;
-use crate::LockWait;
 
 use super::handle::{Attached, Probe};
 use super::{Handle, Queue};
@@ -31,7 +31,11 @@ pub struct Receive {
 impl Receive {
     /// A lease of five minutes; not waiting.
     pub fn new() -> Self {
-        Self { lease: DEFAULT_LEASE, wait: None, detached: false }
+        Self {
+            lease: DEFAULT_LEASE,
+            wait: None,
+            detached: false,
+        }
     }
 
     /// How long the message is this consumer's.
@@ -80,7 +84,9 @@ impl Queue {
         }
         // Without waiting, or with something there, listening would be work for nothing.
         let taken = self.take(max, &how, Probe::Sometimes)?;
-        let (true, Some(wait)) = (taken.is_empty(), how.wait) else { return Ok(taken) };
+        let (true, Some(wait)) = (taken.is_empty(), how.wait) else {
+            return Ok(taken);
+        };
         let patience = Patience::new(wait, self.handle.spool.check.clone());
         let attached = self.handle.attached()?;
         let mut waiting = self.handle.listen(&attached)?;
@@ -104,7 +110,10 @@ impl Queue {
     /// Receive and ack in one commit: the message is the caller's, and gone if he dies with it. Does not wait.
     pub fn pop(&self) -> Result<Option<Envelope>> {
         let durable = self.handle.durable(None, true);
-        let once = |probe| self.handle.change(durable, probe, |index, now, _| plan::pop(index, now, 1));
+        let once = |probe| {
+            self.handle
+                .change(durable, probe, |index, now, _| plan::pop(index, now, 1))
+        };
         let mut popped = once(Probe::Sometimes)?;
         if popped.is_empty() {
             popped = once(Probe::Now)?;
@@ -134,13 +143,28 @@ impl Queue {
             };
             let random = || store.system().random();
             let fresh_id = || uuid::Uuid::now_v7().to_string();
-            plan::receive(index, now, max, &Grant { lease: how.lease, consumer, random: &random, fresh_id: &fresh_id })
+            plan::receive(
+                index,
+                now,
+                max,
+                &Grant {
+                    lease: how.lease,
+                    consumer,
+                    random: &random,
+                    fresh_id: &fresh_id,
+                },
+            )
         })?;
         let attached = handle.attached()?;
         if !how.detached {
-            attached.leases().extend(taken.iter().map(|taken| taken.receipt.clone()));
+            attached
+                .leases()
+                .extend(taken.iter().map(|taken| taken.receipt.clone()));
         }
-        Ok(taken.into_iter().map(|taken| Delivery::new(self, taken)).collect())
+        Ok(taken
+            .into_iter()
+            .map(|taken| Delivery::new(self, taken))
+            .collect())
     }
 }
 
@@ -152,7 +176,9 @@ impl Handle {
         if let Ok(root) = store.root_stat() {
             let _ = make_directories(store, CONSUMERS_DIRECTORY, root.directory_mode());
         }
-        let watch = attached.watches.take(store, &self.name.snapshot(), CONSUMERS_DIRECTORY);
+        let watch = attached
+            .watches
+            .take(store, &self.name.snapshot(), CONSUMERS_DIRECTORY);
         Waiting::begin(&attached.interrupts, watch)
     }
 
@@ -170,4 +196,3 @@ impl Handle {
         Ok((index.has_ready(&now), index.next_due(&now)))
     }
 }
-

@@ -7,8 +7,8 @@ use crate::format::time::{Timestamp, after};
 use crate::index::plan::{self, Outgoing};
 use crate::message::{IntoMessage, Message};
 
-use super::handle::Probe;
 use super::Queue;
+use super::handle::Probe;
 
 impl Queue {
     /// Sends a message and returns its id. When it returns, the message is in the queue and, at the default
@@ -18,12 +18,21 @@ impl Queue {
     /// `AlreadyExists` for an id option that is already in the queue. `OutcomeUnknown`: it may have been sent.
     pub fn send(&self, message: impl IntoMessage) -> Result<String> {
         let mut ids = self.send_all(vec![message.into_message()])?;
-        ids.pop().ok_or_else(|| Error::new(ErrorKind::Internal, "a send returned no id"))
+        ids.pop()
+            .ok_or_else(|| Error::new(ErrorKind::Internal, "a send returned no id"))
     }
 
     /// Sends all of the messages or none, in one commit, and returns their ids in order.
-    pub fn send_many<M: IntoMessage>(&self, messages: impl IntoIterator<Item = M>) -> Result<Vec<String>> {
-        self.send_all(messages.into_iter().map(IntoMessage::into_message).collect())
+    pub fn send_many<M: IntoMessage>(
+        &self,
+        messages: impl IntoIterator<Item = M>,
+    ) -> Result<Vec<String>> {
+        self.send_all(
+            messages
+                .into_iter()
+                .map(IntoMessage::into_message)
+                .collect(),
+        )
     }
 
     fn send_all(&self, messages: Vec<Message>) -> Result<Vec<String>> {
@@ -46,12 +55,16 @@ impl Queue {
         }
         let durable = self.handle.durable(sync, false);
         let count = outgoing.len();
-        self.handle.change(durable, Probe::None, |index, now, last_queued| {
-            let queued_at = next_queued(now.wall, *last_queued);
-            let plan = plan::send(index, &outgoing, queued_at)?;
-            *last_queued = Some(after(queued_at, std::time::Duration::from_nanos(count as u64 - 1)));
-            Ok(plan)
-        })
+        self.handle
+            .change(durable, Probe::None, |index, now, last_queued| {
+                let queued_at = next_queued(now.wall, *last_queued);
+                let plan = plan::send(index, &outgoing, queued_at)?;
+                *last_queued = Some(after(
+                    queued_at,
+                    std::time::Duration::from_nanos(count as u64 - 1),
+                ));
+                Ok(plan)
+            })
     }
 }
 
@@ -75,7 +88,10 @@ fn strictest(one: Option<Sync>, other: Option<Sync>) -> Option<Sync> {
 
 fn check_id(id: String) -> Result<String> {
     if id.is_empty() || id.len() > MAX_ID_BYTES {
-        let text = format!("an id has 1 to {MAX_ID_BYTES} bytes, this one has {}", id.len());
+        let text = format!(
+            "an id has 1 to {MAX_ID_BYTES} bytes, this one has {}",
+            id.len()
+        );
         return Err(Error::new(ErrorKind::InvalidArgument, text));
     }
     Ok(id)

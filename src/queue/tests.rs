@@ -8,12 +8,21 @@ use crate::store::fault::{FaultStore, Unsynced};
 use crate::{ErrorKind, Message, Nack, Queue, Receive, Spool, Sync};
 
 fn queue(store: &FaultStore, sync: Sync) -> Queue {
-    let spool = Spool::builder("unused").sync(sync).open_on(Arc::new(store.clone())).unwrap();
+    let spool = Spool::builder("unused")
+        .sync(sync)
+        .open_on(Arc::new(store.clone()))
+        .unwrap();
     spool.queue("inbound").unwrap()
 }
 
 fn bodies(queue: &Queue) -> Vec<serde_json::Value> {
-    queue.list(&crate::List::new()).unwrap().envelopes.iter().map(|envelope| envelope.message().unwrap()).collect()
+    queue
+        .list(&crate::List::new())
+        .unwrap()
+        .envelopes
+        .iter()
+        .map(|envelope| envelope.message().unwrap())
+        .collect()
 }
 
 /// A store whose queue holds one message, durably.
@@ -28,7 +37,13 @@ fn with_one() -> FaultStore {
 fn a_commit_syncs_the_new_file_before_it_gets_the_name_and_the_directory_after() {
     let store = with_one();
     queue(&store, Sync::Full).send(&json!("second")).unwrap();
-    let expected = ["create .inbound.json.", "write .inbound.json", "sync .inbound.json", "rename inbound.json", "sync directory "];
+    let expected = [
+        "create .inbound.json.",
+        "write .inbound.json",
+        "sync .inbound.json",
+        "rename inbound.json",
+        "sync directory ",
+    ];
     assert_eq!(store.effects(), expected);
 }
 
@@ -41,20 +56,32 @@ fn normal_skips_only_the_directory_and_only_for_what_may_be_forgotten() {
     assert!(!store.effects().contains(&"sync directory ".to_owned()));
     store.forget_effects();
     delivery.nack(&Nack::new().error("no session")).unwrap();
-    assert!(store.effects().contains(&"sync directory ".to_owned()), "a nack with a reason is kept");
+    assert!(
+        store.effects().contains(&"sync directory ".to_owned()),
+        "a nack with a reason is kept"
+    );
 }
 
 #[test]
 fn off_syncs_nothing() {
     let store = with_one();
     queue(&store, Sync::Off).send(&json!("second")).unwrap();
-    assert!(!store.effects().iter().any(|effect| effect.starts_with("sync")), "{:?}", store.effects());
+    assert!(
+        !store
+            .effects()
+            .iter()
+            .any(|effect| effect.starts_with("sync")),
+        "{:?}",
+        store.effects()
+    );
 }
 
 #[test]
 fn the_send_can_ask_for_more_than_the_spool() {
     let store = with_one();
-    queue(&store, Sync::Off).send(Message::new("second").sync(Sync::Full)).unwrap();
+    queue(&store, Sync::Off)
+        .send(Message::new("second").sync(Sync::Full))
+        .unwrap();
     assert!(store.effects().contains(&"sync directory ".to_owned()));
 }
 
@@ -72,11 +99,19 @@ fn whichever_effect_of_a_send_fails_the_queue_is_whole_and_the_caller_knows() {
             let found = bodies(&inbound);
             match error.kind() {
                 ErrorKind::Io => assert_eq!(found, [json!("first")], "effect {failed}: {error}"),
-                ErrorKind::OutcomeUnknown => assert_eq!(found, [json!("first"), json!("second")], "effect {failed}: {error}"),
+                ErrorKind::OutcomeUnknown => assert_eq!(
+                    found,
+                    [json!("first"), json!("second")],
+                    "effect {failed}: {error}"
+                ),
                 other => panic!("effect {failed}: {other}"),
             }
             assert_eq!(error.errno(), Some(errno));
-            assert!(!store.names().iter().any(|name| name.ends_with(".tmp")), "effect {failed} left {:?}", store.names());
+            assert!(
+                !store.names().iter().any(|name| name.ends_with(".tmp")),
+                "effect {failed} left {:?}",
+                store.names()
+            );
             inbound.send(&json!("third")).unwrap();
             assert_eq!(bodies(&inbound).last().unwrap(), &json!("third"));
             failed += 1;
@@ -92,7 +127,10 @@ fn a_sent_message_survives_every_power_cut() {
             let store = with_one();
             queue(&store, Sync::Normal).send(&json!("second")).unwrap();
             let after = store.power_cut(content, names);
-            assert_eq!(bodies(&queue(&after, Sync::Normal)), [json!("first"), json!("second")]);
+            assert_eq!(
+                bodies(&queue(&after, Sync::Normal)),
+                [json!("first"), json!("second")]
+            );
         }
     }
 }
@@ -104,9 +142,17 @@ fn a_power_cut_may_forget_an_ack_but_loses_no_other_message() {
             let store = with_one();
             let inbound = queue(&store, Sync::Normal);
             inbound.send(&json!("second")).unwrap();
-            inbound.receive(Receive::new().detached()).unwrap().unwrap().ack().unwrap();
+            inbound
+                .receive(Receive::new().detached())
+                .unwrap()
+                .unwrap()
+                .ack()
+                .unwrap();
             let after = bodies(&queue(&store.power_cut(content, names), Sync::Normal));
-            assert!(after == [json!("second")] || after == [json!("first"), json!("second")], "{after:?}");
+            assert!(
+                after == [json!("second")] || after == [json!("first"), json!("second")],
+                "{after:?}"
+            );
         }
     }
 }
@@ -117,7 +163,10 @@ fn a_power_cut_at_off_is_damage_and_never_an_empty_queue() {
     queue(&store, Sync::Off).send(&json!("second")).unwrap();
     for content in [Unsynced::Dropped, Unsynced::Zeroed] {
         let after = store.power_cut(content, Unsynced::Kept);
-        assert_eq!(queue(&after, Sync::Off).len().unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(
+            queue(&after, Sync::Off).len().unwrap_err().kind(),
+            ErrorKind::Corrupt
+        );
     }
 }
 
@@ -130,8 +179,14 @@ fn what_a_dead_process_left_half_written_is_removed_by_the_next_change() {
     queue(&store, Sync::Off).send(&json!("second")).unwrap();
     let names = store.names();
     assert!(!names.contains(&".inbound.json.abcdef.tmp".to_owned()));
-    assert!(names.contains(&".outbound.json.abcdef.tmp".to_owned()), "another queue's is not this queue's to remove");
-    assert!(names.contains(&"inbound.json.tmp".to_owned()), "another program's is not flockq's to remove");
+    assert!(
+        names.contains(&".outbound.json.abcdef.tmp".to_owned()),
+        "another queue's is not this queue's to remove"
+    );
+    assert!(
+        names.contains(&"inbound.json.tmp".to_owned()),
+        "another program's is not flockq's to remove"
+    );
 }
 
 #[test]
@@ -140,7 +195,14 @@ fn an_unchanged_queue_is_not_written() {
     let inbound = queue(&store, Sync::Full);
     assert_eq!(inbound.remove(&["nobody"]).unwrap(), 0);
     assert!(inbound.ack(&["1.0000000000000001.nobody"]).unwrap()[0].is_err());
-    assert!(!store.effects().iter().any(|effect| effect.starts_with("rename")), "{:?}", store.effects());
+    assert!(
+        !store
+            .effects()
+            .iter()
+            .any(|effect| effect.starts_with("rename")),
+        "{:?}",
+        store.effects()
+    );
 }
 
 #[test]
@@ -161,6 +223,9 @@ fn a_transaction_whose_ground_was_changed_writes_nothing_and_says_so() {
     let transaction = inbound.begin().unwrap();
     store.put(".gastown/locks/inbound.json.lock", b"");
     store.put("inbound.json", b"[\"foreign\"]");
-    assert_eq!(transaction.commit().unwrap_err().kind(), ErrorKind::Interrupted);
+    assert_eq!(
+        transaction.commit().unwrap_err().kind(),
+        ErrorKind::Interrupted
+    );
     assert_eq!(store.content("inbound.json").unwrap(), b"[\"foreign\"]");
 }

@@ -53,7 +53,11 @@ pub struct Stats {
 impl List {
     /// All messages, a hundred at a time.
     pub fn new() -> Self {
-        Self { state: None, limit: DEFAULT_LIMIT, cursor: None }
+        Self {
+            state: None,
+            limit: DEFAULT_LIMIT,
+            cursor: None,
+        }
     }
 
     /// Only those in this state.
@@ -84,27 +88,43 @@ impl Default for List {
 impl Queue {
     /// The next `count` ready messages, in order of delivery.
     pub fn peek(&self, count: usize) -> Result<Vec<Envelope>> {
-        self.handle.look(Probe::Now, |index, now| Ok(index.peek(count, now).into_iter().map(Envelope::from).collect()))
+        self.handle.look(Probe::Now, |index, now| {
+            Ok(index
+                .peek(count, now)
+                .into_iter()
+                .map(Envelope::from)
+                .collect())
+        })
     }
 
     /// A page of the messages, by priority and then by age. Each page is consistent; what changes between
     /// two pages may be seen or not. `InvalidArgument` for a cursor that is none.
     pub fn list(&self, list: &List) -> Result<Page> {
         self.handle.look(Probe::Now, |index, now| {
-            let (views, cursor) = index.list(list.state, list.limit, list.cursor.as_deref(), now)?;
-            Ok(Page { envelopes: views.into_iter().map(Envelope::from).collect(), cursor })
+            let (views, cursor) =
+                index.list(list.state, list.limit, list.cursor.as_deref(), now)?;
+            Ok(Page {
+                envelopes: views.into_iter().map(Envelope::from).collect(),
+                cursor,
+            })
         })
     }
 
     /// Every message with this id; ids may repeat. None is an empty list.
     pub fn get(&self, id: &str) -> Result<Vec<Envelope>> {
-        self.handle.look(Probe::Now, |index, now| Ok(index.get(id, now).into_iter().map(Envelope::from).collect()))
+        self.handle.look(Probe::Now, |index, now| {
+            Ok(index.get(id, now).into_iter().map(Envelope::from).collect())
+        })
     }
 
     /// How many messages there are, in whatever state.
-    #[expect(clippy::len_without_is_empty, reason = "an answer that is old when it arrives invites no decision")]
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "an answer that is old when it arrives invites no decision"
+    )]
     pub fn len(&self) -> Result<u64> {
-        self.handle.look(Probe::None, |index, _| Ok(index.len() as u64))
+        self.handle
+            .look(Probe::None, |index, _| Ok(index.len() as u64))
     }
 
     /// How the queue stands.
@@ -126,12 +146,16 @@ impl Queue {
     pub fn remove<I: AsRef<str>>(&self, ids: &[I]) -> Result<u64> {
         let ids: Vec<&str> = ids.iter().map(AsRef::as_ref).collect();
         let durable = self.handle.durable(None, false);
-        self.handle.change(durable, Probe::None, |index, _, _| plan::remove(index, &ids))
+        self.handle.change(durable, Probe::None, |index, _, _| {
+            plan::remove(index, &ids)
+        })
     }
 
     /// Removes every message, or every message in one state; says how many.
     pub fn purge(&self, state: Option<State>) -> Result<u64> {
         let durable = self.handle.durable(None, false);
-        self.handle.change(durable, Probe::Now, |index, now, _| plan::purge(index, now, state))
+        self.handle.change(durable, Probe::Now, |index, now, _| {
+            plan::purge(index, now, state)
+        })
     }
 }

@@ -35,7 +35,8 @@ pub struct Transaction {
 impl Queue {
     /// The whole array, read under a shared lock.
     pub fn load(&self) -> Result<Array> {
-        self.handle.look(Probe::None, |index, _| raw(&index.array()))
+        self.handle
+            .look(Probe::None, |index, _| raw(&index.array()))
     }
 
     /// Replaces the whole array under an exclusive lock. Live leases are kept by message: an element without
@@ -46,7 +47,9 @@ impl Queue {
     pub fn save(&self, array: &[Box<RawValue>]) -> Result<()> {
         let texts = texts(array);
         let durable = self.handle.durable(None, false);
-        self.handle.change(durable, Probe::Now, |index, now, _| plan::save(index, now, texts.clone()))
+        self.handle.change(durable, Probe::Now, |index, now, _| {
+            plan::save(index, now, texts.clone())
+        })
     }
 
     /// Changes the whole array under one exclusive lock. The closure must not use this queue.
@@ -60,14 +63,27 @@ impl Queue {
     /// Begins a change of the whole array, for callers that cannot give a closure.
     pub fn begin(&self) -> Result<Transaction> {
         let attached = self.handle.attached()?;
-        let hold = attached.entry.lock.acquire(LockKind::Exclusive, true, Tie::Thread, &self.handle.patience())?;
+        let hold = attached.entry.lock.acquire(
+            LockKind::Exclusive,
+            true,
+            Tie::Thread,
+            &self.handle.patience(),
+        )?;
         let read = self.read(&attached)?;
-        Ok(Transaction { queue: self.clone(), attached, hold, array: read.clone(), read })
+        Ok(Transaction {
+            queue: self.clone(),
+            attached,
+            hold,
+            array: read.clone(),
+            read,
+        })
     }
 
     fn read(&self, attached: &Attached) -> Result<Array> {
         let mut state = attached.entry.state();
-        let index = state.snapshot.refresh(&*self.handle.spool.store, &self.handle.name)?;
+        let index = state
+            .snapshot
+            .refresh(&*self.handle.spool.store, &self.handle.name)?;
         raw(&index.array())
     }
 }
@@ -92,7 +108,13 @@ impl Transaction {
         let texts = texts(&mem::take(&mut self.array));
         if !self.hold.is_current()? {
             self.hold.renew(&handle.patience())?;
-            let same = |one: &Array, other: &Array| one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.get() == other.get());
+            let same = |one: &Array, other: &Array| {
+                one.len() == other.len()
+                    && one
+                        .iter()
+                        .zip(other)
+                        .all(|(one, other)| one.get() == other.get())
+            };
             if !same(&self.queue.read(&self.attached)?, &self.read) {
                 let text = format!(
                     "another program removed the lock file of queue {} and changed it while the change was open; nothing was written, begin again",
@@ -102,7 +124,13 @@ impl Transaction {
             }
         }
         let durable = handle.durable(None, false);
-        handle.change_held(&self.attached, &self.hold, durable, Probe::Now, |index, now, _| plan::save(index, now, texts.clone()))
+        handle.change_held(
+            &self.attached,
+            &self.hold,
+            durable,
+            Probe::Now,
+            |index, now, _| plan::save(index, now, texts.clone()),
+        )
     }
 
     /// Ends the change without writing; so does dropping it.
@@ -110,7 +138,10 @@ impl Transaction {
 }
 
 fn texts(array: &[Box<RawValue>]) -> Vec<Arc<[u8]>> {
-    array.iter().map(|element| Arc::from(element.get().as_bytes())).collect()
+    array
+        .iter()
+        .map(|element| Arc::from(element.get().as_bytes()))
+        .collect()
 }
 
 fn raw(texts: &[Arc<[u8]>]) -> Result<Array> {
@@ -119,5 +150,8 @@ fn raw(texts: &[Arc<[u8]>]) -> Result<Array> {
         RawValue::from_string(text.to_owned()).map_err(|error| error.to_string())
     };
     // The index holds only what was parsed before.
-    texts.iter().map(|text| one(text).map_err(|error| Error::new(ErrorKind::Internal, error))).collect()
+    texts
+        .iter()
+        .map(|text| one(text).map_err(|error| Error::new(ErrorKind::Internal, error)))
+        .collect()
 }

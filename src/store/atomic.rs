@@ -30,8 +30,10 @@ pub(crate) fn replace(
 ) -> Result<Option<Arc<dyn File>>> {
     let path = || store.root().join(how.name);
     let made = store.temporary(how.temporary.0, how.temporary.1);
-    let (file, name) = made.map_err(|error| Error::io("make a temporary file for", path(), error))?;
-    let written = write(&*file, how, bytes).map_err(|error| Error::io("write a new version of", path(), error));
+    let (file, name) =
+        made.map_err(|error| Error::io("make a temporary file for", path(), error))?;
+    let written = write(&*file, how, bytes)
+        .map_err(|error| Error::io("write a new version of", path(), error));
     match written.and_then(|()| still_ours()) {
         Ok(true) => {}
         other => {
@@ -47,7 +49,10 @@ pub(crate) fn replace(
     if how.sync_name {
         // Makes the rename durable. From here on the change is visible, so a failure is not "not done".
         store.sync_directory("").map_err(|error| {
-            Error::io("sync the directory of", path(), error).into_kind(ErrorKind::OutcomeUnknown, "the change is made but may not outlive a power cut: ")
+            Error::io("sync the directory of", path(), error).into_kind(
+                ErrorKind::OutcomeUnknown,
+                "the change is made but may not outlive a power cut: ",
+            )
         })?;
     }
     Ok(Some(file))

@@ -51,7 +51,13 @@ pub(crate) fn consumer(store: &dyn Store, spool: FileId) -> Result<Arc<str>> {
     if let (Some(name), _) = known(None) {
         return Ok(name);
     }
-    let made = make(store).map_err(|error| Error::io("make a consumer's file in", store.root().join(CONSUMERS_DIRECTORY), error))?;
+    let made = make(store).map_err(|error| {
+        Error::io(
+            "make a consumer's file in",
+            store.root().join(CONSUMERS_DIRECTORY),
+            error,
+        )
+    })?;
     sweep(store);
     let own = Arc::clone(&made.name);
     let (name, loser) = known(Some(made));
@@ -68,15 +74,26 @@ fn make(store: &dyn Store) -> io::Result<Consumer> {
     let (pid, start) = store.system().process();
     let name = format!("{pid}-{start}-{:016x}", store.system().random());
     let unlocked = path_of(&format!(".{name}"));
-    let file = LockFile::open(store, &unlocked, Open::New { mode: root.file_mode() })?;
+    let file = LockFile::open(
+        store,
+        &unlocked,
+        Open::New {
+            mode: root.file_mode(),
+        },
+    )?;
     file.lock_record()?;
     store.rename(&unlocked, &path_of(&name))?;
-    Ok(Consumer { name: Arc::from(name), _file: file })
+    Ok(Consumer {
+        name: Arc::from(name),
+        _file: file,
+    })
 }
 
 /// Whether the consumer is known to be dead. Everything else, a missing file too, proves nothing.
 pub(crate) fn is_dead(store: &dyn Store, name: &str) -> bool {
-    let Some((pid, start)) = parts(name) else { return false };
+    let Some((pid, start)) = parts(name) else {
+        return false;
+    };
     // This process, perhaps through another copy of the library: alive, and its file must not be opened here.
     if (pid, start) == store.system().process() {
         return false;
@@ -90,8 +107,14 @@ pub(crate) fn is_dead(store: &dyn Store, name: &str) -> bool {
 /// `PID-STARTTIME-RANDOM`. A lease is read from a file that anybody may have written.
 fn parts(name: &str) -> Option<(u32, u64)> {
     let mut parts = name.split('-');
-    let (pid, start, random) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?);
-    let sound = random.len() == 16 && random.bytes().all(|byte| byte.is_ascii_hexdigit()) && parts.next().is_none();
+    let (pid, start, random) = (
+        parts.next()?.parse().ok()?,
+        parts.next()?.parse().ok()?,
+        parts.next()?,
+    );
+    let sound = random.len() == 16
+        && random.bytes().all(|byte| byte.is_ascii_hexdigit())
+        && parts.next().is_none();
     sound.then_some((pid, start))
 }
 
@@ -106,13 +129,21 @@ fn sweep(store: &dyn Store) {
     if names.len() <= SWEEP_ABOVE {
         return;
     }
-    let mut dead: Vec<String> = names.into_iter().filter(|name| is_dead(store, name)).collect();
+    let mut dead: Vec<String> = names
+        .into_iter()
+        .filter(|name| is_dead(store, name))
+        .collect();
     for file in store.list("").unwrap_or_default() {
         if QueueName::from_snapshot(&file).is_none() {
             continue;
         }
         // What cannot be read may name any of them.
-        let Ok(bytes) = store.open(&file, Open::Read).and_then(|opened| opened.read_all()) else { return };
+        let Ok(bytes) = store
+            .open(&file, Open::Read)
+            .and_then(|opened| opened.read_all())
+        else {
+            return;
+        };
         let text = String::from_utf8_lossy(&bytes);
         dead.retain(|name| !text.contains(name.as_str()));
     }

@@ -65,8 +65,14 @@ impl FaultStore {
     pub(crate) fn new() -> Self {
         use std::sync::atomic::{AtomicU64, Ordering};
         static NUMBERS: AtomicU64 = AtomicU64::new(1);
-        let disk = Disk { number: NUMBERS.fetch_add(1, Ordering::Relaxed), ..Disk::default() };
-        Self { disk: Arc::new(Mutex::new(disk)), clock: Clock }
+        let disk = Disk {
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+            ..Disk::default()
+        };
+        Self {
+            disk: Arc::new(Mutex::new(disk)),
+            clock: Clock,
+        }
     }
 
     fn disk(&self) -> MutexGuard<'_, Disk> {
@@ -100,7 +106,11 @@ impl FaultStore {
         let mut new = cut.disk();
         new.next_inode = old.next_inode;
         new.directories.clone_from(&old.directories);
-        new.names = if matches!(names, Unsynced::Kept) { old.names.clone() } else { old.durable_names.clone() };
+        new.names = if matches!(names, Unsynced::Kept) {
+            old.names.clone()
+        } else {
+            old.durable_names.clone()
+        };
         new.durable_names = new.names.clone();
         for inode in new.names.values().copied().collect::<Vec<_>>() {
             let was = &old.inodes[&inode];
@@ -110,7 +120,16 @@ impl FaultStore {
                 Unsynced::Zeroed if was.content == was.durable => was.content.clone(),
                 Unsynced::Zeroed => vec![0; was.content.len()],
             };
-            new.inodes.insert(inode, Inode { durable: content.clone(), content, version: 1, mode: was.mode, ..Inode::default() });
+            new.inodes.insert(
+                inode,
+                Inode {
+                    durable: content.clone(),
+                    content,
+                    version: 1,
+                    mode: was.mode,
+                    ..Inode::default()
+                },
+            );
         }
         drop(new);
         cut
@@ -119,7 +138,9 @@ impl FaultStore {
     /// The content of a file, for a look from outside.
     pub(crate) fn content(&self, name: &str) -> Option<Vec<u8>> {
         let disk = self.disk();
-        disk.names.get(name).map(|inode| disk.inodes[inode].content.clone())
+        disk.names
+            .get(name)
+            .map(|inode| disk.inodes[inode].content.clone())
     }
 
     pub(crate) fn names(&self) -> Vec<String> {
@@ -131,14 +152,27 @@ impl FaultStore {
         let mut disk = self.disk();
         disk.next_inode += 1;
         let inode = disk.next_inode;
-        disk.inodes.insert(inode, Inode { content: content.to_vec(), durable: content.to_vec(), version: 1, mode: 0o644, ..Inode::default() });
+        disk.inodes.insert(
+            inode,
+            Inode {
+                content: content.to_vec(),
+                durable: content.to_vec(),
+                version: 1,
+                mode: 0o644,
+                ..Inode::default()
+            },
+        );
         disk.names.insert(name.to_owned(), inode);
         disk.durable_names.insert(name.to_owned(), inode);
     }
 
     fn opened(&self, disk: &mut Disk, inode: u64) -> Arc<dyn File> {
         disk.next_open += 1;
-        Arc::new(FaultFile { disk: Arc::clone(&self.disk), inode, open: disk.next_open })
+        Arc::new(FaultFile {
+            disk: Arc::clone(&self.disk),
+            inode,
+            open: disk.next_open,
+        })
     }
 }
 
@@ -155,16 +189,29 @@ impl Disk {
 
     fn make(&mut self, name: &str, mode: u32) -> u64 {
         self.next_inode += 1;
-        self.inodes.insert(self.next_inode, Inode { mode, ..Inode::default() });
+        self.inodes.insert(
+            self.next_inode,
+            Inode {
+                mode,
+                ..Inode::default()
+            },
+        );
         self.names.insert(name.to_owned(), self.next_inode);
         self.next_inode
     }
 
     fn name_of(&self, inode: u64) -> String {
-        let named = self.names.iter().find(|(_, at)| **at == inode).map(|(name, _)| name.as_str());
+        let named = self
+            .names
+            .iter()
+            .find(|(_, at)| **at == inode)
+            .map(|(name, _)| name.as_str());
         // A temporary name is random; the log shows its beginning.
         let name = named.unwrap_or("(unlinked)");
-        name.strip_suffix(".tmp").and_then(|name| name.rsplit_once('.')).map_or(name, |(start, _)| start).to_owned()
+        name.strip_suffix(".tmp")
+            .and_then(|name| name.rsplit_once('.'))
+            .map_or(name, |(start, _)| start)
+            .to_owned()
     }
 }
 
@@ -174,8 +221,20 @@ impl Store for FaultStore {
     }
 
     fn root_stat(&self) -> io::Result<Stat> {
-        let id = FileId { device: u64::MAX, inode: self.disk().number };
-        Ok(Stat { id, kind: Kind::Directory, size: 0, modified: 0, changed: 0, mode: 0o755, owner: 0, group: 0 })
+        let id = FileId {
+            device: u64::MAX,
+            inode: self.disk().number,
+        };
+        Ok(Stat {
+            id,
+            kind: Kind::Directory,
+            size: 0,
+            modified: 0,
+            changed: 0,
+            mode: 0o755,
+            owner: 0,
+            group: 0,
+        })
     }
 
     fn file_system(&self) -> io::Result<(String, bool)> {
@@ -190,7 +249,10 @@ impl Store for FaultStore {
             (Some(inode), _) => inode,
             (None, Open::Read) => return Err(io::ErrorKind::NotFound.into()),
             (None, Open::Shared { mode } | Open::New { mode }) => {
-                if path.rsplit_once('/').is_some_and(|(parent, _)| !disk.directories.iter().any(|made| made == parent)) {
+                if path
+                    .rsplit_once('/')
+                    .is_some_and(|(parent, _)| !disk.directories.iter().any(|made| made == parent))
+                {
                     return Err(io::ErrorKind::NotFound.into());
                 }
                 disk.effect(format!("create {path}"))?;
@@ -210,7 +272,10 @@ impl Store for FaultStore {
 
     fn stat(&self, path: &str) -> io::Result<Option<Stat>> {
         let disk = self.disk();
-        Ok(disk.names.get(path).map(|inode| stat(disk.number, *inode, &disk.inodes[inode])))
+        Ok(disk
+            .names
+            .get(path)
+            .map(|inode| stat(disk.number, *inode, &disk.inodes[inode])))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -225,7 +290,10 @@ impl Store for FaultStore {
     fn remove(&self, path: &str) -> io::Result<()> {
         let mut disk = self.disk();
         disk.effect("remove".to_owned())?;
-        disk.names.remove(path).map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
+        disk.names
+            .remove(path)
+            .map(drop)
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn make_directory(&self, path: &str, _mode: u32) -> io::Result<()> {
@@ -243,7 +311,10 @@ impl Store for FaultStore {
     fn list(&self, path: &str) -> io::Result<Vec<String>> {
         let inside = |name: &String| match path {
             "" => (!name.contains('/')).then(|| name.clone()),
-            directory => name.strip_prefix(directory).and_then(|rest| rest.strip_prefix('/')).map(str::to_owned),
+            directory => name
+                .strip_prefix(directory)
+                .and_then(|rest| rest.strip_prefix('/'))
+                .map(str::to_owned),
         };
         Ok(self.disk().names.keys().filter_map(inside).collect())
     }
@@ -276,7 +347,14 @@ fn stat(device: u64, inode: u64, content: &Inode) -> Stat {
 
 impl FaultFile {
     fn inode<T>(&self, look: impl FnOnce(&mut Inode) -> T) -> T {
-        look(self.disk.lock().unwrap().inodes.get_mut(&self.inode).unwrap())
+        look(
+            self.disk
+                .lock()
+                .unwrap()
+                .inodes
+                .get_mut(&self.inode)
+                .unwrap(),
+        )
     }
 
     fn effect(&self, what: &str) -> io::Result<()> {
@@ -312,7 +390,11 @@ impl File for FaultFile {
     }
 
     fn attributes(&self) -> io::Result<Attributes> {
-        Ok(Attributes { mode: self.inode(|inode| inode.mode), owner: None, acl: None })
+        Ok(Attributes {
+            mode: self.inode(|inode| inode.mode),
+            owner: None,
+            acl: None,
+        })
     }
 
     fn set_attributes(&self, attributes: &Attributes) -> io::Result<()> {

@@ -60,7 +60,11 @@ impl State {
 
 impl Gate {
     /// Waits in line for the one place inside.
-    pub(crate) fn enter(&self, tie: Tie, patience: &Patience) -> std::result::Result<Pass, Refused> {
+    pub(crate) fn enter(
+        &self,
+        tie: Tie,
+        patience: &Patience,
+    ) -> std::result::Result<Pass, Refused> {
         let mut state = self.state();
         let me = state.whoever(tie)?;
         let ticket = state.next_ticket;
@@ -76,7 +80,11 @@ impl Gate {
             let Some(slice) = patience.slice(Duration::from_secs(1)) else {
                 return Err(self.step_out(state, ticket, Refused::TimedOut));
             };
-            drop(self.changed.wait_timeout(state, slice).unwrap_or_else(PoisonError::into_inner));
+            drop(
+                self.changed
+                    .wait_timeout(state, slice)
+                    .unwrap_or_else(PoisonError::into_inner),
+            );
             // The check is the caller's code: it must not run under the mutex.
             let asked = patience.ask();
             state = self.state();
@@ -110,7 +118,11 @@ impl Gate {
     }
 
     fn forget(state: &mut State, pass: &Pass) {
-        if let Some(place) = state.holders.iter().position(|holder| Some(*holder) == pass.0) {
+        if let Some(place) = state
+            .holders
+            .iter()
+            .position(|holder| Some(*holder) == pass.0)
+        {
             state.holders.swap_remove(place);
         }
     }
@@ -142,9 +154,17 @@ mod tests {
     fn a_thread_that_holds_the_gate_is_told_so_and_others_time_out() {
         let gate = Arc::new(Gate::default());
         let pass = gate.enter(Tie::Thread, &at_most(1000)).unwrap();
-        assert!(matches!(gate.enter(Tie::Thread, &at_most(1000)), Err(Refused::WouldDeadlock)));
+        assert!(matches!(
+            gate.enter(Tie::Thread, &at_most(1000)),
+            Err(Refused::WouldDeadlock)
+        ));
         let other = Arc::clone(&gate);
-        let refused = thread::spawn(move || matches!(other.enter(Tie::Thread, &at_most(20)), Err(Refused::TimedOut)));
+        let refused = thread::spawn(move || {
+            matches!(
+                other.enter(Tie::Thread, &at_most(20)),
+                Err(Refused::TimedOut)
+            )
+        });
         assert!(refused.join().unwrap());
         gate.leave(&pass);
         assert!(gate.enter(Tie::Thread, &at_most(0)).is_ok());

@@ -27,7 +27,10 @@ impl LockFile {
         let mut registered = descriptors();
         let file = store.open(path, how)?;
         registered.extend(file.descriptor());
-        Ok(Self { file, generation: generation() })
+        Ok(Self {
+            file,
+            generation: generation(),
+        })
     }
 
     /// Whether it was opened by this process and not by one that forked it.
@@ -51,14 +54,20 @@ impl Drop for LockFile {
     fn drop(&mut self) {
         if self.is_ours() {
             let mut registered = descriptors();
-            if let Some(place) = registered.iter().position(|known| Some(*known) == self.file.descriptor()) {
+            if let Some(place) = registered
+                .iter()
+                .position(|known| Some(*known) == self.file.descriptor())
+            {
                 registered.swap_remove(place);
             }
         } else {
             // The fork handler has closed it, and the number may be another file's by now: kept, so that nothing
             // closes it again.
             let _no_fork = descriptors();
-            CLOSED_BY_FORK.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&self.file));
+            CLOSED_BY_FORK
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(Arc::clone(&self.file));
         }
     }
 }
@@ -94,7 +103,12 @@ pub(crate) struct Hold {
 }
 
 impl Lock {
-    pub(crate) fn new(store: &Arc<dyn Store>, names: LockNames, mode: u32, allow_unverified: bool) -> Self {
+    pub(crate) fn new(
+        store: &Arc<dyn Store>,
+        names: LockNames,
+        mode: u32,
+        allow_unverified: bool,
+    ) -> Self {
         Self {
             store: Arc::clone(store),
             names,
@@ -109,18 +123,42 @@ impl Lock {
 
     /// The process's one descriptor, exclusively or shared among processes; the gate keeps other threads out.
     /// `guarded` takes the guard too: every change of a plain queue does.
-    pub(crate) fn acquire(self: &Arc<Self>, kind: LockKind, guarded: bool, tie: Tie, patience: &Patience) -> Result<Hold> {
-        let pass = self.gate.enter(tie, patience).map_err(|refused| self.refusal(refused, patience))?;
+    pub(crate) fn acquire(
+        self: &Arc<Self>,
+        kind: LockKind,
+        guarded: bool,
+        tie: Tie,
+        patience: &Patience,
+    ) -> Result<Hold> {
+        let pass = self
+            .gate
+            .enter(tie, patience)
+            .map_err(|refused| self.refusal(refused, patience))?;
         // From here on the hold gives back what was taken, also when the rest fails.
-        let hold = Hold { lock: Arc::clone(self), pass, guarded, generation: generation(), beside: None };
+        let hold = Hold {
+            lock: Arc::clone(self),
+            pass,
+            guarded,
+            generation: generation(),
+            beside: None,
+        };
         self.take(kind, guarded, patience)?;
         Ok(hold)
     }
 
     /// A shared hold with a descriptor of its own, which other threads of this process may have too.
     pub(crate) fn acquire_beside(self: &Arc<Self>, tie: Tie, patience: &Patience) -> Result<Hold> {
-        let pass = self.gate.enter_beside(tie).map_err(|refused| self.refusal(refused, patience))?;
-        let mut hold = Hold { lock: Arc::clone(self), pass, guarded: false, generation: generation(), beside: None };
+        let pass = self
+            .gate
+            .enter_beside(tie)
+            .map_err(|refused| self.refusal(refused, patience))?;
+        let mut hold = Hold {
+            lock: Arc::clone(self),
+            pass,
+            guarded: false,
+            generation: generation(),
+            beside: None,
+        };
         loop {
             let file = self.open(&self.names.lock)?;
             self.wait(&file, LockKind::Shared, &self.names.lock, patience)?;
@@ -139,12 +177,23 @@ impl Lock {
         if guarded {
             // Lock before guard, always; a program that unlinks the lock file leaves two holders of "the" lock, and
             // this is where the second one waits.
-            self.take_file(&mut files.guard, &self.names.guard, LockKind::Exclusive, patience)?;
+            self.take_file(
+                &mut files.guard,
+                &self.names.guard,
+                LockKind::Exclusive,
+                patience,
+            )?;
         }
         Ok(())
     }
 
-    fn take_file<'a>(&self, slot: &'a mut Option<LockFile>, path: &str, kind: LockKind, patience: &Patience) -> Result<&'a LockFile> {
+    fn take_file<'a>(
+        &self,
+        slot: &'a mut Option<LockFile>,
+        path: &str,
+        kind: LockKind,
+        patience: &Patience,
+    ) -> Result<&'a LockFile> {
         loop {
             // A descriptor that fails, or is no longer the file at the path, is closed, which gives up its lock.
             let file = match slot.take() {
@@ -160,7 +209,10 @@ impl Lock {
 
     /// Tries, and sleeps on the bell between tries.
     fn wait(&self, file: &LockFile, kind: LockKind, path: &str, patience: &Patience) -> Result<()> {
-        let tried = |file: &LockFile| file.try_lock(kind).map_err(|error| self.lock_error(path, error));
+        let tried = |file: &LockFile| {
+            file.try_lock(kind)
+                .map_err(|error| self.lock_error(path, error))
+        };
         if tried(file)? {
             return Ok(());
         }
@@ -181,7 +233,9 @@ impl Lock {
         let open = || LockFile::open(&*self.store, path, Open::Shared { mode: self.mode });
         let opened = match open() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.make_directories().map_err(|error| Error::io("make", self.store.root().join(&self.names.directory), error))?;
+                self.make_directories().map_err(|error| {
+                    Error::io("make", self.store.root().join(&self.names.directory), error)
+                })?;
                 open()
             }
             other => other,
@@ -195,8 +249,12 @@ impl Lock {
     }
 
     fn is_at(&self, path: &str, file: &LockFile) -> Result<bool> {
-        let look = || Ok::<_, io::Error>(self.store.stat(path)?.map(|stat| stat.id) == Some(file.stat()?.id));
-        look().map_err(|error| Error::io("look at the lock file", self.store.root().join(path), error))
+        let look = || {
+            Ok::<_, io::Error>(self.store.stat(path)?.map(|stat| stat.id) == Some(file.stat()?.id))
+        };
+        look().map_err(|error| {
+            Error::io("look at the lock file", self.store.root().join(path), error)
+        })
     }
 
     /// Once per process and lock: a second descriptor must be refused while this process holds the lock.
@@ -211,8 +269,15 @@ impl Lock {
             other => other.map_err(|error| Error::io("open the lock file", &path, error))?,
         };
         let id = |file: &LockFile| file.stat().map(|stat| stat.id).ok();
-        if id(held) == id(&second) && second.try_lock(LockKind::Exclusive).map_err(|error| self.lock_error(&self.names.lock, error))? {
-            let text = format!("{}: the file system lets two holders have the same lock; use a local one", path.display());
+        if id(held) == id(&second)
+            && second
+                .try_lock(LockKind::Exclusive)
+                .map_err(|error| self.lock_error(&self.names.lock, error))?
+        {
+            let text = format!(
+                "{}: the file system lets two holders have the same lock; use a local one",
+                path.display()
+            );
             return Err(Error::new(ErrorKind::UnsafeFilesystem, text).at(path));
         }
         self.proved.store(true, Ordering::Relaxed);
@@ -233,7 +298,8 @@ impl Lock {
     }
 
     fn bell(&self) -> &Bell {
-        self.bell.get_or_init(|| Bell::open(&self.store, &self.names.wake, self.mode))
+        self.bell
+            .get_or_init(|| Bell::open(&self.store, &self.names.wake, self.mode))
     }
 
     fn files(&self) -> MutexGuard<'_, Files> {
@@ -247,7 +313,10 @@ impl Lock {
             Refused::TimedOut => self.timed_out(&self.names.lock, None, patience),
             Refused::Failed(error) => error,
             Refused::WouldDeadlock => {
-                let text = format!("this thread already holds {}; finish the open change or release the lock first", path.display());
+                let text = format!(
+                    "this thread already holds {}; finish the open change or release the lock first",
+                    path.display()
+                );
                 Error::new(ErrorKind::WouldDeadlock, text).at(path)
             }
         }
@@ -261,7 +330,10 @@ impl Lock {
             Some(None) => "another process".to_owned(),
         };
         let waited = patience.waited().as_millis();
-        let text = format!("{} is held by {holder}; gave up after {waited} ms, nothing was changed", path.display());
+        let text = format!(
+            "{} is held by {holder}; gave up after {waited} ms, nothing was changed",
+            path.display()
+        );
         Error::new(ErrorKind::LockTimeout, text).at(path)
     }
 
@@ -269,7 +341,10 @@ impl Lock {
         let path = self.store.root().join(path);
         match error.raw_os_error() {
             Some(libc::ENOSYS | libc::EOPNOTSUPP | libc::ENOLCK | libc::EBADF) => {
-                Error::io("lock", path, error).into_kind(ErrorKind::UnsafeFilesystem, "locks do not work on this file system: ")
+                Error::io("lock", path, error).into_kind(
+                    ErrorKind::UnsafeFilesystem,
+                    "locks do not work on this file system: ",
+                )
             }
             _ => Error::io("lock", path, error),
         }
@@ -278,7 +353,10 @@ impl Lock {
 
 /// Makes a directory below the root, and those on the way to it.
 pub(crate) fn make_directories(store: &dyn Store, directory: &str, mode: u32) -> io::Result<()> {
-    let ends = directory.match_indices('/').map(|(end, _)| end).chain([directory.len()]);
+    let ends = directory
+        .match_indices('/')
+        .map(|(end, _)| end)
+        .chain([directory.len()]);
     for end in ends {
         if let Some(part) = directory.get(..end) {
             store.make_directory(part, mode)?;
@@ -296,7 +374,8 @@ impl Hold {
             Some(file) => self.lock.is_at(path, file),
             None => Ok(false),
         };
-        Ok(is_at(&self.lock.names.lock, &files.lock)? && (!self.guarded || is_at(&self.lock.names.guard, &files.guard)?))
+        Ok(is_at(&self.lock.names.lock, &files.lock)?
+            && (!self.guarded || is_at(&self.lock.names.guard, &files.guard)?))
     }
 
     /// Takes the lock again from the start, because its file was replaced. What was read under it may be old.
@@ -312,7 +391,10 @@ impl Hold {
         if self.generation == generation() {
             Ok(())
         } else {
-            Err(Error::new(ErrorKind::Closed, "the change was begun by the process before the fork; begin it again in this one"))
+            Err(Error::new(
+                ErrorKind::Closed,
+                "the change was begun by the process before the fork; begin it again in this one",
+            ))
         }
     }
 }

@@ -192,7 +192,10 @@ pub(crate) trait System: Debug + Send + Sync {
 impl Stat {
     /// Whether two looks at a file saw the same content.
     pub(crate) fn same_content(&self, other: &Stat) -> bool {
-        self.id == other.id && self.size == other.size && self.modified == other.modified && self.changed == other.changed
+        self.id == other.id
+            && self.size == other.size
+            && self.modified == other.modified
+            && self.changed == other.changed
     }
 
     /// The mode of new files in this directory.

@@ -67,7 +67,12 @@ const CHECK_EVERY: Duration = Duration::from_millis(500);
 impl Patience {
     pub(crate) fn new(wait: LockWait, check: Option<InterruptCheck>) -> Self {
         let started = Instant::now();
-        Self { started, wait, check, asked: Cell::new(started) }
+        Self {
+            started,
+            wait,
+            check,
+            asked: Cell::new(started),
+        }
     }
 
     /// What is left; `None` when it is over, or when it was never to wait.
@@ -75,7 +80,9 @@ impl Patience {
         match self.wait {
             LockWait::Forever => Some(Duration::from_secs(3600)),
             LockWait::NoWait => None,
-            LockWait::For(limit) => limit.checked_sub(self.started.elapsed()).filter(|left| !left.is_zero()),
+            LockWait::For(limit) => limit
+                .checked_sub(self.started.elapsed())
+                .filter(|left| !left.is_zero()),
         }
     }
 
@@ -103,18 +110,28 @@ impl Patience {
 
     /// A slice of waiting: at most `longest`, and short enough for the check.
     pub(crate) fn slice(&self, longest: Duration) -> Option<Duration> {
-        let longest = if self.check.is_some() { longest.min(CHECK_EVERY) } else { longest };
+        let longest = if self.check.is_some() {
+            longest.min(CHECK_EVERY)
+        } else {
+            longest
+        };
         self.left().map(|left| left.min(longest))
     }
 }
 
 impl fmt::Debug for Patience {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Patience").field("started", &self.started).field("wait", &self.wait).finish_non_exhaustive()
+        f.debug_struct("Patience")
+            .field("started", &self.started)
+            .field("wait", &self.wait)
+            .finish_non_exhaustive()
     }
 }
 
 /// The error of a wait that was ended by an interrupt.
 pub(crate) fn interrupted() -> Error {
-    Error::new(ErrorKind::Interrupted, "the wait was interrupted; nothing was changed, call again to go on waiting")
+    Error::new(
+        ErrorKind::Interrupted,
+        "the wait was interrupted; nothing was changed, call again to go on waiting",
+    )
 }

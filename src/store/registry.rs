@@ -36,7 +36,13 @@ type Key = (u64, FileId, String);
 static ENTRIES: Mutex<Option<HashMap<Key, Weak<Entry>>>> = Mutex::new(None);
 
 /// The entry of a file; a lock that is already in use keeps the options of its first user.
-pub(crate) fn entry(store: &Arc<dyn Store>, root: FileId, names: &LockNames, mode: u32, allow_unverified: bool) -> Arc<Entry> {
+pub(crate) fn entry(
+    store: &Arc<dyn Store>,
+    root: FileId,
+    names: &LockNames,
+    mode: u32,
+    allow_unverified: bool,
+) -> Arc<Entry> {
     let _no_fork = descriptors();
     let mut entries = ENTRIES.lock().unwrap_or_else(PoisonError::into_inner);
     let entries = entries.get_or_insert_default();
@@ -46,7 +52,10 @@ pub(crate) fn entry(store: &Arc<dyn Store>, root: FileId, names: &LockNames, mod
     }
     entries.retain(|_, entry| entry.strong_count() > 0);
     let lock = Arc::new(Lock::new(store, names.clone(), mode, allow_unverified));
-    let made = Arc::new(Entry { lock, state: Mutex::new(State::new()) });
+    let made = Arc::new(Entry {
+        lock,
+        state: Mutex::new(State::new()),
+    });
     entries.insert(key, Arc::downgrade(&made));
     made
 }
@@ -65,6 +74,11 @@ impl Entry {
 
 impl State {
     fn new() -> Self {
-        Self { snapshot: Snapshot::new(), last_queued: None, probed_ms: 0, swept: false }
+        Self {
+            snapshot: Snapshot::new(),
+            last_queued: None,
+            probed_ms: 0,
+            swept: false,
+        }
     }
 }

@@ -49,17 +49,24 @@ pub(crate) enum Durable {
 
 impl Snapshot {
     pub(crate) fn new() -> Self {
-        Self { index: Index::empty(), seen: Seen::Nothing }
+        Self {
+            index: Index::empty(),
+            seen: Seen::Nothing,
+        }
     }
 
     /// Brings the index up to date. Costs one look when nothing changed.
     pub(crate) fn refresh(&mut self, store: &dyn Store, name: &QueueName) -> Result<&mut Index> {
         let file_name = name.snapshot();
         let path = || store.root().join(&file_name);
-        let looked = store.stat(&file_name).map_err(|error| Error::io("look at", path(), error))?;
+        let looked = store
+            .stat(&file_name)
+            .map_err(|error| Error::io("look at", path(), error))?;
         match (&self.seen, looked) {
             (Seen::Missing, None) => return Ok(&mut self.index),
-            (Seen::File(seen), Some(stat)) if seen.stat.same_content(&stat) => return Ok(&mut self.index),
+            (Seen::File(seen), Some(stat)) if seen.stat.same_content(&stat) => {
+                return Ok(&mut self.index);
+            }
             _ => {}
         }
         self.seen = Seen::Nothing;
@@ -69,11 +76,17 @@ impl Snapshot {
                 self.seen = Seen::Missing;
             }
             Some(stat) if stat.kind != Kind::Regular => {
-                return Err(Error::io("read", path(), super::real::not_regular(stat.kind)));
+                return Err(Error::io(
+                    "read",
+                    path(),
+                    super::real::not_regular(stat.kind),
+                ));
             }
             Some(_) => {
-                let (seen, bytes) = read(store, &file_name).map_err(|error| Error::io("read", path(), error))?;
-                self.index = Index::parse(&bytes).map_err(|damage| Error::corrupt(path(), damage.offset, &damage.rule))?;
+                let (seen, bytes) =
+                    read(store, &file_name).map_err(|error| Error::io("read", path(), error))?;
+                self.index = Index::parse(&bytes)
+                    .map_err(|damage| Error::corrupt(path(), damage.offset, &damage.rule))?;
                 self.seen = Seen::File(seen);
             }
         }
@@ -103,11 +116,17 @@ impl Snapshot {
         };
         let image = self.index.image(&changes);
         let replaced = replace(store, &how, &image, still_ours);
-        let Some(file) = replaced.inspect_err(|_| self.seen = Seen::Nothing)? else { return Ok(false) };
+        let Some(file) = replaced.inspect_err(|_| self.seen = Seen::Nothing)? else {
+            return Ok(false);
+        };
         self.index.apply(changes);
         // The rename changed the file's change time: this is how the next look will see it.
         self.seen = match file.stat() {
-            Ok(stat) => Seen::File(SeenFile { file, stat, attributes }),
+            Ok(stat) => Seen::File(SeenFile {
+                file,
+                stat,
+                attributes,
+            }),
             Err(_) => Seen::Nothing,
         };
         Ok(true)
@@ -117,9 +136,13 @@ impl Snapshot {
     pub(crate) fn sync(&self, store: &dyn Store, name: &QueueName) -> Result<()> {
         let path = || store.root().join(name.snapshot());
         if let Seen::File(seen) = &self.seen {
-            seen.file.sync().map_err(|error| Error::io("sync", path(), error))?;
+            seen.file
+                .sync()
+                .map_err(|error| Error::io("sync", path(), error))?;
         }
-        store.sync_directory("").map_err(|error| Error::io("sync the directory of", path(), error))
+        store
+            .sync_directory("")
+            .map_err(|error| Error::io("sync the directory of", path(), error))
     }
 }
 
@@ -139,8 +162,14 @@ pub(crate) fn remove_left_over(store: &dyn Store, name: &QueueName) {
 
 /// A new file takes its permissions from the directory's.
 fn new_attributes(store: &dyn Store) -> Result<Attributes> {
-    let root = store.root_stat().map_err(|error| Error::io("look at", store.root(), error))?;
-    Ok(Attributes { mode: root.file_mode(), owner: None, acl: None })
+    let root = store
+        .root_stat()
+        .map_err(|error| Error::io("look at", store.root(), error))?;
+    Ok(Attributes {
+        mode: root.file_mode(),
+        owner: None,
+        acl: None,
+    })
 }
 
 fn read(store: &dyn Store, file_name: &str) -> std::io::Result<(SeenFile, Vec<u8>)> {
@@ -153,7 +182,14 @@ fn read(store: &dyn Store, file_name: &str) -> std::io::Result<(SeenFile, Vec<u8
         tries += 1;
         if stat.same_content(&before) || tries == READ_TRIES {
             let attributes = file.attributes()?;
-            return Ok((SeenFile { file, stat, attributes }, bytes));
+            return Ok((
+                SeenFile {
+                    file,
+                    stat,
+                    attributes,
+                },
+                bytes,
+            ));
         }
     }
 }

@@ -38,7 +38,10 @@ pub(crate) struct Ring(bool);
 impl Bell {
     pub(crate) fn open(store: &Arc<dyn Store>, path: &str, mode: u32) -> Self {
         // Refused, read-only or no file at all: the page is never needed for correctness.
-        Self { store: Arc::clone(store), page: store.page(path, mode).ok() }
+        Self {
+            store: Arc::clone(store),
+            page: store.page(path, mode).ok(),
+        }
     }
 
     /// What the bell shows now; to be read before trying the lock, so that no release is missed.
@@ -50,8 +53,14 @@ impl Bell {
 
     /// Sleeps until the bell has moved on from `seen`, at most for one look.
     pub(crate) fn sleep(&self, seen: u64, patience: &Patience) -> Result<()> {
-        let longest = if self.page.is_some() { LOOK_AGAIN } else { LOOK_AGAIN_BLIND };
-        let Some(slice) = patience.slice(longest) else { return Ok(()) };
+        let longest = if self.page.is_some() {
+            LOOK_AGAIN
+        } else {
+            LOOK_AGAIN_BLIND
+        };
+        let Some(slice) = patience.slice(longest) else {
+            return Ok(());
+        };
         match &self.page {
             // A signal, or a page that was cut short: the check decides, and the loop looks again.
             Some(page) => {
@@ -69,8 +78,12 @@ impl Bell {
 
     /// Under the lock, just before giving it up: moves the bell if somebody waits.
     pub(crate) fn before_release(&self) -> Ring {
-        let Some(page) = &self.page else { return Ring(false) };
-        let Ok([bell, stamp]) = page.read() else { return Ring(false) };
+        let Some(page) = &self.page else {
+            return Ring(false);
+        };
+        let Ok([bell, stamp]) = page.read() else {
+            return Ring(false);
+        };
         if stamp == 0 || self.store.system().boot_ms().abs_diff(stamp) > STAMP_AGE_MS {
             return Ring(false);
         }
@@ -79,7 +92,9 @@ impl Bell {
 
     /// After giving the lock up: wakes one and lets it go first.
     pub(crate) fn after_release(&self, ring: &Ring) {
-        let (true, Some(page)) = (ring.0, &self.page) else { return };
+        let (true, Some(page)) = (ring.0, &self.page) else {
+            return;
+        };
         if page.wake_one().is_ok_and(|woken| woken > 0) {
             // The woken one needs a moment to run; taking the lock again at once would starve it.
             self.store.system().sleep(STAND_BACK);

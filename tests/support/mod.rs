@@ -3,7 +3,13 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(clippy::disallowed_methods, reason = "tests touch files directly")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, missing_docs, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    missing_docs,
+    reason = "tests"
+)]
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -30,8 +36,18 @@ fn command(language: &str) -> Option<Command> {
     let program = match language {
         "rust" => {
             // Beside this test: target/debug/deps/this -> target/debug/examples/driver.
-            let beside = std::env::current_exe().ok()?.parent()?.parent()?.join("examples/driver");
-            [beside, target.join("release/examples/driver"), target.join("debug/examples/driver")].into_iter().find(|path| path.exists())?
+            let beside = std::env::current_exe()
+                .ok()?
+                .parent()?
+                .parent()?
+                .join("examples/driver");
+            [
+                beside,
+                target.join("release/examples/driver"),
+                target.join("debug/examples/driver"),
+            ]
+            .into_iter()
+            .find(|path| path.exists())?
         }
         "c" => target.join("drivers/c"),
         "go" => target.join("drivers/go"),
@@ -55,7 +71,10 @@ pub fn languages() -> Vec<&'static str> {
         if command(language).is_some() {
             there.push(language);
         } else {
-            assert!(!require_all(), "the {language} driver was not built; run make build");
+            assert!(
+                !require_all(),
+                "the {language} driver was not built; run make build"
+            );
             eprintln!("LEFT OUT: the {language} driver was not built; run make build");
         }
     }
@@ -73,10 +92,20 @@ pub struct Driver {
 
 impl Driver {
     pub fn start(language: &'static str) -> Self {
-        let mut child = command(language).unwrap().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = command(language)
+            .unwrap()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let requests = child.stdin.take();
         let replies = BufReader::new(child.stdout.take().unwrap());
-        Self { language, child, requests, replies }
+        Self {
+            language,
+            child,
+            requests,
+            replies,
+        }
     }
 
     /// A driver with a spool open.
@@ -101,20 +130,28 @@ impl Driver {
     pub fn reply(&mut self) -> Option<Value> {
         let mut line = String::new();
         match self.replies.read_line(&mut line) {
-            Ok(size) if size > 0 => Some(serde_json::from_str(&line).unwrap_or_else(|error| panic!("{}: {error}: {line}", self.language))),
+            Ok(size) if size > 0 => Some(
+                serde_json::from_str(&line)
+                    .unwrap_or_else(|error| panic!("{}: {error}: {line}", self.language)),
+            ),
             _ => None,
         }
     }
 
     pub fn ask(&mut self, request: &Value) -> Value {
         self.request(request);
-        self.reply().unwrap_or_else(|| panic!("the {} driver died of {request}", self.language))
+        self.reply()
+            .unwrap_or_else(|| panic!("the {} driver died of {request}", self.language))
     }
 
     /// The result of a request that must succeed.
     pub fn ok(&mut self, request: &Value) -> Value {
         let mut reply = self.ask(request);
-        assert!(reply.get("error").is_none(), "{}: {request}: {reply}", self.language);
+        assert!(
+            reply.get("error").is_none(),
+            "{}: {request}: {reply}",
+            self.language
+        );
         reply["ok"].take()
     }
 
@@ -142,6 +179,10 @@ impl Drop for Driver {
 pub fn samples(directory: &Path) {
     for name in ["inbound", "outbound", "dead-letter"] {
         let file = format!("{name}.json");
-        std::fs::copy(root().join("tests/fixtures/mail-queues").join(&file), directory.join(&file)).unwrap();
+        std::fs::copy(
+            root().join("tests/fixtures/mail-queues").join(&file),
+            directory.join(&file),
+        )
+        .unwrap();
     }
 }

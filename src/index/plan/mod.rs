@@ -20,5 +20,11 @@ fn edited(element: &Element, edits: &[Edit<'_>]) -> Result<Element> {
 }
 
 fn internal(damage: &Damage) -> Error {
-    Error::new(ErrorKind::Internal, format!("an envelope that flockq wrote is wrong at byte {}: {}", damage.offset, damage.rule))
+    Error::new(
+        ErrorKind::Internal,
+        format!(
+            "an envelope that flockq wrote is wrong at byte {}: {}",
+            damage.offset, damage.rule
+        ),
+    )
 }

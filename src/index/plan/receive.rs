@@ -31,13 +31,21 @@ pub(crate) struct Taken {
 }
 
 /// Leases the next ready messages and counts the attempt.
-pub(crate) fn receive(index: &mut Index, now: &Now, max: usize, grant: &Grant<'_>) -> Result<Plan<Vec<Taken>>> {
+pub(crate) fn receive(
+    index: &mut Index,
+    now: &Now,
+    max: usize,
+    grant: &Grant<'_>,
+) -> Result<Plan<Vec<Taken>>> {
     let mut changes = Vec::new();
     let mut result = Vec::new();
     for (seq, element) in index.next_ready(max, now) {
         let token = Lease::next_token(now, element.lease());
         let random = (grant.random)();
-        let lease = Lease { token, held: Some(Held::new(now, grant.lease, random, grant.consumer.clone())) };
+        let lease = Lease {
+            token,
+            held: Some(Held::new(now, grant.lease, random, grant.consumer.clone())),
+        };
         let attempts = element.attempts().saturating_add(1);
         let mut edits = vec![
             ("attempts", Some(attempts.to_string())),
@@ -45,23 +53,44 @@ pub(crate) fn receive(index: &mut Index, now: &Now, max: usize, grant: &Grant<'_
             ("not_before", None),
             ("lease", Some(lease.text())),
         ];
-        let id = element.id().map_or_else(|| (grant.fresh_id)(), ToString::to_string);
+        let id = element
+            .id()
+            .map_or_else(|| (grant.fresh_id)(), ToString::to_string);
         if element.id().is_none() {
             edits.push(("id", Some(quoted(&id))));
         }
         let element = edited(&element, &edits)?;
-        result.push(Taken { receipt: Receipt { id: id.clone(), token, random }.text(), id, attempts, element: element.clone() });
+        result.push(Taken {
+            receipt: Receipt {
+                id: id.clone(),
+                token,
+                random,
+            }
+            .text(),
+            id,
+            attempts,
+            element: element.clone(),
+        });
         changes.push(Change::Replace(seq, element));
     }
     Ok(Plan { changes, result })
 }
 
 /// Takes the next ready messages for good.
-#[expect(clippy::unnecessary_wraps, reason = "every decision has the same shape")]
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "every decision has the same shape"
+)]
 pub(crate) fn pop(index: &mut Index, now: &Now, max: usize) -> Result<Plan<Vec<View>>> {
     let next = index.next_ready(max, now);
     Ok(Plan {
         changes: next.iter().map(|(seq, _)| Change::Remove(*seq)).collect(),
-        result: next.into_iter().map(|(_, element)| View { element, state: State::Ready }).collect(),
+        result: next
+            .into_iter()
+            .map(|(_, element)| View {
+                element,
+                state: State::Ready,
+            })
+            .collect(),
     })
 }

@@ -23,7 +23,11 @@ pub(crate) struct Outgoing {
 }
 
 /// All of them or none. An id option that is already there is refused, or with `dedup` sent no second time.
-pub(crate) fn send(index: &Index, messages: &[Outgoing], queued_at: Timestamp) -> Result<Plan<Vec<String>>> {
+pub(crate) fn send(
+    index: &Index,
+    messages: &[Outgoing],
+    queued_at: Timestamp,
+) -> Result<Plan<Vec<String>>> {
     let mut changes = Vec::new();
     let mut ids = Vec::with_capacity(messages.len());
     let mut new: HashSet<String> = HashSet::new();
@@ -49,10 +53,18 @@ pub(crate) fn send(index: &Index, messages: &[Outgoing], queued_at: Timestamp) -
         new.insert(id.clone());
         ids.push(id);
     }
-    Ok(Plan { changes, result: ids })
+    Ok(Plan {
+        changes,
+        result: ids,
+    })
 }
 
 fn exists(id: &str) -> Error {
     let shown: String = id.chars().take(100).collect();
-    Error::new(ErrorKind::AlreadyExists, format!("a message with the id {shown:?} is already in the queue; nothing was sent (with dedup it would be no error)"))
+    Error::new(
+        ErrorKind::AlreadyExists,
+        format!(
+            "a message with the id {shown:?} is already in the queue; nothing was sent (with dedup it would be no error)"
+        ),
+    )
 }

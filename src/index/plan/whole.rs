@@ -13,24 +13,43 @@ use crate::index::state::State;
 use crate::index::{Change, Index, Now, Plan, Seq};
 
 /// Every message with one of these ids.
-#[expect(clippy::unnecessary_wraps, reason = "every decision has the same shape")]
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "every decision has the same shape"
+)]
 pub(crate) fn remove(index: &Index, ids: &[&str]) -> Result<Plan<u64>> {
-    let places: BTreeSet<Seq> = ids.iter().flat_map(|id| index.with_id(id)).map(|(seq, _)| seq).collect();
-    Ok(Plan { result: places.len() as u64, changes: places.into_iter().map(Change::Remove).collect() })
+    let places: BTreeSet<Seq> = ids
+        .iter()
+        .flat_map(|id| index.with_id(id))
+        .map(|(seq, _)| seq)
+        .collect();
+    Ok(Plan {
+        result: places.len() as u64,
+        changes: places.into_iter().map(Change::Remove).collect(),
+    })
 }
 
 /// Every message, or every message in one state.
-#[expect(clippy::unnecessary_wraps, reason = "every decision has the same shape")]
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "every decision has the same shape"
+)]
 pub(crate) fn purge(index: &mut Index, now: &Now, state: Option<State>) -> Result<Plan<u64>> {
     let places = index.in_state(state, now);
-    Ok(Plan { result: places.len() as u64, changes: places.into_iter().map(Change::Remove).collect() })
+    Ok(Plan {
+        result: places.len() as u64,
+        changes: places.into_iter().map(Change::Remove).collect(),
+    })
 }
 
 /// Another array. A live lease stays with its message (INV-9): an element that has it keeps it; one whose id is that of
 /// a leased message, and that says nothing of a lease or something older, gets it.
 pub(crate) fn save(index: &mut Index, now: &Now, texts: Vec<Arc<[u8]>>) -> Result<Plan<()>> {
     if texts == index.array() {
-        return Ok(Plan { changes: Vec::new(), result: () });
+        return Ok(Plan {
+            changes: Vec::new(),
+            result: (),
+        });
     }
     let parsed = texts.into_iter().enumerate().map(|(place, text)| {
         let wrong = |damage: Damage| {
@@ -45,12 +64,23 @@ pub(crate) fn save(index: &mut Index, now: &Now, texts: Vec<Arc<[u8]>>) -> Resul
     // A lease goes to one element only: first to the one that has it, perhaps as it was before it was extended.
     let mut settled = Vec::with_capacity(elements.len());
     for element in &mut elements {
-        settled.push(give(&mut leases, element, |own, live| own.is_some_and(|own| own.is_same_delivery(live)))?);
+        settled.push(give(&mut leases, element, |own, live| {
+            own.is_some_and(|own| own.is_same_delivery(live))
+        })?);
     }
-    for (element, _) in elements.iter_mut().zip(settled).filter(|(_, settled)| !settled) {
-        give(&mut leases, element, |own, live| own.is_none_or(|own| own.token < live.token))?;
+    for (element, _) in elements
+        .iter_mut()
+        .zip(settled)
+        .filter(|(_, settled)| !settled)
+    {
+        give(&mut leases, element, |own, live| {
+            own.is_none_or(|own| own.token < live.token)
+        })?;
     }
-    Ok(Plan { changes: vec![Change::Reset(elements)], result: () })
+    Ok(Plan {
+        changes: vec![Change::Reset(elements)],
+        result: (),
+    })
 }
 
 /// Live leases by the id of their message, in the order of the array.
@@ -59,18 +89,31 @@ type Leases = HashMap<Arc<str>, Vec<Lease>>;
 fn live_leases(index: &Index, now: &Now) -> Leases {
     let mut leases = Leases::new();
     for element in index.entries.values() {
-        let lease = element.lease().filter(|lease| lease.held.as_ref().is_some_and(|held| held.is_live(now)));
+        let lease = element
+            .lease()
+            .filter(|lease| lease.held.as_ref().is_some_and(|held| held.is_live(now)));
         if let (Some(id), Some(lease)) = (element.id(), lease) {
-            leases.entry(Arc::clone(id)).or_default().push(lease.clone());
+            leases
+                .entry(Arc::clone(id))
+                .or_default()
+                .push(lease.clone());
         }
     }
     leases
 }
 
 /// Gives an element the first lease of its message that `fits`; says whether there was one.
-fn give(leases: &mut Leases, element: &mut Element, fits: impl Fn(Option<&Lease>, &Lease) -> bool) -> Result<bool> {
-    let Some(live) = element.id().and_then(|id| leases.get_mut(id)) else { return Ok(false) };
-    let Some(place) = live.iter().position(|lease| fits(element.lease(), lease)) else { return Ok(false) };
+fn give(
+    leases: &mut Leases,
+    element: &mut Element,
+    fits: impl Fn(Option<&Lease>, &Lease) -> bool,
+) -> Result<bool> {
+    let Some(live) = element.id().and_then(|id| leases.get_mut(id)) else {
+        return Ok(false);
+    };
+    let Some(place) = live.iter().position(|lease| fits(element.lease(), lease)) else {
+        return Ok(false);
+    };
     let lease = live.remove(place);
     if element.lease() != Some(&lease) {
         *element = edited(element, &[("lease", Some(lease.text()))])?;

@@ -26,11 +26,21 @@ impl RealFile {
 }
 
 /// Translates `stat`.
-#[expect(clippy::unnecessary_cast, clippy::cast_lossless, clippy::useless_conversion, reason = "the widths of these fields differ between platforms")]
+#[expect(
+    clippy::unnecessary_cast,
+    clippy::cast_lossless,
+    clippy::useless_conversion,
+    reason = "the widths of these fields differ between platforms"
+)]
 pub(super) fn stat_of(stat: &rustix::fs::Stat) -> Stat {
-    let time = |seconds: i64, nanoseconds: u64| i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds);
+    let time = |seconds: i64, nanoseconds: u64| {
+        i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds)
+    };
     Stat {
-        id: FileId { device: stat.st_dev as u64, inode: stat.st_ino as u64 },
+        id: FileId {
+            device: stat.st_dev as u64,
+            inode: stat.st_ino as u64,
+        },
         kind: match rustix::fs::FileType::from_raw_mode(stat.st_mode) {
             rustix::fs::FileType::RegularFile => Kind::Regular,
             rustix::fs::FileType::Directory => Kind::Directory,
@@ -80,19 +90,27 @@ impl File for RealFile {
                 Err(_) => break None,
             }
         };
-        Ok(Attributes { mode: stat.mode, owner: Some((stat.owner, stat.group)), acl })
+        Ok(Attributes {
+            mode: stat.mode,
+            owner: Some((stat.owner, stat.group)),
+            acl,
+        })
     }
 
     fn set_attributes(&self, attributes: &Attributes) -> io::Result<()> {
         if let Some((owner, group)) = attributes.owner {
             let stat = self.stat()?;
             let (uid, gid) = (Uid::from_raw(owner), Gid::from_raw(group));
-            if stat.owner != owner && retry(|| rustix::fs::fchown(&self.0, Some(uid), None)).is_err() {
+            if stat.owner != owner
+                && retry(|| rustix::fs::fchown(&self.0, Some(uid), None)).is_err()
+            {
                 // Only root may give a file away. The group is what lets the others go on; it comes next.
             }
             if stat.group != group {
                 match retry(|| rustix::fs::fchown(&self.0, None, Some(gid))) {
-                    Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(error),
+                    Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {
+                        return Err(error);
+                    }
                     _ => {}
                 }
             }
@@ -125,16 +143,29 @@ impl File for RealFile {
     }
 
     fn lock_record(&self) -> io::Result<()> {
-        retry(|| rustix::fs::fcntl_lock(&self.0, rustix::fs::FlockOperation::NonBlockingLockExclusive))
+        retry(|| {
+            rustix::fs::fcntl_lock(
+                &self.0,
+                rustix::fs::FlockOperation::NonBlockingLockExclusive,
+            )
+        })
     }
 
     fn record_is_locked(&self) -> io::Result<bool> {
-        Ok(retry(|| rustix::process::fcntl_getlk(&self.0, &Flock::from(FlockType::WriteLock)))?.is_some())
+        Ok(
+            retry(|| rustix::process::fcntl_getlk(&self.0, &Flock::from(FlockType::WriteLock)))?
+                .is_some(),
+        )
     }
 
     fn lock_holder(&self) -> Option<u32> {
         let id = self.stat().ok()?.id;
-        let device = format!("{:02x}:{:02x}:{}", rustix::fs::major(id.device), rustix::fs::minor(id.device), id.inode);
+        let device = format!(
+            "{:02x}:{:02x}:{}",
+            rustix::fs::major(id.device),
+            rustix::fs::minor(id.device),
+            id.inode
+        );
         #[expect(clippy::disallowed_methods, reason = "the kernel's table of locks")]
         let table = fs::read_to_string("/proc/locks").ok()?;
         // 1: FLOCK  ADVISORY  WRITE 4242 fd:01:1234 0 EOF

@@ -1,6 +1,9 @@
 //! The real effects: the only place that touches the disk, the clock or another process.
 
-#![expect(clippy::disallowed_methods, reason = "this is where the store trait meets the system")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this is where the store trait meets the system"
+)]
 
 mod file;
 mod fork;
@@ -68,16 +71,26 @@ impl RealStore {
         let root = fs::canonicalize(path)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = retry(|| rustix::fs::open(&root, flags, Mode::empty()))?;
-        Ok(Self { root, directory, system: RealSystem })
+        Ok(Self {
+            root,
+            directory,
+            system: RealSystem,
+        })
     }
 
     /// Makes a directory and its missing parents.
     pub(crate) fn create(path: &Path) -> io::Result<()> {
-        let missing: Vec<&Path> = path.ancestors().take_while(|part| !part.as_os_str().is_empty() && !part.exists()).collect();
+        let missing: Vec<&Path> = path
+            .ancestors()
+            .take_while(|part| !part.as_os_str().is_empty() && !part.exists())
+            .collect();
         fs::create_dir_all(path)?;
         // Each new directory's name is in its parent: syncing the parent makes the name durable.
         for made in missing {
-            let parent = made.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let parent = made
+                .parent()
+                .filter(|parent| !parent.as_os_str().is_empty())
+                .unwrap_or(Path::new("."));
             fs::File::open(parent)?.sync_all()?;
         }
         Ok(())
@@ -88,8 +101,13 @@ impl RealStore {
         let mode = Mode::from_raw_mode(mode);
         if !NO_OPENAT2.load(Ordering::Relaxed) {
             // The mode must be zero unless a file may be made.
-            let mode = if flags.contains(OFlags::CREATE) { mode } else { Mode::empty() };
-            let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+            let mode = if flags.contains(OFlags::CREATE) {
+                mode
+            } else {
+                Mode::empty()
+            };
+            let resolve =
+                ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
             match retry(|| rustix::fs::openat2(&self.directory, path, flags, mode, resolve)) {
                 // EPERM: a sandbox that does not know the call.
                 Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
@@ -132,11 +150,20 @@ impl Store for RealStore {
     }
 
     fn file_system(&self) -> io::Result<(String, bool)> {
-        let magic = u64::try_from(retry(|| rustix::fs::fstatfs(&self.directory))?.f_type).unwrap_or_default();
-        let find = |table: &[(u64, &str)]| table.iter().find(|(known, _)| *known == magic).map(|(_, name)| (*name).to_owned());
+        let magic = u64::try_from(retry(|| rustix::fs::fstatfs(&self.directory))?.f_type)
+            .unwrap_or_default();
+        let find = |table: &[(u64, &str)]| {
+            table
+                .iter()
+                .find(|(known, _)| *known == magic)
+                .map(|(_, name)| (*name).to_owned())
+        };
         Ok(match find(TRUSTED) {
             Some(name) => (name, true),
-            None => (find(UNTRUSTED).unwrap_or_else(|| format!("type {magic:#x}")), false),
+            None => (
+                find(UNTRUSTED).unwrap_or_else(|| format!("type {magic:#x}")),
+                false,
+            ),
         })
     }
 
@@ -154,7 +181,10 @@ impl Store for RealStore {
         };
         let fd = match self.open_below(path, flags, mode.unwrap_or_default()) {
             // Somebody else made it in between: theirs is as good.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && matches!(how, Open::Shared { .. }) => {
+            Err(error)
+                if error.kind() == io::ErrorKind::AlreadyExists
+                    && matches!(how, Open::Shared { .. }) =>
+            {
                 self.open_below(path, OFlags::RDWR, 0)?
             }
             other => {
@@ -171,14 +201,24 @@ impl Store for RealStore {
 
     fn temporary(&self, prefix: &str, suffix: &str) -> io::Result<(Arc<dyn File>, String)> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-        let made = tempfile::Builder::new().prefix(prefix).suffix(suffix).rand_bytes(10).make_in("", |path| {
-            // Opened below the root's descriptor and not by the path, which another process may have renamed.
-            let name = path.file_name().map(OsStrExt::as_bytes).and_then(|name| std::str::from_utf8(name).ok());
-            let name = name.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-            self.open_below(name, flags, 0o600)
-        })?;
+        let made = tempfile::Builder::new()
+            .prefix(prefix)
+            .suffix(suffix)
+            .rand_bytes(10)
+            .make_in("", |path| {
+                // Opened below the root's descriptor and not by the path, which another process may have renamed.
+                let name = path
+                    .file_name()
+                    .map(OsStrExt::as_bytes)
+                    .and_then(|name| std::str::from_utf8(name).ok());
+                let name = name.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+                self.open_below(name, flags, 0o600)
+            })?;
         let (fd, path) = made.keep().map_err(|kept| kept.error)?;
-        let name = path.file_name().map(OsString::from).and_then(|name| name.into_string().ok());
+        let name = path
+            .file_name()
+            .map(OsString::from)
+            .and_then(|name| name.into_string().ok());
         let name = name.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
         Ok((Arc::new(RealFile::new(fs::File::from(fd))), name))
     }
@@ -247,7 +287,8 @@ impl Store for RealStore {
     }
 
     fn watch(&self, file: &str, directory: &str) -> io::Result<Box<dyn Watch>> {
-        watch::RealWatch::new(&self.root, file, &self.root.join(directory)).map(|watch| Box::new(watch) as Box<dyn Watch>)
+        watch::RealWatch::new(&self.root, file, &self.root.join(directory))
+            .map(|watch| Box::new(watch) as Box<dyn Watch>)
     }
 
     fn system(&self) -> &dyn System {

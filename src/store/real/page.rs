@@ -3,7 +3,10 @@
 //! A load through the mapping would die of SIGBUS when another program truncates the file; a
 //! futex call on it returns EFAULT instead.
 
-#![expect(unsafe_code, reason = "mapping a file, and naming it to the futex call")]
+#![expect(
+    unsafe_code,
+    reason = "mapping a file, and naming it to the futex call"
+)]
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -44,9 +47,22 @@ impl RealPage {
         }
         let protection = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a new shared mapping at an address that the kernel chooses overlaps nothing.
-        let address = unsafe { rustix::mm::mmap(ptr::null_mut(), PAGE_BYTES, protection, MapFlags::SHARED, fd, 0) }?;
+        let address = unsafe {
+            rustix::mm::mmap(
+                ptr::null_mut(),
+                PAGE_BYTES,
+                protection,
+                MapFlags::SHARED,
+                fd,
+                0,
+            )
+        }?;
         let key = NonNull::new(address.cast::<AtomicU32>()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Self { key, _file: file, descriptor })
+        Ok(Self {
+            key,
+            _file: file,
+            descriptor,
+        })
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
@@ -73,12 +89,18 @@ impl Page for RealPage {
         let mut bytes = [0u8; 16];
         // A page that was cut short reads as zeros: every value is only a hint.
         retry(|| rustix::io::pread(self.fd().as_fd(), &mut bytes, 0))?;
-        let word = |at: usize| bytes[at..at + 8].iter().rev().fold(0u64, |word, byte| (word << 8) | u64::from(*byte));
+        let word = |at: usize| {
+            bytes[at..at + 8]
+                .iter()
+                .rev()
+                .fold(0u64, |word, byte| (word << 8) | u64::from(*byte))
+        };
         Ok([word(0), word(8)])
     }
 
     fn write(&self, word: usize, value: u64) -> io::Result<()> {
-        retry(|| rustix::io::pwrite(self.fd().as_fd(), &value.to_le_bytes(), (word * 8) as u64)).map(drop)
+        retry(|| rustix::io::pwrite(self.fd().as_fd(), &value.to_le_bytes(), (word * 8) as u64))
+            .map(drop)
     }
 
     fn wait(&self, seen: u64, timeout: Duration) -> io::Result<()> {
@@ -86,7 +108,10 @@ impl Page for RealPage {
             tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: timeout.subsec_nanos().into(),
         };
-        #[expect(clippy::cast_possible_truncation, reason = "the futex compares the low half, which on a little-endian machine comes first")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the futex compares the low half, which on a little-endian machine comes first"
+        )]
         let seen = seen as u32;
         // Not PRIVATE: the sleepers are other processes.
         match futex::wait(self.key(), futex::Flags::empty(), seen, Some(&timeout)) {

@@ -37,7 +37,9 @@ impl System for RealSystem {
 
     fn random(&self) -> u64 {
         let mut bytes = [0u8; 8];
-        let filled = super::retry(|| rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()));
+        let filled = super::retry(|| {
+            rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        });
         match filled {
             Ok(8) => u64::from_le_bytes(bytes),
             // Only before the machine has any entropy at all.
@@ -49,7 +51,10 @@ impl System for RealSystem {
         let pid = std::process::id();
         let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
         // Field 22 is the start time; the second field is a name in brackets that may hold spaces.
-        let start = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(19)).and_then(|field| field.parse().ok());
+        let start = stat
+            .rsplit_once(')')
+            .and_then(|(_, rest)| rest.split_whitespace().nth(19))
+            .and_then(|field| field.parse().ok());
         (pid, start.unwrap_or_default())
     }
 

@@ -29,12 +29,26 @@ impl RealWatch {
     /// Watches `file` in `root`, and every file in `directory`, whose closing shows that a consumer died.
     pub(super) fn new(root: &Path, file: &str, directory: &Path) -> io::Result<Self> {
         let inotify = retry(|| inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK))?;
-        let changes = WatchFlags::MOVED_TO | WatchFlags::CLOSE_WRITE | WatchFlags::DELETE | WatchFlags::ONLYDIR;
+        let changes = WatchFlags::MOVED_TO
+            | WatchFlags::CLOSE_WRITE
+            | WatchFlags::DELETE
+            | WatchFlags::ONLYDIR;
         let watched = retry(|| inotify::add_watch(&inotify, root, changes))?;
         // Probes open for reading only, so that they do not show here.
-        retry(|| inotify::add_watch(&inotify, directory, WatchFlags::CLOSE_WRITE | WatchFlags::ONLYDIR))?;
+        retry(|| {
+            inotify::add_watch(
+                &inotify,
+                directory,
+                WatchFlags::CLOSE_WRITE | WatchFlags::ONLYDIR,
+            )
+        })?;
         let bell = retry(|| eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK))?;
-        Ok(Self { inotify, root: watched, file: file.to_owned(), bell: Arc::new(Bell(bell)) })
+        Ok(Self {
+            inotify,
+            root: watched,
+            file: file.to_owned(),
+            bell: Arc::new(Bell(bell)),
+        })
     }
 
     /// Reads what is there; whether any of it counts.
@@ -43,7 +57,9 @@ impl RealWatch {
         let mut reader = Reader::new(&self.inotify, &mut buffer);
         let mut counts = false;
         while let Ok(event) = reader.next() {
-            let ours = event.file_name().is_some_and(|name| name.to_bytes() == self.file.as_bytes());
+            let ours = event
+                .file_name()
+                .is_some_and(|name| name.to_bytes() == self.file.as_bytes());
             // An overflow has no name and no watch: everything may have changed.
             counts |= event.wd() != self.root || ours;
         }
@@ -62,8 +78,14 @@ impl Watch for RealWatch {
         let end = Instant::now() + timeout;
         loop {
             let left = end.saturating_duration_since(Instant::now());
-            let timeout = Timespec { tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX), tv_nsec: left.subsec_nanos().into() };
-            let mut ready = [PollFd::new(&self.bell.0, PollFlags::IN), PollFd::new(&self.inotify, PollFlags::IN)];
+            let timeout = Timespec {
+                tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+                tv_nsec: left.subsec_nanos().into(),
+            };
+            let mut ready = [
+                PollFd::new(&self.bell.0, PollFlags::IN),
+                PollFd::new(&self.inotify, PollFlags::IN),
+            ];
             match poll(&mut ready, Some(&timeout)) {
                 Ok(0) => return Ok(Woken::TimedOut),
                 Ok(_) => {}

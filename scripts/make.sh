@@ -1,0 +1,125 @@
+#!/usr/bin/env bash
+# The steps behind the Makefile. A missing toolchain is named, with how to install it, and its part is left out loudly;
+# with FLOCKQ_REQUIRE_ALL=1 it is an error.
+#   scripts/make.sh build | demo | test | lint
+set -uo pipefail
+cd "$(dirname "$0")/.."
+passed=0 failed=0 left_out=0
+
+say() { printf '\n== %s\n' "$*"; }
+
+# Whether a tool is there; if not, says how to get it.
+have() {
+    command -v "$1" > /dev/null && return 0
+    echo "LEFT OUT: $1 is missing; $2" >&2
+    left_out=$((left_out + 1))
+    if [ "${FLOCKQ_REQUIRE_ALL:-}" = 1 ]; then
+        echo "FLOCKQ_REQUIRE_ALL=1: that is an error" >&2
+        exit 1
+    fi
+    return 1
+}
+
+step() {
+    local name=$1 started=$SECONDS
+    shift
+    say "$name"
+    if "$@"; then
+        passed=$((passed + 1))
+        echo "-- $name: passed in $((SECONDS - started)) s"
+    else
+        failed=$((failed + 1))
+        echo "-- $name: FAILED after $((SECONDS - started)) s"
+    fi
+}
+
+rust() { have cargo "install Rust 1.89 or later with rustup (https://rustup.rs)"; }
+go_() { have go "install Go 1.24 or later (https://go.dev/dl)"; }
+python() { have python3 "install Python 3.10 or later with its venv module (apt-get install python3-venv)"; }
+c() { have cc "install a C and C++ compiler (apt-get install build-essential)"; }
+
+# The library is linked whole three times: LTO is silently off while one invocation makes several kinds of it.
+libraries() {
+    cargo build --release --features cli,capi --bin flockq --example driver --example demo &&
+        cargo rustc --release --features capi --lib --crate-type cdylib &&
+        cargo rustc --release --features capi --lib --crate-type staticlib
+}
+
+build() {
+    rust || exit 1
+    step "the library and the command line" libraries
+    c && step "C driver" scripts/c.sh build
+    go_ && c && step "Go package and driver" scripts/go.sh build
+    python && step "Python module" scripts/python.sh build
+}
+
+demo() {
+    local log=target/demo-build.log
+    mkdir -p target
+    echo "building what is missing (log: $log)"
+    if ! build > "$log" 2>&1 || [ "$failed" -gt 0 ]; then
+        tail -n 30 "$log"
+        exit 1
+    fi
+    grep LEFT "$log"
+    exec target/release/examples/demo
+}
+
+clippy() {
+    cargo clippy --quiet --all-targets --features cli,capi -- -D warnings &&
+        CARGO_TARGET_DIR=target/python cargo clippy --quiet --lib --features python -- -D warnings
+}
+
+# Installed beside the project's own files, so that a clean clone has it once.
+licences() {
+    local deny
+    deny=$(command -v cargo-deny || echo target/tools/bin/cargo-deny)
+    if [ ! -x "$deny" ]; then
+        CARGO_TARGET_DIR=target/tools/build cargo install --quiet --locked --root target/tools cargo-deny || return 1
+    fi
+    "$deny" --all-features check bans licenses sources || return 1
+    "$deny" --all-features check advisories 2> target/advisories.log && return 0
+    grep -q 'failed to fetch\|unable to\|failed to acquire\|network' target/advisories.log || { cat target/advisories.log; return 1; }
+    echo "LEFT OUT: advisories; their database cannot be reached from here" >&2
+}
+
+lint() {
+    rust || exit 1
+    step "rustfmt" cargo fmt --check
+    step "clippy" clippy
+    step "licences and sources" licences
+}
+
+rust_tests() {
+    cargo test --quiet --features cli,capi
+}
+
+# Ratios of speed are asked of the release build only.
+release_tests() {
+    cargo test --quiet --release --features cli --test speed
+}
+
+documentation() {
+    RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --features capi
+}
+
+tests() {
+    lint
+    build
+    step "Rust tests, conformance and interoperability" rust_tests
+    step "speed ratios" release_tests
+    step "Rust documentation" documentation
+    c && step "C tests" scripts/c.sh test
+    go_ && c && step "Go tests" scripts/go.sh test
+    python && step "Python tests" scripts/python.sh test
+}
+
+case "${1:-}" in
+    build) build ;;
+    demo) demo ;;
+    lint) lint ;;
+    test) tests ;;
+    *) echo "usage: scripts/make.sh build | demo | test | lint" >&2; exit 2 ;;
+esac
+printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$left_out"
+[ "$failed" -eq 0 ]

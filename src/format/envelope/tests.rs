@@ -1,0 +1,204 @@
+//! What an edit keeps, what an envelope may be.
+
+use super::*;
+use proptest::prelude::*;
+
+fn element(text: &str) -> Element {
+    Element::parse(Arc::from(text.as_bytes())).unwrap()
+}
+
+fn text(element: &Element) -> &str {
+    std::str::from_utf8(element.text()).unwrap()
+}
+
+fn compose(payload: &str, id: Option<&str>, priority: Option<Priority>) -> String {
+    let fresh = Fresh {
+        payload: payload.as_bytes(),
+        id,
+        spare_id: "fresh",
+        priority,
+        queued_at: "2026-02-03T09:00:00Z".parse().unwrap(),
+        not_before: None,
+    };
+    text(&Element::compose(&fresh).unwrap()).to_owned()
+}
+
+const PLAIN: &str =
+    r#","attempts":0,"last_attempt":"0001-01-01T00:00:00Z","queued_at":"2026-02-03T09:00:00Z""#;
+
+#[test]
+fn a_plain_mail_message_gets_only_the_keys_that_existing_programs_know() {
+    assert_eq!(
+        compose(r#"{"id":"a"}"#, None, None),
+        format!(r#"{{"message":{{"id":"a"}}{PLAIN}}}"#)
+    );
+    assert_eq!(
+        compose(r#"{"id":"a"}"#, Some("a"), None),
+        format!(r#"{{"message":{{"id":"a"}}{PLAIN}}}"#)
+    );
+}
+
+#[test]
+fn keys_are_added_only_when_they_say_something_new() {
+    assert_eq!(
+        compose("7", None, None),
+        format!(r#"{{"message":7{PLAIN},"id":"fresh"}}"#)
+    );
+    assert_eq!(
+        compose(r#"{"id":"a"}"#, Some("b\""), None),
+        format!(r#"{{"message":{{"id":"a"}}{PLAIN},"id":"b\""}}"#)
+    );
+    let high = r#"{"id":"a","priority":"high"}"#;
+    assert_eq!(
+        compose(high, None, Some(Priority::High)),
+        format!(r#"{{"message":{high}{PLAIN}}}"#)
+    );
+    assert_eq!(
+        compose(high, None, Some(Priority::Low)),
+        format!(r#"{{"message":{high}{PLAIN},"priority":"low"}}"#)
+    );
+}
+
+#[test]
+fn an_unknown_priority_ranks_as_normal_and_stays_as_it_is() {
+    let odd = element(r#"{"message":{"priority":"whenever","id":"a"}}"#);
+    assert_eq!(odd.priority(), Priority::Normal);
+    assert_eq!(
+        element(r#"{"message":{"priority":7}}"#).priority(),
+        Priority::Normal
+    );
+    assert!(text(&odd.edit(&[("attempts", Some("1".into()))]).unwrap()).contains("whenever"));
+}
+
+#[test]
+fn an_edit_keeps_order_layout_unknown_keys_and_every_other_byte() {
+    let pretty = "{\n    \"message\": {\n      \"n\": 1e-7, \"big\": 123456789012345678901234567890, \"e\": \"\\u003c\"\n    },\n    \"x\": 1.50,\n    \"attempts\": 0\n  }";
+    let edited = element(pretty)
+        .edit(&[
+            ("attempts", Some("1".into())),
+            ("error", Some("\"no\"".into())),
+        ])
+        .unwrap();
+    assert_eq!(
+        text(&edited),
+        pretty.replace("\"attempts\": 0", "\"attempts\": 1,\n    \"error\": \"no\"")
+    );
+    let back = edited
+        .edit(&[("error", None), ("attempts", Some("0".into()))])
+        .unwrap();
+    assert_eq!(text(&back), pretty);
+}
+
+#[test]
+fn an_edit_changes_the_values_that_it_names_and_no_other_byte() {
+    let python =
+        r#"{"message": {"b": 1,"a" : 2}, "\u0061ttempts" : 0, "\/x": [ ], "lease" :null , "y":1}"#;
+    let edits = [
+        ("attempts", Some("1".into())),
+        ("lease", None),
+        ("error", Some("\"no\"".into())),
+    ];
+    let expected =
+        r#"{"message": {"b": 1,"a" : 2}, "\u0061ttempts" : 1, "\/x": [ ] , "y":1, "error": "no"}"#;
+    assert_eq!(text(&element(python).edit(&edits).unwrap()), expected);
+    let first = element(r#"{ "lease":null, "message":1 }"#)
+        .edit(&[("lease", None), ("id", Some("\"i\"".into()))])
+        .unwrap();
+    assert_eq!(text(&first), r#"{ "message":1, "id":"i" }"#);
+    let alone = element("{\n\t\"message\": 1\n}")
+        .edit(&[("attempts", Some("1".into()))])
+        .unwrap();
+    assert_eq!(text(&alone), "{\n\t\"message\": 1,\n\t\"attempts\": 1\n}");
+}
+
+#[test]
+fn a_bare_payload_becomes_an_envelope_around_the_same_bytes() {
+    for payload in ["7", "null", "\"text\"", "{ \"to\" : \"x\" }", "[1,\n2]"] {
+        let edited = element(payload)
+            .edit(&[("attempts", Some("1".into()))])
+            .unwrap();
+        assert_eq!(
+            text(&edited),
+            format!("{{\"message\":{payload},\"attempts\":1}}")
+        );
+        assert_eq!(edited.payload(), payload.as_bytes());
+    }
+}
+
+#[test]
+fn envelopes_of_a_wrong_shape_are_damage_with_the_key_and_the_place() {
+    for (envelope, offset, key) in [
+        (r#"{"message":1,"attempts":"2"}"#, 24, "attempts"),
+        (r#"{"message":1,"attempts":-1}"#, 24, "attempts"),
+        (r#"{"message":1,"attempts":1.5}"#, 24, "attempts"),
+        (r#"{"message":1,"queued_at":7}"#, 25, "queued_at"),
+        (r#"{"message":1,"last_attempt":"soon"}"#, 28, "last_attempt"),
+        (r#"{"message":1,"not_before":"soon"}"#, 26, "not_before"),
+        (r#"{"message":1,"expires":[]}"#, 23, "expires"),
+        (r#"{"message":1,"error":{}}"#, 21, "error"),
+        (r#"{"message":1,"id":1}"#, 18, "id"),
+        (r#"{"message":1,"priority":1}"#, 24, "priority"),
+        (r#"{"message":1,"lease":1}"#, 21, "lease"),
+        (r#"{"message":1,"message":2}"#, 23, "message"),
+    ] {
+        let damage = Element::parse(Arc::from(envelope.as_bytes())).unwrap_err();
+        assert_eq!(damage.offset, offset, "{envelope}: {damage:?}");
+        assert!(damage.rule.contains(key), "{envelope}: {damage:?}");
+    }
+    assert_eq!(
+        element(r#"{"message":1,"attempts":null,"queued_at":null}"#).attempts(),
+        0
+    );
+    // Without the key `message` it is a payload, whose shape is its own.
+    assert!(element(r#"{"attempts":"2"}"#).bare);
+    assert_eq!(
+        element(r#"{"message":1,"error":null,"id":null,"lease":null}"#).id(),
+        None
+    );
+}
+
+fn json() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        Just("null".to_owned()),
+        "-?[1-9][0-9]{0,30}",
+        "[0-9]\\.[0-9]{1,3}[eE]-?[0-9]",
+        "\"[ a-z<&]{0,8}\"",
+        Just("\"\\u003c\\n\"".to_owned())
+    ];
+    leaf.prop_recursive(3, 12, 4, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4)
+                .prop_map(|items| format!("[{}]", items.join(" , "))),
+            proptest::collection::vec(("[a-z]{1,4}", inner), 0..4).prop_map(|pairs| format!(
+                "{{{}}}",
+                pairs
+                    .iter()
+                    .map(|(key, value)| format!("\"{key}\" : {value}"))
+                    .collect::<Vec<_>>()
+                    .join(",")
+            )),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn payload_bytes_survive_every_edit(payload in json(), attempts in 0u64..9, error in "\\PC{0,9}") {
+        let fresh = Fresh { payload: payload.as_bytes(), id: Some("i"), spare_id: "f", priority: None, queued_at: Timestamp::UNIX_EPOCH, not_before: None };
+        let composed = Element::compose(&fresh).unwrap();
+        prop_assert_eq!(composed.payload(), payload.as_bytes());
+        let edited = composed.edit(&[("attempts", Some(attempts.to_string())), ("error", Some(quoted(&error)))]).unwrap();
+        prop_assert_eq!(edited.payload(), payload.as_bytes());
+        prop_assert_eq!(edited.texts().error.unwrap(), error);
+        let bare = Element::parse(Arc::from(payload.as_bytes())).unwrap();
+        if bare.bare {
+            let wrapped = bare.edit(&[("attempts", Some(attempts.to_string()))]).unwrap();
+            prop_assert_eq!(wrapped.payload(), payload.as_bytes());
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = Element::parse(Arc::from(bytes));
+    }
+}
