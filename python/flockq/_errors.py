@@ -8,6 +8,8 @@ from typing import ClassVar
 class FlockqError(Exception):
     """Something went wrong; ``str()`` of it is one line that says what was found, where, and what to do."""
 
+    kind: ClassVar[str] = "FlockqError"
+    """The name of the kind, the same in every language."""
     code: ClassVar[int] = 0
     """The number of the kind, the same in every language."""
     path: str | None = None
@@ -16,6 +18,10 @@ class FlockqError(Exception):
     """Where in the file, or in the payload, the rule is broken, in bytes."""
     errno: int | None = None
     """The operating system's error number."""
+
+    def __init_subclass__(cls) -> None:
+        """Name the kind after its class."""
+        cls.kind = cls.__name__
 
     def __str__(self) -> str:
         """Return the message alone: OSError would put numbers and names around it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from threading import get_ident
 from types import TracebackType
 
 from ._flockq import FileLock as _FileLock
@@ -33,18 +34,21 @@ class FileLock:
         self._shared = shared
         self._timeout = timeout
         self._allow = allow_unverified_fs
-        self._held: _FileLock | None = None
+        # By the thread that took it: threads may share a shared lock.
+        self._held: dict[int, _FileLock] = {}
         self._waited = 0.0
 
     def acquire(self) -> None:
         """Take the lock. :class:`LockTimeout`: somebody else keeps it; :class:`WouldDeadlock`: this thread has it."""
         held = _FileLock(self._path, shared=self._shared, timeout=self._timeout, allow_unverified_fs=self._allow)
-        self._held = held
+        self._held[get_ident()] = held
         self._waited = held.waited
 
     def release(self) -> None:
-        """Give the lock back; releasing again does nothing."""
-        held, self._held = self._held, None
+        """Give the lock back; releasing again does nothing. Any thread may release a lock that another took."""
+        held = self._held.pop(get_ident(), None)
+        if held is None and self._held:
+            _, held = self._held.popitem()
         if held is not None:
             held.release()
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Literal
 
+from ._errors import FlockqError
 from ._flockq import Delivery as _Delivery
 from ._flockq import Envelope as _Envelope
 from ._json import decode
@@ -68,7 +70,10 @@ class Delivery:
         return self._inner.queued_at
 
     def ack(self) -> None:
-        """Say that the message is done, and remove it. :class:`StaleReceipt`: the lease has ended."""
+        """Say that the message is done, and remove it.
+
+        :class:`StaleReceipt`: the lease has ended, and somebody else may have the message.
+        """
         self._inner.ack()
         self._settled = True
 
@@ -82,8 +87,12 @@ class Delivery:
         self._inner.extend(lease)
 
     def detach(self) -> None:
-        """Untie the lease from this process: from now on it ends at its deadline or a reboot."""
+        """Untie the lease from this process, before the receipt is handed to another.
+
+        From now on the lease ends at its deadline or a reboot, and the end of a ``with`` block leaves it alone.
+        """
         self._inner.detach()
+        self._settled = True
 
     def __enter__(self) -> Delivery:
         """Return the delivery."""
@@ -92,12 +101,18 @@ class Delivery:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> Literal[False]:
-        """Ack, or give back when an exception escapes; unless the block has settled it."""
-        if not self._settled:
-            if error is None:
-                self.ack()
-            else:
-                self.nack(str(error) or type(error).__name__)
+        """Ack, or give back when an exception escapes; unless the block has settled or detached it."""
+        if self._settled:
+            return False
+        if error is None:
+            self.ack()
+            return False
+        try:
+            self.nack(_text(error))
+        except FlockqError as failed:
+            # What escaped is what went wrong first; it goes up, and says that the message could not be given back.
+            if sys.version_info >= (3, 11):
+                error.add_note(f"and the message {self.id} could not be given back: {failed}")
         return False
 
     def __repr__(self) -> str:
@@ -105,10 +120,15 @@ class Delivery:
         return f"<flockq.Delivery {self.id} attempts={self.attempts}>"
 
 
+def _text(error: BaseException) -> str:
+    """Say what an exception says, in text that the file can hold."""
+    return (str(error) or type(error).__name__).encode("utf-8", "replace").decode()
+
+
 class Envelope:
     """A message as it stood in the queue. Times are texts as the file has them."""
 
-    __slots__ = ("_inner",)
+    __slots__ = ("_inner", "_message")
 
     def __init__(self, inner: _Envelope) -> None:
         """Wrap what the core saw; the looks of :class:`Queue` do."""
@@ -122,7 +142,11 @@ class Envelope:
     @property
     def message(self) -> Any:
         """The payload, decoded."""
-        return decode(self._inner.raw)
+        try:
+            return self._message
+        except AttributeError:
+            self._message = decode(self._inner.raw)
+            return self._message
 
     @property
     def raw(self) -> bytes:

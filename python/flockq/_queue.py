@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, overload
 
 from ._errors import FlockqError
 from ._flockq import Queue as _Queue
-from ._json import decode, encode
+from ._json import decode, encode, same
 from ._message import Delivery, Envelope, Seconds
 
 
@@ -40,11 +40,18 @@ class Stats(NamedTuple):
 
 
 Receipt = str | Delivery
+"""What names a delivery: the receipt's text, or the delivery itself."""
+
+# In the class, `list` is its method.
+_List = list
 
 
-def _texts(receipts: Receipt | Sequence[Receipt]) -> list[str]:
-    many = [receipts] if isinstance(receipts, (str, Delivery)) else receipts
-    return [one.receipt if isinstance(one, Delivery) else one for one in many]
+def _texts(receipts: list[Receipt]) -> list[str]:
+    return [one.receipt if isinstance(one, Delivery) else one for one in receipts]
+
+
+def _several(receipts: Receipt | Sequence[Receipt]) -> list[Receipt]:
+    return [receipts] if isinstance(receipts, (str, Delivery)) else [*receipts]
 
 
 class Queue:
@@ -121,7 +128,9 @@ class Queue:
         One receipt: :class:`StaleReceipt` is raised when its lease has ended. A list: the result has an exception or
         ``None`` for each, and the good ones are done.
         """
-        return self._told(receipts, self._inner.ack(_texts(receipts)))
+        several = _several(receipts)
+        results = _settled(several, self._inner.ack(_texts(several)))
+        return _only(results) if isinstance(receipts, (str, Delivery)) else results
 
     @overload
     def nack(self, receipts: Receipt, error: str | None = None, delay: Seconds | None = None) -> None: ...
@@ -133,7 +142,9 @@ class Queue:
         self, receipts: Receipt | Sequence[Receipt], error: str | None = None, delay: Seconds | None = None
     ) -> list[FlockqError | None] | None:
         """Give messages back, with a reason and a delay; otherwise as :meth:`ack`."""
-        return self._told(receipts, self._inner.nack(_texts(receipts), error, delay))
+        several = _several(receipts)
+        results = _settled(several, self._inner.nack(_texts(several), error, delay))
+        return _only(results) if isinstance(receipts, (str, Delivery)) else results
 
     @overload
     def extend(self, receipts: Receipt, lease: Seconds) -> None: ...
@@ -141,18 +152,8 @@ class Queue:
     def extend(self, receipts: Sequence[Receipt], lease: Seconds) -> list[FlockqError | None]: ...
     def extend(self, receipts: Receipt | Sequence[Receipt], lease: Seconds) -> list[FlockqError | None] | None:
         """Let leases run for ``lease`` from now; otherwise as :meth:`ack`."""
-        return self._told(receipts, self._inner.extend(_texts(receipts), lease))
-
-    @staticmethod
-    def _told(
-        receipts: Receipt | Sequence[Receipt], results: list[FlockqError | None]
-    ) -> list[FlockqError | None] | None:
-        if not isinstance(receipts, (str, Delivery)):
-            return results
-        for error in results:
-            if error is not None:
-                raise error
-        return None
+        results = self._inner.extend(_texts(_several(receipts)), lease)
+        return _only(results) if isinstance(receipts, (str, Delivery)) else results
 
     def pop(self) -> Envelope | None:
         """Receive and ack in one commit: the message is the caller's. ``None`` when nothing is ready; does not wait."""
@@ -171,7 +172,7 @@ class Queue:
         envelopes, next_cursor = self._inner.list(state, limit, cursor)
         return Page([Envelope(inner) for inner in envelopes], next_cursor)
 
-    def get(self, id: str) -> Sequence[Envelope]:
+    def get(self, id: str) -> _List[Envelope]:
         """Return every message with this id; ids may repeat."""
         return [Envelope(inner) for inner in self._inner.get(id)]
 
@@ -195,7 +196,7 @@ class Queue:
         """Remove every message, or every message in one state; return how many."""
         return self._inner.purge(state)
 
-    def load(self) -> Sequence[Any]:
+    def load(self) -> _List[Any]:
         """Return the whole array, read under a shared lock."""
         return [decode(element) for element in self._inner.load()]
 
@@ -208,7 +209,7 @@ class Queue:
         self._inner.save([encode(element) for element in array])
 
     @contextmanager
-    def update(self) -> Iterator[Any]:
+    def update(self) -> Iterator[_List[Any]]:
         """Change the whole array under one exclusive lock: what load-then-save should have been.
 
         ``with queue.update() as array:`` gives the list; it is written at the end of the block, and not if an
@@ -218,13 +219,9 @@ class Queue:
         try:
             raw = change.array()
             array = [decode(element) for element in raw]
-            # By identity: an element that is still in the list and still says the same keeps its bytes.
-            before = {id(element): text for element, text in zip(array, raw, strict=True)}
-            kept = [*array]
+            before = list(zip(array, raw, strict=True))
             yield array
-            elements = [_unchanged(element, before.get(id(element))) or encode(element) for element in array]
-            del kept
-            change.commit(elements)
+            change.commit(_encoded(array, before))
         finally:
             change.rollback()
 
@@ -255,8 +252,33 @@ class Queue:
         return f"<flockq.Queue {self.name}>"
 
 
-def _unchanged(element: Any, raw: bytes | None) -> bytes | None:
-    """Return the element's bytes in the file, if it still says what they say."""
-    if raw is None:
-        return None
-    return raw if encode(element) == encode(decode(raw)) else None
+def _settled(receipts: list[Receipt], results: list[FlockqError | None]) -> list[FlockqError | None]:
+    """Tell the deliveries that were settled, so that the end of their `with` block leaves them alone."""
+    for receipt, error in zip(receipts, results, strict=True):
+        if error is None and isinstance(receipt, Delivery):
+            receipt._settled = True
+    return results
+
+
+def _only(results: list[FlockqError | None]) -> None:
+    """Raise what became of a single receipt, if it is an error."""
+    for error in results:
+        if error is not None:
+            raise error
+
+
+def _encoded(array: Iterable[Any], before: list[tuple[Any, bytes]]) -> list[bytes]:
+    """Encode an array; elements that were there before and still say the same keep their bytes.
+
+    They are known by identity, which `before` keeps alive. Small values such as numbers share theirs: each place has
+    its own spelling, in order.
+    """
+    spellings: dict[int, list[bytes]] = {}
+    for element, raw in reversed(before):
+        spellings.setdefault(id(element), []).append(raw)
+    encoded = []
+    for element in array:
+        known = spellings.get(id(element))
+        raw = known.pop() if known else None
+        encoded.append(raw if raw is not None and same(element, raw) else encode(element))
+    return encoded

@@ -50,7 +50,7 @@ pub(crate) fn check_element(bytes: &[u8]) -> std::result::Result<(), Damage> {
     check(bytes, MAX_FILE_DEPTH - 1, false)
 }
 
-/// An element that is a payload without an envelope: whatever is read must still be readable once it has one.
+/// An element that is a payload without an envelope: whatever is read must still be readable once it has one (INV-4).
 pub(super) fn check_bare(bytes: &[u8]) -> std::result::Result<(), Damage> {
     scan(bytes, MAX_BARE_DEPTH, false)
 }

@@ -92,7 +92,7 @@ impl Held {
 const MAX_EXACT: u64 = (1 << 53) - 1;
 
 impl Lease {
-    /// A token for the next delivery: it starts from the clock and grows with each delivery.
+    /// A token for the next delivery: it starts from the clock and grows with each delivery (INV-7).
     pub(crate) fn next_token(now: &Now, before: Option<&Lease>) -> u64 {
         let clock = u64::try_from(now.wall.as_microsecond()).unwrap_or(0);
         before

@@ -21,7 +21,7 @@ const RESERVED: &[&str] = &[SNAPSHOT, ".journal", LOCK, GUARD, WAKE, ".tmp", ".p
 const MAX_BYTES: usize = 100;
 
 /// The name of a queue: `[A-Za-z0-9][A-Za-z0-9._-]{0,99}`, not `flockq`, without a reserved suffix.
-/// Every file name made from it is inside the spool, and no two queues share one.
+/// Every file name made from it is inside the spool, and no two queues share one (INV-17).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct QueueName(Arc<str>);
 
@@ -30,7 +30,7 @@ impl QueueName {
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let refused = |rule: &str| {
             let shown: String = text.chars().take(40).collect();
-            let more = if shown.len() < text.len() { "…" } else { "" };
+            let more = if shown.len() < text.len() { "..." } else { "" };
             Error::new(
                 ErrorKind::InvalidArgument,
                 format!("{shown:?}{more} cannot name a queue: {rule}"),

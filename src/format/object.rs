@@ -93,7 +93,7 @@ impl<'a> Object<'a> {
         })
     }
 
-    /// The object with some keys changed. Everything else stays byte for byte; new keys come last and are
+    /// The object with some keys changed. Everything else stays byte for byte (INV-3); new keys come last and are
     /// set off like the ones before them.
     pub(super) fn edit(&self, edits: &[Edit<'_>]) -> String {
         let part = |range: Range<usize>| self.text.get(range).unwrap_or_default();

@@ -1,8 +1,8 @@
 //! The state of one queue in memory. Pure: it is told the time, and the changes that were committed.
 //!
-//! INV-O (order): among the ready, priority first, then the oldest `queued_at`, then the place in the array.
-//! INV-S (sets): every entry is in exactly one of `ready`, `delayed`, `leased`; `advance` moves it when
-//! time has passed, before anything is read from the sets.
+//! It keeps INV-6: every entry is in exactly one of `ready`, `delayed`, `leased`, and `advance` moves it when time
+//! has passed, before anything is read from these sets; and INV-10, the order of delivery. The invariants are
+//! numbered in `docs/format.md`.
 
 pub(crate) mod plan;
 pub(crate) mod state;
@@ -43,8 +43,12 @@ pub(crate) struct Plan<T> {
     pub(crate) result: T,
 }
 
-/// The order of delivery. An unknown age counts as the oldest.
+/// The order of delivery (INV-10). An unknown age counts as the oldest.
 type Order = (Priority, Option<Timestamp>, Seq);
+
+fn order(seq: Seq, element: &Element) -> Order {
+    (element.priority(), element.queued_at(), seq)
+}
 
 #[derive(Debug)]
 pub(crate) struct Index {
@@ -88,7 +92,7 @@ impl Index {
         Ok(index)
     }
 
-    /// The bytes of the array with these changes: every element that is not changed byte for byte.
+    /// The bytes of the array with these changes: every element that is not changed byte for byte (INV-2).
     pub(crate) fn image(&self, changes: &[Change]) -> Vec<u8> {
         let mut kept: BTreeMap<Seq, Option<&Element>> = BTreeMap::new();
         let mut appended: Vec<&Element> = Vec::new();
@@ -251,19 +255,21 @@ impl Index {
 
     /// Puts an entry where it belongs as far as that is known without the time; `advance` moves it on.
     fn put(&mut self, seq: Seq, element: Element) {
-        let order = (element.priority(), element.queued_at(), seq);
-        match (
-            element.lease().and_then(|lease| lease.held.as_ref()),
-            element.not_before(),
-        ) {
-            // A lease of another boot is found when the boots are compared; in between it must not look like one of
-            // this boot that runs for long.
-            (Some(held), _) if self.boot.as_ref().is_some_and(|boot| *boot != held.boot) => {
-                drop(self.leased.insert((0, seq)))
+        let held = element.lease().and_then(|lease| lease.held.as_ref());
+        match (held, element.not_before()) {
+            (Some(held), _) => {
+                // A lease of another boot is found when the boots are compared; in between it must not look like one
+                // of this boot that runs for long.
+                let is_other_boot = self.boot.as_ref().is_some_and(|boot| *boot != held.boot);
+                let until = if is_other_boot { 0 } else { held.until_boot_ms };
+                self.leased.insert((until, seq));
             }
-            (Some(held), _) => drop(self.leased.insert((held.until_boot_ms, seq))),
-            (None, Some(not_before)) => drop(self.delayed.insert((not_before, seq))),
-            (None, None) => drop(self.ready.insert(order)),
+            (None, Some(not_before)) => {
+                self.delayed.insert((not_before, seq));
+            }
+            (None, None) => {
+                self.ready.insert(order(seq, &element));
+            }
         }
         self.store(seq, element);
     }
@@ -271,14 +277,15 @@ impl Index {
     /// Puts an entry where it belongs now.
     fn insert(&mut self, seq: Seq, element: Element, now: &Now) {
         let held = element.lease().and_then(|lease| lease.held.as_ref());
-        let order = (element.priority(), element.queued_at(), seq);
         match (held.filter(|held| held.is_live(now)), element.not_before()) {
-            (Some(held), _) => drop(self.leased.insert((held.until_boot_ms, seq))),
+            (Some(held), _) => {
+                self.leased.insert((held.until_boot_ms, seq));
+            }
             (None, Some(not_before)) if not_before > now.wall => {
-                drop(self.delayed.insert((not_before, seq)))
+                self.delayed.insert((not_before, seq));
             }
             (None, not_before) => {
-                self.ready.insert(order);
+                self.ready.insert(order(seq, &element));
                 self.due
                     .extend(not_before.map(|not_before| (not_before, seq)));
             }
@@ -299,8 +306,7 @@ impl Index {
         if let Some(id) = element.id() {
             self.ids.remove(&(Arc::clone(id), seq));
         }
-        self.ready
-            .remove(&(element.priority(), element.queued_at(), seq));
+        self.ready.remove(&order(seq, &element));
         if let Some(not_before) = element.not_before() {
             self.delayed.remove(&(not_before, seq));
             self.due.remove(&(not_before, seq));
@@ -314,10 +320,7 @@ impl Index {
 
     /// The state of an entry, after `advance`.
     fn state(&self, seq: Seq, element: &Element) -> state::State {
-        if self
-            .ready
-            .contains(&(element.priority(), element.queued_at(), seq))
-        {
+        if self.ready.contains(&order(seq, element)) {
             state::State::Ready
         } else if element
             .not_before()

@@ -98,7 +98,7 @@ struct Model {
 }
 
 impl Model {
-    fn time(&self, seconds: u64) -> Timestamp {
+    fn time(seconds: u64) -> Timestamp {
         after(
             "2026-02-03T09:00:00Z".parse().unwrap(),
             Duration::from_secs(seconds),
@@ -107,7 +107,7 @@ impl Model {
 
     fn now(&self) -> Now {
         Now {
-            wall: self.time(self.wall),
+            wall: Model::time(self.wall),
             boot_ms: self.uptime * 1000,
             boot_id: Arc::from(format!("boot {}", self.boot)),
             dead: (0..self.consumer)
@@ -133,7 +133,7 @@ impl Model {
             State::Leased
         } else if entry
             .not_before
-            .is_some_and(|due| due > self.time(self.wall))
+            .is_some_and(|due| due > Model::time(self.wall))
         {
             State::Delayed
         } else {
@@ -288,9 +288,9 @@ struct Both {
 }
 
 impl Both {
-    fn step(&mut self, step: Step) -> Result<(), TestCaseError> {
+    fn step(&mut self, step: &Step) -> Result<(), TestCaseError> {
         let now = self.model.now();
-        match step {
+        match *step {
             Step::Send {
                 id,
                 priority,
@@ -302,7 +302,7 @@ impl Both {
             Step::Ack(one, other) => self.ack(&now, &[one, other])?,
             Step::Nack(place, _) | Step::Extend(place) | Step::Detach(place) => {
                 if let Some(receipt) = self.receipts.get(place).cloned() {
-                    self.change_lease(&now, &step, receipt)?;
+                    self.change_lease(&now, step, receipt)?;
                 }
             }
             Step::Remove(id) => self.remove(&id.to_string())?,
@@ -332,8 +332,8 @@ impl Both {
     ) -> Result<(), TestCaseError> {
         let (id, model) = (id.to_string(), &mut self.model);
         let payload = format!("{{\"id\":\"{id}\",\"n\":{}}}", model.sent);
-        let not_before = delay.map(|delay| model.time(model.wall + delay));
-        let queued_at = model.time(age);
+        let not_before = delay.map(|delay| Model::time(model.wall + delay));
+        let queued_at = Model::time(age);
         let message = Outgoing {
             payload: payload.clone().into_bytes(),
             id: None,
@@ -437,7 +437,7 @@ impl Both {
         let receipts = [receipt];
         let until = model.uptime + LEASE.as_secs();
         let not_before = match step {
-            Step::Nack(_, Some(delay)) => Some(model.time(model.wall + delay)),
+            Step::Nack(_, Some(delay)) => Some(Model::time(model.wall + delay)),
             _ => None,
         };
         let plan = match step {
@@ -514,7 +514,7 @@ proptest! {
     fn any_sequence_of_operations_does_what_a_naive_model_does(steps in proptest::collection::vec(step(), 1..60)) {
         let model = Model { entries: Vec::new(), wall: 1000, uptime: 1000, boot: 0, consumer: 0, sent: 0 };
         let mut both = Both { index: Index::empty(), model, receipts: Vec::new(), drawn: Cell::new(0) };
-        for step in steps {
+        for step in &steps {
             both.step(step)?;
         }
     }

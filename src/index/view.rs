@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::state::State;
-use super::{Index, Now, Order, Seq};
+use super::{Index, Now, Order, Seq, order};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::envelope::Element;
 use crate::format::priority::Priority;
@@ -51,13 +51,7 @@ impl Index {
         let mut found: Vec<(Order, State, &Element)> = self
             .entries
             .iter()
-            .map(|(seq, element)| {
-                (
-                    (element.priority(), element.queued_at(), *seq),
-                    self.state(*seq, element),
-                    element,
-                )
-            })
+            .map(|(seq, element)| (order(*seq, element), self.state(*seq, element), element))
             .filter(|(order, found, _)| {
                 state.is_none_or(|state| state == *found)
                     && after.is_none_or(|after| *order > after)

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
-use crate::LockWait;
+use super::error::refused;
+use crate::{ErrorKind, LockWait};
 
 /// Seconds as a number or a timedelta; `None` stays none, infinity is its own answer.
 pub(super) enum Time {
@@ -36,9 +37,10 @@ pub(super) fn time(value: &Bound<'_, PyAny>, what: &str) -> PyResult<Time> {
     match Duration::try_from_secs_f64(seconds) {
         Ok(duration) => Ok(Time::Of(duration)),
         Err(_) if seconds > 0.0 => Ok(Time::Forever),
-        Err(_) => Err(PyValueError::new_err(format!(
-            "{what} must not be negative"
-        ))),
+        Err(_) => {
+            let text = format!("{what} is {seconds} seconds; it must be 0 or more");
+            Err(refused(value.py(), ErrorKind::InvalidArgument, text))
+        }
     }
 }
 
@@ -46,7 +48,10 @@ pub(super) fn time(value: &Bound<'_, PyAny>, what: &str) -> PyResult<Time> {
 pub(super) fn duration(value: &Bound<'_, PyAny>, what: &str) -> PyResult<Duration> {
     match time(value, what)? {
         Time::Of(duration) => Ok(duration),
-        Time::Forever => Err(PyValueError::new_err(format!("{what} must be finite"))),
+        Time::Forever => {
+            let text = format!("{what} must have an end; give a number of seconds");
+            Err(refused(value.py(), ErrorKind::InvalidArgument, text))
+        }
     }
 }
 

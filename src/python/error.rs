@@ -1,6 +1,8 @@
 //! Errors as exceptions. The classes are defined in Python (`flockq/_errors.py`), one per kind.
 
 use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -14,13 +16,15 @@ thread_local! {
 
 /// Asked by the core while it waits. Runs Python's signal handlers, which only the main thread does.
 pub(super) fn interrupted() -> bool {
-    Python::attach(|py| match py.check_signals() {
+    let checked = Python::try_attach(|py| match py.check_signals() {
         Ok(()) => false,
         Err(raised) => {
             RAISED.with(|place| *place.borrow_mut() = Some(raised));
             true
         }
-    })
+    });
+    // Without an interpreter nobody can be told: the process ends, and its waiting threads with it.
+    checked.unwrap_or(false)
 }
 
 /// The exception for an error.
@@ -33,12 +37,14 @@ pub(super) fn exception(py: Python<'_>, error: &Error) -> PyErr {
     build(py, error).unwrap_or_else(|failed| failed)
 }
 
+/// The exception for what is refused before the core is asked.
+pub(super) fn refused(py: Python<'_>, kind: ErrorKind, text: String) -> PyErr {
+    exception(py, &Error::new(kind, text))
+}
+
 fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     let details = PyDict::new(py);
-    details.set_item(
-        "path",
-        error.path().map(|path| path.to_string_lossy().into_owned()),
-    )?;
+    details.set_item("path", error.path().map(Path::as_os_str))?;
     details.set_item("offset", error.offset())?;
     details.set_item("errno", error.errno())?;
     let made = py
@@ -48,13 +54,25 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     Ok(PyErr::from_value(made))
 }
 
-/// Runs a call of the core without the GIL, and raises its error.
+/// Runs a call of the core without the GIL, and raises its error; a panic becomes `Internal`.
 pub(super) fn call<T: Send>(
     py: Python<'_>,
     job: impl FnOnce() -> crate::Result<T> + Send,
 ) -> PyResult<T> {
     RAISED.with(|place| *place.borrow_mut() = None);
-    py.detach(job).map_err(|error| exception(py, &error))
+    // What the job leaves behind is the core's, which does not trust what a panic left.
+    match py.detach(|| catch_unwind(AssertUnwindSafe(job))) {
+        Ok(result) => result.map_err(|error| exception(py, &error)),
+        Err(panic) => {
+            let text = panic
+                .downcast_ref::<&str>()
+                .map(ToString::to_string)
+                .or_else(|| panic.downcast_ref::<String>().cloned())
+                .unwrap_or_default();
+            let text = format!("flockq panicked: {text}; please report it");
+            Err(refused(py, ErrorKind::Internal, text))
+        }
+    }
 }
 
 /// The core's list of kinds: code and name.

@@ -4,11 +4,12 @@ use std::sync::{Mutex, PoisonError};
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
+use serde_json::value::RawValue;
 
 use super::convert::{Time, duration, named, optional, time};
 use super::delivery::Delivery;
 use super::envelope::Envelope;
-use super::error::{call, exception};
+use super::error::{call, exception, refused};
 use crate::{Array, ErrorKind, List, Message, Nack, Priority, Receive, State, Sync};
 
 #[pyclass(frozen, module = "flockq._flockq")]
@@ -48,7 +49,7 @@ fn receive(
 fn array(py: Python<'_>, texts: Vec<Vec<u8>>) -> PyResult<Array> {
     let wrong = |error: serde_json::Error| {
         let text = format!("an element of the array is not JSON: {error}; nothing was written");
-        exception(py, &crate::Error::new(ErrorKind::InvalidJson, text))
+        refused(py, ErrorKind::InvalidJson, text)
     };
     texts
         .iter()
@@ -56,7 +57,7 @@ fn array(py: Python<'_>, texts: Vec<Vec<u8>>) -> PyResult<Array> {
         .collect()
 }
 
-fn texts<'py>(py: Python<'py>, array: &Array) -> Vec<Bound<'py, PyBytes>> {
+fn texts<'py>(py: Python<'py>, array: &[Box<RawValue>]) -> Vec<Bound<'py, PyBytes>> {
     array
         .iter()
         .map(|element| PyBytes::new(py, element.get().as_bytes()))
@@ -276,14 +277,16 @@ impl Transaction {
     fn array<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
         let open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         open.as_ref()
-            .map(|open| texts(py, &open.array().to_vec()))
+            .map(|open| texts(py, open.array()))
             .unwrap_or_default()
     }
 
     fn commit(&self, py: Python<'_>, elements: Vec<Vec<u8>>) -> PyResult<()> {
         let array = array(py, elements)?;
-        let ended = || crate::Error::new(ErrorKind::Closed, "the update has ended; begin another");
-        let mut open = self.take().ok_or_else(|| exception(py, &ended()))?;
+        let mut open = self.take().ok_or_else(|| {
+            let text = "the update has ended; begin another".to_owned();
+            refused(py, ErrorKind::Closed, text)
+        })?;
         call(py, || {
             open.set(array);
             open.commit()

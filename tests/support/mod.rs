@@ -2,6 +2,7 @@
 //! has the requests.
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(unreachable_pub, reason = "shared by the test binaries and the demo")]
 #![allow(clippy::disallowed_methods, reason = "tests touch files directly")]
 #![allow(
     clippy::unwrap_used,

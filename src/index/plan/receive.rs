@@ -30,7 +30,7 @@ pub(crate) struct Taken {
     pub(crate) attempts: u64,
 }
 
-/// Leases the next ready messages and counts the attempt.
+/// Leases the next ready messages and counts the attempt (INV-11).
 pub(crate) fn receive(
     index: &mut Index,
     now: &Now,

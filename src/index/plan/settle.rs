@@ -1,4 +1,4 @@
-//! Settling by receipt. A receipt is good while the lease that it names is live and nobody has settled it.
+//! Settling by receipt. A receipt is good while the lease that it names is live and nobody has settled it (INV-8).
 
 use std::collections::HashSet;
 use std::time::Duration;

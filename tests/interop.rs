@@ -1,0 +1,263 @@
+//! Every language with every other, in one directory.
+
+#![allow(clippy::disallowed_methods, reason = "tests touch files directly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    missing_docs,
+    reason = "tests"
+)]
+
+mod support;
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use support::Driver;
+
+/// A language's driver, or the command line.
+enum Peer {
+    Driver(Box<Driver>),
+    Shell,
+}
+
+impl Peer {
+    fn new(language: &'static str, directory: &Path) -> Self {
+        if language == "shell" {
+            Self::Shell
+        } else {
+            Self::Driver(Box::new(Driver::open(language, directory, "normal")))
+        }
+    }
+
+    fn send(&mut self, directory: &Path, payload: &str) {
+        match self {
+            Self::Driver(driver) => {
+                drop(driver.ok(&json!({"op": "send", "queue": "inbound", "payload": payload})))
+            }
+            Self::Shell => assert_eq!(shell(directory, &["send", "inbound", payload]).0, 0),
+        }
+    }
+
+    /// The payload and the receipt of the next message.
+    fn receive(&mut self, directory: &Path) -> (String, String) {
+        match self {
+            Self::Driver(driver) => {
+                let delivery =
+                    driver.ok(&json!({"op": "receive", "queue": "inbound", "lease_ms": 60_000}));
+                (
+                    delivery["payload"].as_str().unwrap().to_owned(),
+                    delivery["receipt"].as_str().unwrap().to_owned(),
+                )
+            }
+            Self::Shell => {
+                let (code, line) = shell(directory, &["receive", "inbound", "--lease", "1m"]);
+                assert_eq!(code, 0);
+                let receipt = serde_json::from_str::<Value>(&line).unwrap()["receipt"]
+                    .as_str()
+                    .unwrap()
+                    .to_owned();
+                let payload = line
+                    .split_once("\"message\":")
+                    .unwrap()
+                    .1
+                    .trim_end()
+                    .strip_suffix('}')
+                    .unwrap();
+                (payload.to_owned(), receipt)
+            }
+        }
+    }
+
+    fn ack(&mut self, directory: &Path, receipt: &str) {
+        match self {
+            Self::Driver(driver) => assert_eq!(
+                driver.ok(&json!({"op": "ack", "queue": "inbound", "receipts": [receipt]})),
+                json!([null])
+            ),
+            Self::Shell => assert_eq!(shell(directory, &["ack", "inbound", receipt]).0, 0),
+        }
+    }
+}
+
+fn shell(directory: &Path, arguments: &[&str]) -> (i32, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_flockq"))
+        .arg("--dir")
+        .arg(directory)
+        .args(arguments)
+        .output()
+        .unwrap();
+    (
+        output.status.code().unwrap(),
+        String::from_utf8(output.stdout).unwrap(),
+    )
+}
+
+#[test]
+fn what_one_language_sends_every_other_receives_and_acks_by_receipt() {
+    let payload = r#"{"id":"m","n":1e-7,"big":123456789012345678901234567890,"e":"\u003c"}"#;
+    let mut languages = support::languages();
+    languages.push("shell");
+    let mut pairs = 0;
+    for sender in languages.iter().copied() {
+        for receiver in languages
+            .iter()
+            .copied()
+            .filter(|receiver| *receiver != sender)
+        {
+            let directory = tempfile::tempdir().unwrap();
+            let (mut one, mut other) = (
+                Peer::new(sender, directory.path()),
+                Peer::new(receiver, directory.path()),
+            );
+            one.send(directory.path(), payload);
+            let (received, receipt) = other.receive(directory.path());
+            assert_eq!(received, payload, "{sender} to {receiver}");
+            // Acked by the sender's language: a receipt is good in any process.
+            one.ack(directory.path(), &receipt);
+            one.send(directory.path(), "2");
+            let (_, receipt) = other.receive(directory.path());
+            other.ack(directory.path(), &receipt);
+            assert_eq!(
+                std::fs::read(directory.path().join("inbound.json")).unwrap(),
+                b"[]\n",
+                "{sender} to {receiver}"
+            );
+            pairs += 1;
+        }
+    }
+    eprintln!("{pairs} ordered pairs");
+}
+
+#[test]
+fn a_killed_consumers_message_reaches_a_waiting_receiver_of_any_language_within_a_second() {
+    let languages = support::languages();
+    let mut slowest = Duration::ZERO;
+    for victim in languages.iter().copied() {
+        for receiver in languages.iter().copied() {
+            let directory = tempfile::tempdir().unwrap();
+            let mut one = Driver::open(victim, directory.path(), "off");
+            let mut other = Driver::open(receiver, directory.path(), "off");
+            one.ok(&json!({"op": "send", "queue": "inbound", "payload": "1"}));
+            let taken =
+                one.ok(&json!({"op": "receive", "queue": "inbound", "lease_ms": 3_600_000}));
+            other.request(&json!({"op": "receive", "queue": "inbound", "wait_ms": 20_000}));
+            std::thread::sleep(Duration::from_millis(100));
+            let killed = Instant::now();
+            one.kill();
+            let delivery = other.reply().unwrap();
+            slowest = slowest.max(killed.elapsed());
+            assert_eq!(
+                delivery["ok"]["id"], taken["id"],
+                "{victim} to {receiver}: {delivery}"
+            );
+            assert_eq!(delivery["ok"]["attempts"], 2);
+            assert!(
+                killed.elapsed() < Duration::from_secs(1),
+                "{victim} to {receiver}: {:?}",
+                killed.elapsed()
+            );
+        }
+    }
+    eprintln!("slowest takeover {slowest:?}");
+}
+
+#[test]
+fn the_samples_are_used_as_they_are_and_what_is_not_touched_stays_byte_for_byte() {
+    for language in support::languages() {
+        let directory = tempfile::tempdir().unwrap();
+        support::samples(directory.path());
+        let file = directory.path().join("inbound.json");
+        let before = std::fs::read_to_string(&file).unwrap();
+        let mut driver = Driver::open(language, directory.path(), "normal");
+        assert_eq!(
+            driver.ok(&json!({"op": "queues"})),
+            json!(["dead-letter", "inbound", "outbound"])
+        );
+        let count = driver
+            .ok(&json!({"op": "len", "queue": "inbound"}))
+            .as_u64()
+            .unwrap();
+        let listed = driver.ok(&json!({"op": "list", "queue": "inbound", "limit": 1000}));
+        assert_eq!(listed["items"].as_array().unwrap().len() as u64, count);
+        assert_eq!(
+            std::fs::read_to_string(&file).unwrap(),
+            before,
+            "{language}: a look changes nothing"
+        );
+        for item in listed["items"].as_array().unwrap() {
+            assert!(
+                ["urgent", "high", "normal", "low"].contains(&item["priority"].as_str().unwrap())
+            );
+            assert!(
+                before.contains(item["payload"].as_str().unwrap()),
+                "{language}: {item}"
+            );
+        }
+        let taken = driver
+            .ok(&json!({"op": "receive_many", "queue": "inbound", "max": 2, "lease_ms": 60_000}));
+        let receipt = |place: usize| taken[place]["receipt"].clone();
+        driver.ok(&json!({"op": "ack", "queue": "inbound", "receipts": [receipt(0)]}));
+        driver.ok(&json!({"op": "nack", "queue": "inbound", "receipts": [receipt(1)], "error": "later", "delay_ms": 60_000}));
+        driver.ok(&json!({"op": "send", "queue": "inbound", "payload": "{\"id\":\"new\"}"}));
+        let after = std::fs::read_to_string(&file).unwrap();
+        let touched: Vec<&str> = [&taken[0], &taken[1]]
+            .iter()
+            .map(|delivery| delivery["payload"].as_str().unwrap())
+            .collect();
+        let elements: Vec<Box<serde_json::value::RawValue>> =
+            serde_json::from_str(&before).unwrap();
+        for element in &elements {
+            let is_touched = touched
+                .iter()
+                .any(|payload| element.get().contains(payload));
+            assert!(
+                is_touched || after.contains(element.get()),
+                "{language}: changed {}",
+                element.get()
+            );
+        }
+        assert!(
+            after.contains(touched[1]),
+            "{language}: the payload of a nacked message stays byte for byte"
+        );
+        let now: Vec<Box<serde_json::value::RawValue>> = serde_json::from_str(&after).unwrap();
+        assert_eq!(now.len(), elements.len());
+    }
+}
+
+#[test]
+fn a_waiting_consumer_sleeps() {
+    for language in support::languages() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut driver = Driver::open(language, directory.path(), "off");
+        driver.ok(&json!({"op": "send", "queue": "inbound", "payload": "1"}));
+        driver.ok(&json!({"op": "receive", "queue": "inbound", "lease_ms": 3_600_000}));
+        driver.request(&json!({"op": "receive", "queue": "inbound", "wait_ms": 8000}));
+        std::thread::sleep(Duration::from_secs(1));
+        let before = waiting_threads_switches(driver.pid());
+        std::thread::sleep(Duration::from_secs(4));
+        let after = waiting_threads_switches(driver.pid());
+        let each_second = (after - before) as f64 / 4.0;
+        eprintln!("{language}: {each_second} voluntary context switches a second");
+        assert!(each_second <= 2.0, "{language}: {each_second}");
+        driver.kill();
+    }
+}
+
+/// The voluntary context switches of all threads of a process so far, but for those of Go's own runtime monitor.
+fn waiting_threads_switches(pid: u32) -> u64 {
+    let mut sum = 0;
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
+        let status = std::fs::read_to_string(thread.unwrap().path().join("status")).unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))
+            .unwrap();
+        sum += line.trim().parse::<u64>().unwrap();
+    }
+    sum
+}
