@@ -121,6 +121,7 @@ func (q *Queue) ReceiveMany(ctx context.Context, max int, options *ReceiveOption
 	}
 	listening := q.interruptAtTheEndOf(ctx)
 	defer listening()
+	began := q.interrupts.Load()
 	for {
 		deliveries, err := q.receive(max, options, C.FLOCKQ_FOREVER)
 		switch {
@@ -130,7 +131,9 @@ func (q *Queue) ReceiveMany(ctx context.Context, max int, options *ReceiveOption
 			return nil, err
 		case ended(ctx) != nil:
 			return nil, ended(ctx)
-		case q.told.Swap(q.interrupts.Load()) != q.interrupts.Load():
+		}
+		now := q.interrupts.Load()
+		if told := q.told.Swap(now); now != told || now != began {
 			return nil, err
 		}
 		// Another goroutine's context ended its own wait on this handle: go on with this one.
@@ -241,8 +244,8 @@ func (q *Queue) Sync(ctx context.Context) error {
 	return failure("sync", C.flockq_queue_sync(q.c, &failed), &failed)
 }
 
-// Close gives back the leases taken through this handle and not yet settled, and ends its waits. Detached leases go on.
-// Using the handle afterwards is ErrClosed; closing again does nothing.
+// Close gives back the leases taken through this handle and not yet settled. Detached leases go on. Waits in progress
+// end with ErrClosed, and so does every later use; closing again does nothing.
 func (q *Queue) Close() error {
 	defer runtime.KeepAlive(q)
 	var failed *C.flockq_error

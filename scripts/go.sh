@@ -3,7 +3,7 @@
 #   scripts/go.sh build | test
 set -euo pipefail
 cd "$(dirname "$0")/.."
-staticcheck=honnef.co/go/tools/cmd/staticcheck@2026.1
+staticcheck=honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 build() {
     local place

@@ -91,12 +91,12 @@ lint() {
 }
 
 rust_tests() {
-    cargo test --quiet --features cli,capi
+    cargo test --quiet --features cli,capi -- --nocapture
 }
 
 # Ratios of speed are asked of the release build only.
 release_tests() {
-    cargo test --quiet --release --features cli --test speed
+    cargo test --quiet --release --features cli --test speed -- --test-threads 1 --nocapture
 }
 
 documentation() {

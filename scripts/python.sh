@@ -5,22 +5,34 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=.venv
 
+bin="$PWD/$venv/bin"
+
 tools() {
-    [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+    [ -x "$bin/python" ] || python3 -m venv "$venv"
     if ! cmp -s python/requirements-dev.txt "$venv/requirements"; then
-        "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement python/requirements-dev.txt
+        "$bin/pip" install --quiet --disable-pip-version-check --requirement python/requirements-dev.txt
         cp python/requirements-dev.txt "$venv/requirements"
     fi
 }
 
+# What goes into the wheel, and what builds it.
+sources() {
+    rustc --version
+    "$bin/python" --version
+    find Cargo.toml Cargo.lock build.rs src python/flockq python/.cargo python/pyproject.toml python/README.md \
+        -type f -not -name '*.pyc' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
+}
+
 build() {
     tools
-    # Built again only when something that goes into the wheel has changed.
-    local stamp sources
-    sources=$(git ls-files -co --exclude-standard Cargo.toml Cargo.lock build.rs src python/flockq python/pyproject.toml python/README.md)
-    stamp=$(echo "$sources" | sort | xargs cat -- | sha256sum)
-    if [ "$stamp" != "$(cat "$venv/installed" 2>/dev/null)" ] || ! "$venv/bin/python" -c 'import flockq' 2>/dev/null; then
-        "$venv/bin/pip" install --quiet --disable-pip-version-check --force-reinstall --no-deps ./python
+    # Built again only when something has changed. The stamp is made before the build: a change during it is seen.
+    local stamp
+    stamp=$(sources | sha256sum)
+    if [ "$stamp" != "$(cat "$venv/installed" 2>/dev/null)" ] || ! "$bin/python" -c 'import flockq' 2>/dev/null; then
+        # A target directory of its own, as python/.cargo/config.toml has it: the C library is called libflockq.so too.
+        # Without build isolation the tools' maturin is used, and nothing is fetched.
+        CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}/python" PATH="$bin:$PATH" \
+            "$bin/pip" install --quiet --disable-pip-version-check --force-reinstall --no-deps --no-build-isolation ./python
         echo "$stamp" > "$venv/installed"
     fi
 }
@@ -28,12 +40,11 @@ build() {
 run_tests() {
     build
     cd python
-    local bin="../$venv/bin"
-    "$bin/ruff" format --check .
-    "$bin/ruff" check .
+    "$bin/ruff" format --check . ../tests/drivers
+    "$bin/ruff" check . ../tests/drivers
     "$bin/mypy" --strict flockq tests ../tests/drivers/driver.py
     # From elsewhere, so that the installed module is what is looked at.
-    (cd tests && "../../$venv/bin/python" -m mypy.stubtest flockq --ignore-missing-stub)
+    (cd tests && "$bin/python" -m mypy.stubtest flockq --ignore-missing-stub)
     "$bin/pytest" -q
 }
 

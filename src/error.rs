@@ -112,17 +112,12 @@ impl Error {
     #[cold]
     pub(crate) fn io(what: &str, path: impl Into<PathBuf>, source: io::Error) -> Self {
         let path = path.into();
-        let mut error = Self::new(
-            ErrorKind::Io,
-            format!(
-                "cannot {what} {}: {source}{}",
-                path.display(),
-                advice(&source)
-            ),
+        let text = format!(
+            "cannot {what} {}: {source}{}",
+            path.display(),
+            advice(&source)
         );
-        error.0.path = Some(path);
-        error.0.source = Some(source);
-        error
+        Self::new(ErrorKind::Io, text).at(path).because(source)
     }
 
     /// Damage in `path` at `offset`, which breaks `rule`.
@@ -141,6 +136,12 @@ impl Error {
     /// Names the file that the error is about.
     pub(crate) fn at(mut self, path: impl Into<PathBuf>) -> Self {
         self.0.path = Some(path.into());
+        self
+    }
+
+    /// Keeps the operating system's error.
+    pub(crate) fn because(mut self, source: io::Error) -> Self {
+        self.0.source = Some(source);
         self
     }
 

@@ -191,7 +191,10 @@ fn below_parent(path: &Path) -> Result<(RealStore, String)> {
         .and_then(|name| name.to_str())
         .filter(|name| name.len() <= 200);
     let Some(name) = name else {
-        let text = format!("{path:?} does not end in a file name of at most 200 bytes in UTF-8");
+        let text = format!(
+            "{} does not end in a file name of at most 200 bytes in UTF-8",
+            path.display()
+        );
         return Err(Error::new(ErrorKind::InvalidArgument, text));
     };
     let parent = path

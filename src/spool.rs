@@ -150,10 +150,8 @@ impl Spool {
                 .unwrap_or_else(PoisonError::into_inner);
             handles.iter().filter_map(Weak::upgrade).collect()
         };
-        handles
-            .iter()
-            .map(|handle| handle.close())
-            .fold(Ok(()), |all, one| all.and(one))
+        let closed: Vec<Result<()>> = handles.iter().map(|handle| handle.close()).collect();
+        closed.into_iter().collect()
     }
 }
 
@@ -265,7 +263,9 @@ pub(crate) fn open_directory(directory: &Path) -> Result<RealStore> {
     RealStore::open(directory).map_err(|error| {
         if error.kind() == std::io::ErrorKind::NotFound {
             let text = format!("there is no directory {}; make it, or let flockq make it (create, or `flockq init`)", directory.display());
-            Error::new(ErrorKind::NotFound, text).at(directory)
+            Error::new(ErrorKind::NotFound, text)
+                .at(directory)
+                .because(error)
         } else {
             Error::io("open the directory", directory, error)
         }

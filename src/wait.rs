@@ -111,27 +111,26 @@ impl<'a> Waiting<'a> {
         };
         // A timer that ends a moment before the due time would only look once more for nothing.
         let timeout = left.min(longest + Duration::from_millis(1));
-        let woken = match &mut self.watch {
-            Some(watch) => watch.wait(timeout).unwrap_or(Woken::TimedOut),
-            None => {
-                let state = self.interrupts.state();
-                drop(
-                    self.interrupts
-                        .changed
-                        .wait_timeout(state, timeout.min(POLL))
-                        .unwrap_or_else(PoisonError::into_inner),
-                );
-                Woken::Changed
-            }
+        let woken = if let Some(watch) = &mut self.watch {
+            watch.wait(timeout).unwrap_or(Woken::TimedOut)
+        } else {
+            let state = self.interrupts.state();
+            drop(
+                self.interrupts
+                    .changed
+                    .wait_timeout(state, timeout.min(POLL))
+                    .unwrap_or_else(PoisonError::into_inner),
+            );
+            Woken::Changed
         };
         if self.interrupts.count.load(Ordering::Acquire) != self.seen {
             return Err(interrupted());
         }
-        if woken != Woken::Changed {
+        if woken == Woken::Changed {
+            patience.ask_sometimes()?;
+        } else {
             // After a signal at once; otherwise the heartbeat is often enough.
             patience.ask()?;
-        } else {
-            patience.ask_sometimes()?;
         }
         Ok(true)
     }
@@ -148,14 +147,13 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let mut state = self.interrupts.state();
         state.waiting -= 1;
-        if let Some(mine) = &self.waker {
-            if let Some(place) = state
-                .wakers
-                .iter()
-                .position(|waker| Arc::ptr_eq(waker, mine))
-            {
-                state.wakers.swap_remove(place);
-            }
+        let mine = |waker: &Arc<dyn Waker>| {
+            self.waker
+                .as_ref()
+                .is_some_and(|mine| Arc::ptr_eq(waker, mine))
+        };
+        if let Some(place) = state.wakers.iter().position(mine) {
+            state.wakers.swap_remove(place);
         }
     }
 }

@@ -36,7 +36,7 @@ impl Peer {
     fn send(&mut self, directory: &Path, payload: &str) {
         match self {
             Self::Driver(driver) => {
-                drop(driver.ok(&json!({"op": "send", "queue": "inbound", "payload": payload})))
+                drop(driver.ok(&json!({"op": "send", "queue": "inbound", "payload": payload})));
             }
             Self::Shell => assert_eq!(shell(directory, &["send", "inbound", payload]).0, 0),
         }
@@ -241,7 +241,7 @@ fn a_waiting_consumer_sleeps() {
         let before = waiting_threads_switches(driver.pid());
         std::thread::sleep(Duration::from_secs(4));
         let after = waiting_threads_switches(driver.pid());
-        let each_second = (after - before) as f64 / 4.0;
+        let each_second = f64::from(u32::try_from(after - before).unwrap()) / 4.0;
         eprintln!("{language}: {each_second} voluntary context switches a second");
         assert!(each_second <= 2.0, "{language}: {each_second}");
         driver.kill();

@@ -176,7 +176,7 @@ fn main() {
         for number in 0..PER_LANGUAGE {
             let (place, shared) = (directory.clone(), Arc::clone(&record));
             producers.push(thread::spawn(move || {
-                produce(language, number, &place, &shared)
+                produce(language, number, &place, &shared);
             }));
             let (place, shared) = (directory.clone(), Arc::clone(&record));
             consumers.push(thread::spawn(move || consume(language, &place, &shared)));

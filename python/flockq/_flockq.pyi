@@ -9,14 +9,24 @@ from ._message import Seconds
 
 __version__: str
 
-def _error_table() -> list[tuple[int, str]]: ...
+# In a class that has a method of this name, `list` is that method.
+_List = list
+
+def _error_table() -> list[tuple[int, str]]:
+    """Return the core's list of kinds: code and name."""
+
 def init(
     directory: str | PathLike[str], *, plain: bool = False, lock_dir: str | None = None, sync: str | None = None
-) -> None: ...
-def write_atomic(path: str | PathLike[str], data: bytes) -> None: ...
+) -> None:
+    """Set a spool up."""
+
+def write_atomic(path: str | PathLike[str], data: bytes) -> None:
+    """Replace a file."""
 
 @final
 class Spool:
+    """A spool of the core."""
+
     def __new__(
         cls,
         directory: str | PathLike[str],
@@ -25,17 +35,30 @@ class Spool:
         sync: str | None = None,
         lock_wait: Seconds | None = None,
         allow_unverified_fs: bool = False,
-    ) -> Spool: ...
+    ) -> Spool:
+        """Open a spool."""
+
     @property
-    def path(self) -> Path: ...
-    def queue(self, name: str) -> Queue: ...
-    def queues(self) -> list[str]: ...
-    def close(self) -> None: ...
+    def path(self) -> Path:
+        """The directory."""
+
+    def queue(self, name: str) -> Queue:
+        """Return the queue of this name."""
+
+    def queues(self) -> list[str]:
+        """Return the names of the queues that have a file."""
+
+    def close(self) -> None:
+        """Close every queue opened through this spool."""
 
 @final
 class Queue:
+    """A queue of the core; payloads are JSON text, durations seconds or a timedelta."""
+
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The name."""
+
     def send(
         self,
         payload: bytes,
@@ -44,86 +67,178 @@ class Queue:
         delay: Seconds | None,
         dedup: bool,
         sync: str | None,
-    ) -> str: ...
-    def send_many(self, payloads: list[bytes]) -> list[str]: ...
-    def receive(self, lease: Seconds | None, wait: Seconds | None, detached: bool) -> Delivery | None: ...
-    def receive_many(
-        self, max: int, lease: Seconds | None, wait: Seconds | None, detached: bool
-    ) -> list[Delivery]: ...
-    def ack(self, receipts: list[str]) -> list[FlockqError | None]: ...
-    def nack(
-        self, receipts: list[str], error: str | None, delay: Seconds | None
-    ) -> list[FlockqError | None]: ...
-    def extend(self, receipts: list[str], lease: Seconds) -> list[FlockqError | None]: ...
-    def pop(self) -> Envelope | None: ...
-    def peek(self, count: int) -> list[Envelope]: ...
-    def list(self, state: str | None, limit: int, cursor: str | None) -> tuple[list[Envelope], str | None]: ...
-    def get(self, id: str) -> list[Envelope]: ...
-    def count(self) -> int: ...
-    def stats(self) -> tuple[int, int, int, int, int, float | None]: ...
-    def remove(self, ids: list[str]) -> int: ...
-    def purge(self, state: str | None) -> int: ...
-    def load(self) -> list[bytes]: ...
-    def save(self, elements: list[bytes]) -> None: ...
-    def begin(self) -> Transaction: ...
-    def sync(self) -> None: ...
-    def interrupt(self) -> None: ...
-    def close(self) -> None: ...
+    ) -> str:
+        """Send a message and return its id."""
+
+    def send_many(self, payloads: _List[bytes]) -> _List[str]:
+        """Send all or none and return the ids."""
+
+    def receive(self, lease: Seconds | None, wait: Seconds | None, detached: bool) -> Delivery | None:
+        """Take the next ready message under a lease."""
+
+    def receive_many(self, max: int, lease: Seconds | None, wait: Seconds | None, detached: bool) -> _List[Delivery]:
+        """Take up to so many ready messages in one commit."""
+
+    def ack(self, receipts: _List[str]) -> _List[FlockqError | None]:
+        """Remove what is done; an error or None for each."""
+
+    def nack(self, receipts: _List[str], error: str | None, delay: Seconds | None) -> _List[FlockqError | None]:
+        """Give back; an error or None for each."""
+
+    def extend(self, receipts: _List[str], lease: Seconds) -> _List[FlockqError | None]:
+        """Let leases run on; an error or None for each."""
+
+    def pop(self) -> Envelope | None:
+        """Receive and ack in one commit."""
+
+    def peek(self, count: int) -> _List[Envelope]:
+        """Return the next ready messages."""
+
+    def list(self, state: str | None, limit: int, cursor: str | None) -> tuple[_List[Envelope], str | None]:
+        """Return a page, and where the next one begins."""
+
+    def get(self, id: str) -> _List[Envelope]:
+        """Return every message with this id."""
+
+    def count(self) -> int:
+        """Return how many messages there are."""
+
+    def stats(self) -> tuple[int, int, int, int, int, float | None]:
+        """Return messages, ready, delayed, leased, bytes, and the age of the oldest in seconds."""
+
+    def remove(self, ids: _List[str]) -> int:
+        """Remove by id; return how many."""
+
+    def purge(self, state: str | None) -> int:
+        """Remove all in a state; return how many."""
+
+    def load(self) -> _List[bytes]:
+        """Return the elements of the array as they are in the file."""
+
+    def save(self, elements: _List[bytes]) -> None:
+        """Replace the array."""
+
+    def begin(self) -> Transaction:
+        """Begin a change of the whole array."""
+
+    def sync(self) -> None:
+        """Make everything durable."""
+
+    def interrupt(self) -> None:
+        """End the waits in progress, or the next one."""
+
+    def close(self) -> None:
+        """Give back the leases taken through this handle."""
 
 @final
 class Transaction:
-    def array(self) -> list[bytes]: ...
-    def commit(self, elements: list[bytes]) -> None: ...
-    def rollback(self) -> None: ...
+    """A change of the whole array."""
+
+    def array(self) -> list[bytes]:
+        """Return the elements; none after the end."""
+
+    def commit(self, elements: list[bytes]) -> None:
+        """Write the array and end."""
+
+    def rollback(self) -> None:
+        """End without writing."""
 
 @final
 class Delivery:
+    """A message under a lease."""
+
     @property
-    def id(self) -> str: ...
+    def id(self) -> str:
+        """The message's id."""
+
     @property
-    def receipt(self) -> str: ...
+    def receipt(self) -> str:
+        """The text that names this delivery."""
+
     @property
-    def attempts(self) -> int: ...
+    def attempts(self) -> int:
+        """Deliveries so far, this one included."""
+
     @property
-    def priority(self) -> str: ...
+    def priority(self) -> str:
+        """The name of the priority."""
+
     @property
-    def queued_at(self) -> str | None: ...
+    def queued_at(self) -> str | None:
+        """When it was sent."""
+
     @property
-    def raw(self) -> bytes: ...
-    def ack(self) -> None: ...
-    def nack(self, error: str | None, delay: Seconds | None) -> None: ...
-    def extend(self, lease: Seconds) -> None: ...
-    def detach(self) -> None: ...
+    def raw(self) -> bytes:
+        """The payload."""
+
+    def ack(self) -> None:
+        """Remove the message."""
+
+    def nack(self, error: str | None, delay: Seconds | None) -> None:
+        """Give the message back."""
+
+    def extend(self, lease: Seconds) -> None:
+        """Let the lease run on from now."""
+
+    def detach(self) -> None:
+        """Untie the lease from this process."""
 
 @final
 class Envelope:
+    """A message as it stood in the queue."""
+
     @property
-    def id(self) -> str | None: ...
+    def id(self) -> str | None:
+        """The id, if it has one."""
+
     @property
-    def state(self) -> str: ...
+    def state(self) -> str:
+        """The name of the state."""
+
     @property
-    def priority(self) -> str: ...
+    def priority(self) -> str:
+        """The name of the priority."""
+
     @property
-    def attempts(self) -> int: ...
+    def attempts(self) -> int:
+        """Deliveries so far."""
+
     @property
-    def error(self) -> str | None: ...
+    def error(self) -> str | None:
+        """Why it was given back last."""
+
     @property
-    def queued_at(self) -> str | None: ...
+    def queued_at(self) -> str | None:
+        """When it was sent."""
+
     @property
-    def last_attempt(self) -> str | None: ...
+    def last_attempt(self) -> str | None:
+        """When it was delivered last."""
+
     @property
-    def not_before(self) -> str | None: ...
+    def not_before(self) -> str | None:
+        """When it may be received."""
+
     @property
-    def lease_until(self) -> str | None: ...
+    def lease_until(self) -> str | None:
+        """When its lease ends."""
+
     @property
-    def consumer(self) -> str | None: ...
+    def consumer(self) -> str | None:
+        """Whose death ends its lease."""
+
     @property
-    def raw(self) -> bytes: ...
+    def raw(self) -> bytes:
+        """The payload."""
+
     @property
-    def text(self) -> bytes: ...
+    def text(self) -> bytes:
+        """The whole element of the array."""
 
 @final
 class FileLock:
+    """A held lock, taken when it is made."""
+
     def __new__(
         cls,
         path: str | PathLike[str],
@@ -131,7 +246,12 @@ class FileLock:
         shared: bool = False,
         timeout: Seconds | None = None,
         allow_unverified_fs: bool = False,
-    ) -> FileLock: ...
+    ) -> FileLock:
+        """Take the lock."""
+
     @property
-    def waited(self) -> float: ...
-    def release(self) -> None: ...
+    def waited(self) -> float:
+        """How long that took, in seconds."""
+
+    def release(self) -> None:
+        """Give the lock back."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from threading import get_ident
 from types import TracebackType
 
@@ -47,8 +48,9 @@ class FileLock:
     def release(self) -> None:
         """Give the lock back; releasing again does nothing. Any thread may release a lock that another took."""
         held = self._held.pop(get_ident(), None)
-        if held is None and self._held:
-            _, held = self._held.popitem()
+        if held is None:
+            with suppress(KeyError):
+                _, held = self._held.popitem()
         if held is not None:
             held.release()
 

@@ -15,6 +15,8 @@ from ._json import decode
 Seconds = float | timedelta
 """A duration: seconds, or a timedelta."""
 
+_NOT_DECODED = object()
+
 
 class Delivery:
     """A message under a lease.
@@ -28,16 +30,15 @@ class Delivery:
     def __init__(self, inner: _Delivery) -> None:
         """Wrap what the core delivered; :meth:`Queue.receive` does."""
         self._inner = inner
+        self._message: Any = _NOT_DECODED
         self._settled = False
 
     @property
     def message(self) -> Any:
         """The payload, decoded."""
-        try:
-            return self._message
-        except AttributeError:
+        if self._message is _NOT_DECODED:
             self._message = decode(self._inner.raw)
-            return self._message
+        return self._message
 
     @property
     def raw(self) -> bytes:
@@ -133,6 +134,7 @@ class Envelope:
     def __init__(self, inner: _Envelope) -> None:
         """Wrap what the core saw; the looks of :class:`Queue` do."""
         self._inner = inner
+        self._message: Any = _NOT_DECODED
 
     @property
     def id(self) -> str | None:
@@ -142,11 +144,9 @@ class Envelope:
     @property
     def message(self) -> Any:
         """The payload, decoded."""
-        try:
-            return self._message
-        except AttributeError:
+        if self._message is _NOT_DECODED:
             self._message = decode(self._inner.raw)
-            return self._message
+        return self._message
 
     @property
     def raw(self) -> bytes:

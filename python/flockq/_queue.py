@@ -118,8 +118,9 @@ class Queue:
         """Take up to ``max`` ready messages in one commit; waiting ends with the first that come."""
         return [Delivery(inner) for inner in self._inner.receive_many(max, lease, wait, detached)]
 
+    # A text is a sequence of texts too; the first signature that fits is taken.
     @overload
-    def ack(self, receipts: Receipt) -> None: ...
+    def ack(self, receipts: Receipt) -> None: ...  # type: ignore[overload-overlap]
     @overload
     def ack(self, receipts: Sequence[Receipt]) -> list[FlockqError | None]: ...
     def ack(self, receipts: Receipt | Sequence[Receipt]) -> list[FlockqError | None] | None:
@@ -130,10 +131,10 @@ class Queue:
         """
         several = _several(receipts)
         results = _settled(several, self._inner.ack(_texts(several)))
-        return _only(results) if isinstance(receipts, (str, Delivery)) else results
+        return _told(receipts, results)
 
     @overload
-    def nack(self, receipts: Receipt, error: str | None = None, delay: Seconds | None = None) -> None: ...
+    def nack(self, receipts: Receipt, error: str | None = None, delay: Seconds | None = None) -> None: ...  # type: ignore[overload-overlap]
     @overload
     def nack(
         self, receipts: Sequence[Receipt], error: str | None = None, delay: Seconds | None = None
@@ -144,16 +145,16 @@ class Queue:
         """Give messages back, with a reason and a delay; otherwise as :meth:`ack`."""
         several = _several(receipts)
         results = _settled(several, self._inner.nack(_texts(several), error, delay))
-        return _only(results) if isinstance(receipts, (str, Delivery)) else results
+        return _told(receipts, results)
 
     @overload
-    def extend(self, receipts: Receipt, lease: Seconds) -> None: ...
+    def extend(self, receipts: Receipt, lease: Seconds) -> None: ...  # type: ignore[overload-overlap]
     @overload
     def extend(self, receipts: Sequence[Receipt], lease: Seconds) -> list[FlockqError | None]: ...
     def extend(self, receipts: Receipt | Sequence[Receipt], lease: Seconds) -> list[FlockqError | None] | None:
         """Let leases run for ``lease`` from now; otherwise as :meth:`ack`."""
         results = self._inner.extend(_texts(_several(receipts)), lease)
-        return _only(results) if isinstance(receipts, (str, Delivery)) else results
+        return _told(receipts, results)
 
     def pop(self) -> Envelope | None:
         """Receive and ack in one commit: the message is the caller's. ``None`` when nothing is ready; does not wait."""
@@ -234,7 +235,10 @@ class Queue:
         self._inner.interrupt()
 
     def close(self) -> None:
-        """Give back the leases taken through this handle and not yet settled. Using it afterwards is :class:`Closed`."""
+        """Give back the leases taken through this handle and not yet settled.
+
+        Waits in progress end with :class:`Closed`, and so does every later use; closing again does nothing.
+        """
         self._inner.close()
 
     def __enter__(self) -> Queue:
@@ -260,11 +264,14 @@ def _settled(receipts: list[Receipt], results: list[FlockqError | None]) -> list
     return results
 
 
-def _only(results: list[FlockqError | None]) -> None:
-    """Raise what became of a single receipt, if it is an error."""
+def _told(receipts: Receipt | Sequence[Receipt], results: list[FlockqError | None]) -> list[FlockqError | None] | None:
+    """Return what became of several receipts; of a single one, raise it if it is an error."""
+    if not isinstance(receipts, (str, Delivery)):
+        return results
     for error in results:
         if error is not None:
             raise error
+    return None
 
 
 def _encoded(array: Iterable[Any], before: list[tuple[Any, bytes]]) -> list[bytes]:

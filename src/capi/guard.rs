@@ -167,7 +167,7 @@ pub(super) fn options<T: Options>(given: *const T) -> Result<T> {
         unsafe {
             read.as_mut_ptr()
                 .cast::<u8>()
-                .copy_from_nonoverlapping(from.as_ptr(), known)
+                .copy_from_nonoverlapping(from.as_ptr(), known);
         };
     }
     // SAFETY: `Options` promises that any bytes are a value.

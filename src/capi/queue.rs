@@ -305,8 +305,8 @@ pub extern "C" fn flockq_queue_interrupt(queue: *const flockq_queue) {
     look(queue, (), |queue| queue.0.interrupt());
 }
 
-/// Gives back the leases taken through this handle and not yet settled, and ends its waits. Detached leases go on. Using
-/// the handle afterwards is FLOCKQ_STATUS_CLOSED; closing again does nothing. It still has to be freed.
+/// Gives back the leases taken through this handle and not yet settled. Detached leases go on. Waits in progress end with
+/// FLOCKQ_STATUS_CLOSED, and so does every later use; closing again does nothing. It still has to be freed.
 ///
 /// FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_IO, FLOCKQ_STATUS_CORRUPT: closed, but leases may run on to their deadline.
 #[unsafe(no_mangle)]

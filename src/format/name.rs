@@ -12,6 +12,9 @@ pub(crate) const LOCK_DIRECTORY: &str = ".gastown/locks";
 /// Where consumers show that they live.
 pub(crate) const CONSUMERS_DIRECTORY: &str = ".gastown/consumers";
 
+/// What a queue's temporary files end with.
+pub(crate) const TEMPORARY_SUFFIX: &str = ".tmp";
+
 const SNAPSHOT: &str = ".json";
 const LOCK: &str = ".lock";
 const GUARD: &str = ".guard";

@@ -29,10 +29,10 @@ pub(super) fn interrupted() -> bool {
 
 /// The exception for an error.
 pub(super) fn exception(py: Python<'_>, error: &Error) -> PyErr {
-    if error.kind() == ErrorKind::Interrupted {
-        if let Some(raised) = RAISED.with(|place| place.borrow_mut().take()) {
-            return raised;
-        }
+    if error.kind() == ErrorKind::Interrupted
+        && let Some(raised) = RAISED.with(|place| place.borrow_mut().take())
+    {
+        return raised;
     }
     build(py, error).unwrap_or_else(|failed| failed)
 }

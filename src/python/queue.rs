@@ -71,6 +71,10 @@ impl Queue {
         self.0.name()
     }
 
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they have names where this is called"
+    )]
     #[pyo3(signature = (payload, id, priority, delay, dedup, sync))]
     fn send(
         &self,

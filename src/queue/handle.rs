@@ -45,7 +45,8 @@ pub(crate) struct Attached {
 
 /// What inherited handles have in this process, by fork generation and handle. Taken only under the
 /// descriptors' mutex, so that no fork finds it locked.
-static INHERITED: Mutex<Option<HashMap<(u64, u64), Arc<Attached>>>> = Mutex::new(None);
+static INHERITED: Mutex<Option<Inherited>> = Mutex::new(None);
+type Inherited = HashMap<(u64, u64), Arc<Attached>>;
 static NUMBERS: AtomicU64 = AtomicU64::new(0);
 
 /// After this long (in milliseconds) the consumers are looked at again even when something is ready.
@@ -129,9 +130,8 @@ impl Handle {
             .or(self.spool.sync)
             .unwrap_or_else(|| self.spool.config.sync(self.name.as_str()));
         match sync {
-            Sync::Full => Durable::Yes,
             Sync::Normal if forgettable => Durable::Whole,
-            Sync::Normal => Durable::Yes,
+            Sync::Full | Sync::Normal => Durable::Yes,
             Sync::Off => Durable::No,
         }
     }
@@ -279,14 +279,14 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         if generation() != self.generation {
-            let _no_fork = descriptors();
-            let mut inherited = INHERITED.lock().unwrap_or_else(PoisonError::into_inner);
-            let gone = inherited
-                .as_mut()
-                .and_then(|inherited| inherited.remove(&(generation(), self.number)));
-            drop(inherited);
-            drop(_no_fork);
-            // Closing its lock files takes the descriptors' mutex again.
+            // Dropped behind the guards: closing its lock files takes the descriptors' mutex again.
+            let gone = {
+                let _no_fork = descriptors();
+                let mut inherited = INHERITED.lock().unwrap_or_else(PoisonError::into_inner);
+                inherited
+                    .as_mut()
+                    .and_then(|inherited| inherited.remove(&(generation(), self.number)))
+            };
             drop(gone);
         }
     }

@@ -69,8 +69,8 @@ impl Queue {
         }
     }
 
-    /// Gives back the leases taken through this handle and not yet settled, and ends its waits. Detached leases go on.
-    /// Using the handle afterwards is `Closed`; closing it again does nothing.
+    /// Gives back the leases taken through this handle and not yet settled. Detached leases go on. Waits in progress
+    /// end with `Closed`, and so does every later use; closing it again does nothing.
     pub fn close(&self) -> Result<()> {
         self.handle.close()
     }

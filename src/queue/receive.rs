@@ -91,7 +91,7 @@ impl Queue {
         let attached = self.handle.attached()?;
         let mut waiting = self.handle.listen(&attached)?;
         loop {
-            let (ready, due) = self.handle.peek_ready(&attached)?;
+            let (ready, due) = self.handle.peek_ready(&attached);
             if ready {
                 let taken = self.take(max, &how, Probe::Now)?;
                 if !taken.is_empty() {
@@ -99,11 +99,13 @@ impl Queue {
                     return Ok(taken);
                 }
             }
-            if !waiting.sleep(due, &patience)? {
+            let slept = waiting.sleep(due, &patience);
+            // Closing the handle interrupts its waits: then that is what is to be told.
+            self.handle.attached()?;
+            if !slept? {
                 waiting.end(&attached.watches);
                 return self.take(max, &how, Probe::Now);
             }
-            self.handle.attached()?;
         }
     }
 
@@ -185,14 +187,14 @@ impl Handle {
     /// Whether a receive would find something, and else when that can change by itself. Looks without
     /// the queue's lock, so that a crowd of waiters does not queue for it: a whole file is whole at any
     /// time, and what a program that writes in place leaves half done is read again at the next look.
-    fn peek_ready(&self, attached: &Attached) -> Result<(bool, Option<Duration>)> {
+    fn peek_ready(&self, attached: &Attached) -> (bool, Option<Duration>) {
         let mut state = attached.entry.state();
         let probed_ms = &mut state.probed_ms.clone();
         let Ok(index) = state.snapshot.refresh(&*self.spool.store, &self.name) else {
             // Under the lock it is damage or not.
-            return Ok((true, None));
+            return (true, None);
         };
         let now = self.now(index, Probe::Now, probed_ms);
-        Ok((index.has_ready(&now), index.next_due(&now)))
+        (index.has_ready(&now), index.next_due(&now))
     }
 }

@@ -176,12 +176,17 @@ fn what_a_dead_process_left_half_written_is_removed_by_the_next_change() {
     store.put(".inbound.json.abcdef.tmp", b"[");
     store.put(".outbound.json.abcdef.tmp", b"[");
     store.put("inbound.json.tmp", b"[");
+    store.put(".inbound.json.b.json.abcdef.tmp", b"[");
     queue(&store, Sync::Off).send(&json!("second")).unwrap();
     let names = store.names();
     assert!(!names.contains(&".inbound.json.abcdef.tmp".to_owned()));
     assert!(
         names.contains(&".outbound.json.abcdef.tmp".to_owned()),
         "another queue's is not this queue's to remove"
+    );
+    assert!(
+        names.contains(&".inbound.json.b.json.abcdef.tmp".to_owned()),
+        "nor that of a queue whose name begins like this one's file"
     );
     assert!(
         names.contains(&"inbound.json.tmp".to_owned()),

@@ -23,7 +23,8 @@ pub(crate) struct Consumer {
 }
 
 /// By fork generation and spool. Taken only under the descriptors' mutex, so that no fork finds it locked.
-static CONSUMERS: Mutex<Option<HashMap<(u64, FileId), Arc<Consumer>>>> = Mutex::new(None);
+static CONSUMERS: Mutex<Option<Consumers>> = Mutex::new(None);
+type Consumers = HashMap<(u64, FileId), Arc<Consumer>>;
 
 /// More dead files than this are swept.
 const SWEEP_ABOVE: usize = 64;

@@ -175,7 +175,7 @@ impl Lock {
         let lock = self.take_file(&mut files.lock, &self.names.lock, kind, patience)?;
         self.prove(lock)?;
         if guarded {
-            // Lock before guard, always; a program that unlinks the lock file leaves two holders of "the" lock, and
+            // INV-13. Lock before guard, always; a program that unlinks the lock file leaves two holders of "the" lock, and
             // this is where the second one waits.
             self.take_file(
                 &mut files.guard,
@@ -187,6 +187,7 @@ impl Lock {
         Ok(())
     }
 
+    /// INV-12: what is locked is what stands at the path; otherwise somebody else locks another file.
     fn take_file<'a>(
         &self,
         slot: &'a mut Option<LockFile>,

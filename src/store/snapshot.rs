@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::atomic::{Replacement, replace};
 use super::{Attributes, File, Kind, Open, Stat, Store};
 use crate::error::{Error, Result};
-use crate::format::name::QueueName;
+use crate::format::name::{QueueName, TEMPORARY_SUFFIX};
 use crate::index::{Change, Index};
 
 /// How often a file that changes while it is read is read again: only a program that writes in place does that.
@@ -146,15 +146,16 @@ impl Snapshot {
     }
 }
 
-/// What a queue's temporary files end with.
-const TEMPORARY_SUFFIX: &str = ".tmp";
-
 /// Removes what a process that died in a commit left behind. Under the queue's lock and guard:
 /// nobody else is writing this queue's temporary files then.
 pub(crate) fn remove_left_over(store: &dyn Store, name: &QueueName) {
     let prefix = name.temp_prefix();
     for found in store.list("").unwrap_or_default() {
-        if found.starts_with(&prefix) && found.ends_with(TEMPORARY_SUFFIX) {
+        // Behind the prefix of `a` may stand a temporary file of the queue `a.json.b`; a random part has no dot.
+        let random = found
+            .strip_prefix(&prefix)
+            .and_then(|rest| rest.strip_suffix(TEMPORARY_SUFFIX));
+        if random.is_some_and(|random| !random.contains('.')) {
             let _ = store.remove(&found);
         }
     }

@@ -7,7 +7,7 @@ import math
 import os
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import flockq
@@ -18,6 +18,10 @@ Request = dict[str, Any]
 
 class NotThere(flockq.InvalidArgument):
     """A request for something that the driver does not have."""
+
+
+class RolledBack(Exception):
+    """What ends an update without writing."""
 
 
 def seconds(request: Request, name: str) -> float | None:
@@ -34,13 +38,18 @@ def lock_wait(request: Request, text: str, ms: str) -> float | None:
     return named.get(request.get(text), seconds(request, ms))
 
 
+def text_of(raw: bytes) -> str:
+    """Decode for the reply, which must be text whatever the file holds."""
+    return raw.decode("utf-8", "replace")
+
+
 def delivery_of(delivery: flockq.Delivery) -> Request:
     """Tell of a delivery."""
     return {
         "id": delivery.id,
         "receipt": delivery.receipt,
         "attempts": delivery.attempts,
-        "payload": delivery.raw.decode(),
+        "payload": text_of(delivery.raw),
     }
 
 
@@ -59,7 +68,7 @@ def envelope_of(envelope: flockq.Envelope) -> Request:
         "consumer",
     )
     told = {name: getattr(envelope, name) for name in names}
-    return {**told, "payload": envelope.raw.decode("utf-8", "replace")}
+    return {**told, "payload": text_of(envelope.raw)}
 
 
 def settled(results: list[flockq.FlockqError | None]) -> list[str | None]:
@@ -135,7 +144,9 @@ class Driver:
 
     def on_send(self, queue: flockq.Queue, r: Request) -> str:
         """Send."""
-        payload = bytes.fromhex(r["payload_hex"]) if "payload_hex" in r else r["payload"].encode("utf-8", "surrogatepass")
+        payload = (
+            bytes.fromhex(r["payload_hex"]) if "payload_hex" in r else r["payload"].encode("utf-8", "surrogatepass")
+        )
         return queue.send_bytes(
             payload,
             id=r.get("id"),
@@ -171,7 +182,7 @@ class Driver:
     def on_pop(self, queue: flockq.Queue, _: Request) -> Request | None:
         """Pop."""
         popped = queue.pop()
-        return None if popped is None else {"id": popped.id, "payload": popped.raw.decode()}
+        return None if popped is None else {"id": popped.id, "payload": text_of(popped.raw)}
 
     def on_ack(self, queue: flockq.Queue, r: Request) -> list[str | None]:
         """Ack."""
@@ -224,7 +235,7 @@ class Driver:
 
     def on_load(self, queue: flockq.Queue, _: Request) -> str:
         """Load: the bytes as they are."""
-        return "[" + ",".join(element.decode() for element in queue._inner.load()) + "]"
+        return "[" + ",".join(text_of(element) for element in queue._inner.load()) + "]"
 
     def on_save(self, queue: flockq.Queue, r: Request) -> None:
         """Save."""
@@ -261,11 +272,8 @@ class Driver:
         """End the update in progress by an exception."""
         stack, _array = self.change(queue)
         del self.changes[queue.name]
-        gone = KeyboardInterrupt()
-        try:
-            stack.__exit__(KeyboardInterrupt, gone, None)
-        except KeyboardInterrupt:
-            pass
+        with suppress(RolledBack):
+            stack.__exit__(RolledBack, RolledBack(), None)
 
     def on_sync(self, queue: flockq.Queue, _: Request) -> None:
         """Sync."""
@@ -283,14 +291,15 @@ class Driver:
 def main() -> None:
     """Answer until the input ends."""
     driver = Driver()
-    for line in sys.stdin:
+    # Lines of UTF-8, whatever the locale says.
+    for line in sys.stdin.buffer:
         try:
             reply: Request = {"ok": driver.answer(json.loads(line))}
         except NotThere as error:
             reply = {"error": "InvalidArgument", "message": str(error)}
         except flockq.FlockqError as error:
             reply = {"error": type(error).__name__, "message": str(error)}
-        print(json.dumps(reply, ensure_ascii=False), flush=True)
+        print(json.dumps(reply), flush=True)
 
 
 if __name__ == "__main__":

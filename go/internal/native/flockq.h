@@ -1004,12 +1004,13 @@ flockq_status flockq_queue_sync(const flockq_queue *queue, flockq_error **error)
 void flockq_queue_interrupt(const flockq_queue *queue);
 
 /**
- * Gives back the leases taken through this handle and not yet settled, and ends its waits. Detached leases go on. Using
- * the handle afterwards is FLOCKQ_STATUS_CLOSED; closing again does nothing. It still has to be freed.
+ * Gives back the leases taken through this handle and not yet settled. Detached leases go on. Waits in progress end with
+ * FLOCKQ_STATUS_CLOSED, and so does every later use; closing again does nothing. It still has to be freed.
  *
  * FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_IO, FLOCKQ_STATUS_CORRUPT: closed, but leases may run on to their deadline.
  */
-flockq_status flockq_queue_close(const flockq_queue *queue, flockq_error **error);
+flockq_status flockq_queue_close(const flockq_queue *queue,
+                                 flockq_error **error);
 
 /**
  * Removes the messages that these receipts name: they are done. One commit. `results` is an array of `count` statuses,

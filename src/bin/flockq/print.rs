@@ -54,16 +54,19 @@ impl Line {
 
     fn text(&mut self, key: &str, value: Option<&str>) {
         if let Some(value) = value {
-            self.0 += &format!(
-                "{}:{},",
-                serde_json::Value::from(key),
-                serde_json::Value::from(value)
-            );
+            self.field(key, &serde_json::Value::from(value).to_string());
         }
     }
 
     fn number(&mut self, key: &str, value: u64) {
-        self.0 += &format!("{}:{value},", serde_json::Value::from(key));
+        self.field(key, &value.to_string());
+    }
+
+    fn field(&mut self, key: &str, value: &str) {
+        self.0 += &serde_json::Value::from(key).to_string();
+        self.0 += ":";
+        self.0 += value;
+        self.0 += ",";
     }
 
     /// The payload comes last. In JSON a line break stands only between tokens, where a space means the same.

@@ -12,6 +12,10 @@ use crate::{Failure, Outcome};
 /// How many messages a list reads at a time.
 const PAGE: usize = 1000;
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "one arm a command, each of a few lines"
+)]
 pub(crate) fn run(directory: &Path, command: Command) -> Result<Outcome, Failure> {
     let spool = Spool::open(directory)?;
     let open = |name: &str| spool.queue(name);

@@ -202,3 +202,23 @@ proptest! {
         let _ = Element::parse(Arc::from(bytes));
     }
 }
+
+#[test]
+fn the_examples_of_the_format_page_are_what_is_read_and_written() {
+    let page = include_str!("../../../docs/format.md");
+    let example = |start: &str| {
+        let line = page
+            .lines()
+            .find(|line| line.trim_start().starts_with(start));
+        line.unwrap().trim().to_owned()
+    };
+    let sent = example("{\"message\"");
+    assert_eq!(
+        sent.replace("17:00:01.535Z", "09:00:00Z"),
+        compose(r#"{"id":"m1","to":"deacon/"}"#, None, None)
+    );
+    let lease = example("\"lease\":");
+    let envelope = element(&format!("{{\"message\":1,{lease}}}"));
+    let written = envelope.lease().unwrap().text();
+    assert_eq!(format!("\"lease\":{written}"), lease);
+}

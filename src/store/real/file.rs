@@ -28,12 +28,10 @@ impl RealFile {
 /// Translates `stat`.
 #[expect(
     clippy::unnecessary_cast,
-    clippy::cast_lossless,
-    clippy::useless_conversion,
     reason = "the widths of these fields differ between platforms"
 )]
 pub(super) fn stat_of(stat: &rustix::fs::Stat) -> Stat {
-    let time = |seconds: i64, nanoseconds: u64| {
+    let time = |seconds: i64, nanoseconds: i64| {
         i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds)
     };
     Stat {
@@ -48,8 +46,8 @@ pub(super) fn stat_of(stat: &rustix::fs::Stat) -> Stat {
             _ => Kind::Other,
         },
         size: u64::try_from(stat.st_size).unwrap_or_default(),
-        modified: time(stat.st_mtime as i64, stat.st_mtime_nsec as u64),
-        changed: time(stat.st_ctime as i64, stat.st_ctime_nsec as u64),
+        modified: time(stat.st_mtime as i64, stat.st_mtime_nsec as i64),
+        changed: time(stat.st_ctime as i64, stat.st_ctime_nsec as i64),
         mode: stat.st_mode & 0o7777,
         owner: stat.st_uid,
         group: stat.st_gid,

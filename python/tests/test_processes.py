@@ -1,0 +1,223 @@
+"""Many processes and threads on one queue: nothing lost, nothing twice."""
+
+from __future__ import annotations
+
+import gc
+import math
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import workers
+
+import flockq
+
+METHODS = ["fork", "forkserver", "spawn"]
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+@pytest.mark.parametrize("method", METHODS)
+def test_ten_writers_of_twenty_messages_and_two_readers(directory: Path, inbound: flockq.Queue, method: str) -> None:
+    context: Any = multiprocessing.get_context(method)
+    logs = [str(directory.parent / f"{number}.log") for number in range(2)]
+    for log in logs:
+        Path(log).touch()
+    inbound.stats()
+    where = (str(directory), "inbound")
+    processes = [context.Process(target=workers.send, args=(*where, number, 20)) for number in range(10)]
+    processes += [context.Process(target=workers.receive_all, args=(*where, 200, log)) for log in logs]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    received = [line for log in logs for line in Path(log).read_text().splitlines()]
+    assert (len(received), len(set(received))) == (200, 200)
+    assert len(inbound) == 0
+    assert sorted(os.listdir(directory)) == [".gastown", "inbound.json"], "no temporary file is left"
+
+
+def test_five_writers_that_change_the_array_and_five_readers(directory: Path, inbound: flockq.Queue) -> None:
+    context = multiprocessing.get_context("spawn")
+    where = (str(directory), "inbound")
+    processes = [context.Process(target=workers.append, args=(*where, number, 20)) for number in range(5)]
+    processes += [context.Process(target=workers.watch, args=(*where, 100)) for _ in range(5)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    ids = sorted(element["message"]["id"] for element in inbound.load())
+    assert ids == sorted(f"{writer}-{number}" for writer in range(5) for number in range(20))
+    assert sorted(os.listdir(directory)) == [".gastown", "inbound.json"]
+
+
+def test_threads_share_a_handle(inbound: flockq.Queue) -> None:
+    received: list[int] = []
+
+    def send(start: int) -> None:
+        for number in range(start, start + 50):
+            inbound.send(number)
+
+    def receive() -> None:
+        while True:
+            delivery = inbound.receive(wait=1)
+            if delivery is None:
+                return
+            with delivery:
+                received.append(delivery.message)
+
+    threads = [threading.Thread(target=send, args=(start * 50,)) for start in range(4)]
+    threads += [threading.Thread(target=receive) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(received) == list(range(200))
+
+
+def test_a_forked_child_goes_on_with_the_same_objects(inbound: flockq.Queue) -> None:
+    inbound.send("before")
+    mine = inbound.receive(lease=3600)
+    assert mine is not None
+
+    def in_the_child() -> None:
+        for number in range(20):
+            inbound.send({"child": number})
+        for _ in range(10):
+            delivery = inbound.receive()
+            assert delivery is not None
+            delivery.ack()
+        gc.collect()
+
+    child = workers.fork(in_the_child)
+    for number in range(20):
+        inbound.send({"parent": number})
+    workers.join(child)
+    assert (len(inbound), inbound.stats().leased) == (31, 1), "the child's end is not this process's"
+    mine.ack()
+
+
+def test_a_lock_that_the_parent_holds_is_not_the_child_s(inbound: flockq.Queue, directory: Path) -> None:
+    impatient = flockq.Spool(directory, lock_wait=0.2).queue("inbound")
+
+    def in_the_child() -> None:
+        with pytest.raises(flockq.LockTimeout):
+            impatient.send("child")
+
+    with inbound.update() as array:
+        child = workers.fork(in_the_child)
+        workers.join(child)
+        array.append({"message": "parent"})
+    assert [element["message"] for element in inbound.load()] == ["parent"]
+
+
+def test_a_consumer_s_death_is_noticed_although_its_forked_child_lives(directory: Path, inbound: flockq.Queue) -> None:
+    inbound.send(1)
+    consumer = workers.script(
+        directory,
+        "delivery = inbound.receive(lease=3600)\n"
+        "child = os.fork()\n"
+        "if child == 0: time.sleep(60)\n"
+        "print(child, flush=True); time.sleep(60)\n",
+    )
+    child = int(workers.line(consumer))
+    try:
+        assert inbound.receive() is None
+        consumer.kill()
+        started = time.monotonic()
+        delivery = inbound.receive(wait=10)
+        took = time.monotonic() - started
+        os.kill(child, 0)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        consumer.kill()
+        consumer.communicate()
+    assert delivery is not None
+    assert (delivery.message, delivery.attempts) == (1, 2)
+    assert took < 1
+
+
+def test_control_c_ends_a_wait(directory: Path) -> None:
+    waiting = workers.script(
+        directory,
+        "print('waiting', flush=True)\n"
+        "try: inbound.receive(wait=math.inf)\n"
+        "except KeyboardInterrupt: print('interrupted', flush=True)\n"
+        "print(inbound.send(1, id='goes on'), flush=True)\n",
+    )
+    assert workers.line(waiting) == "waiting"
+    time.sleep(0.3)
+    started = time.monotonic()
+    waiting.send_signal(signal.SIGINT)
+    assert workers.line(waiting) == "interrupted"
+    assert time.monotonic() - started < 1
+    assert workers.line(waiting) == "goes on"
+    assert waiting.wait(10) == 0
+    waiting.communicate()
+
+
+def test_a_signal_whose_handler_returns_does_not_end_a_wait(directory: Path, inbound: flockq.Queue) -> None:
+    waiting = workers.script(
+        directory,
+        "signal.signal(signal.SIGUSR1, lambda *_: print('handled', flush=True))\n"
+        "print('waiting', flush=True)\n"
+        "print(inbound.receive(wait=30).message, flush=True)\n",
+    )
+    assert workers.line(waiting) == "waiting"
+    time.sleep(0.2)
+    waiting.send_signal(signal.SIGUSR1)
+    assert workers.line(waiting) == "handled"
+    inbound.send("came")
+    assert workers.line(waiting) == "came"
+    assert waiting.wait(10) == 0
+    waiting.communicate()
+
+
+def test_control_c_ends_the_wait_for_a_lock(directory: Path, inbound: flockq.Queue) -> None:
+    waiting = workers.script(
+        directory,
+        "print('waiting', flush=True)\n"
+        "try: flockq.FileLock(directory + '/inbound.json', timeout=math.inf).acquire()\n"
+        "except KeyboardInterrupt: print('interrupted', flush=True)\n",
+    )
+    with inbound.update():
+        assert workers.line(waiting) == "waiting"
+        time.sleep(0.3)
+        waiting.send_signal(signal.SIGINT)
+        assert workers.line(waiting) == "interrupted"
+    assert waiting.wait(10) == 0
+    waiting.communicate()
+
+
+def test_interrupt_and_close_end_the_waits_of_other_threads(inbound: flockq.Queue) -> None:
+    raised: list[type[BaseException]] = []
+
+    def wait() -> None:
+        try:
+            inbound.receive(wait=math.inf)
+        except flockq.FlockqError as error:
+            raised.append(type(error))
+
+    for end in (inbound.interrupt, inbound.close):
+        thread = threading.Thread(target=wait)
+        thread.start()
+        time.sleep(0.1)
+        end()
+        thread.join(5)
+    assert raised == [flockq.Interrupted, flockq.Closed]
+
+
+def test_a_wait_lets_other_threads_run(inbound: flockq.Queue) -> None:
+    thread = threading.Thread(target=inbound.receive, kwargs={"wait": 0.5})
+    thread.start()
+    turns = 0
+    while thread.is_alive():
+        turns += 1
+        time.sleep(0.01)
+    assert turns > 10

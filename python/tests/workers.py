@@ -1,0 +1,90 @@
+"""What other processes do in the tests. Importable, so that every start method of multiprocessing finds it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import flockq
+
+
+def send(directory: str, queue: str, writer: int, count: int) -> None:
+    """Send messages that say who sent them."""
+    with flockq.Spool(directory, sync="off") as spool:
+        for number in range(count):
+            spool.queue(queue).send({"writer": writer, "number": number})
+
+
+def receive_all(directory: str, queue: str, expected: int, log: str) -> None:
+    """Receive and ack until that many are in all the logs beside this one."""
+    with flockq.Spool(directory, sync="off") as spool, Path(log).open("a") as file:
+        inbound = spool.queue(queue)
+        while sum(len(one.read_text().splitlines()) for one in Path(log).parent.glob("*.log")) < expected:
+            delivery = inbound.receive(wait=0.2)
+            if delivery is not None:
+                with delivery:
+                    print(delivery.id, file=file, flush=True)
+
+
+def append(directory: str, queue: str, writer: int, count: int) -> None:
+    """Add messages by changing the whole array."""
+    with flockq.Spool(directory, sync="off") as spool:
+        for number in range(count):
+            with spool.queue(queue).update() as array:
+                array.append({"message": {"id": f"{writer}-{number}"}, "attempts": 0})
+
+
+def watch(directory: str, queue: str, expected: int) -> None:
+    """Load the array until it has that many; it only grows."""
+    with flockq.Spool(directory, sync="off") as spool:
+        seen = 0
+        while seen < expected:
+            found = len(spool.queue(queue).load())
+            assert found >= seen
+            seen = found
+            time.sleep(0.001)
+
+
+def fork(job: Callable[[], None]) -> int:
+    """Run a job in a forked child and return its pid."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            job()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    return pid
+
+
+def join(pid: int) -> None:
+    """Wait for a forked child, which must have done its job."""
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def script(directory: Path, text: str) -> subprocess.Popen[str]:
+    """Run a script in another Python; it finds the spool in `spool`, `inbound`, and its directory in `directory`."""
+    opening = f"import flockq, math, os, signal, sys, threading, time; directory = {str(directory)!r}\n"
+    opening += "spool = flockq.Spool(directory, sync='off'); inbound = spool.queue('inbound')\n"
+    return subprocess.Popen(
+        [sys.executable, "-c", opening + text],
+        cwd=directory,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def line(process: subprocess.Popen[str]) -> str:
+    """Return the next line that a script prints."""
+    assert process.stdout is not None
+    text = process.stdout.readline().rstrip("\n")
+    assert text, process.communicate(timeout=10)[1]
+    return text
