@@ -35,6 +35,8 @@ pub(crate) enum Failure {
     Queue(Error),
     /// Standard input or output.
     Stream(io::Error),
+    /// Messages were taken, and then they could not be printed.
+    Untold(io::Error),
     Usage(String),
 }
 
@@ -71,6 +73,9 @@ fn main() -> ExitCode {
             let (text, code) = match failure {
                 Failure::Queue(error) => (error.to_string(), code_of(error.kind())),
                 Failure::Stream(error) => (error.to_string(), 1),
+                Failure::Untold(error) => {
+                    (format!("what was taken could not be printed: {error}"), 1)
+                }
                 Failure::Usage(text) => (text, 2),
             };
             eprintln!("flockq: {text}");

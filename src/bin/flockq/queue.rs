@@ -75,7 +75,7 @@ pub(crate) fn run(directory: &Path, command: Command) -> Result<Outcome, Failure
                 .detached();
             let deliveries = open(&queue)?.receive_many(max, how)?;
             for delivery in &deliveries {
-                print::delivery(&mut out, delivery)?;
+                print::delivery(&mut out, delivery).map_err(Failure::Untold)?;
             }
             Ok(some(!deliveries.is_empty()))
         }
@@ -102,7 +102,7 @@ pub(crate) fn run(directory: &Path, command: Command) -> Result<Outcome, Failure
         Command::Pop { queue } => {
             let popped = open(&queue)?.pop()?;
             if let Some(envelope) = &popped {
-                print::popped(&mut out, envelope)?;
+                print::popped(&mut out, envelope).map_err(Failure::Untold)?;
             }
             Ok(some(popped.is_some()))
         }

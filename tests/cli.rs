@@ -1,0 +1,553 @@
+//! The command line: every command, every exit code, one line for every error.
+#![cfg(feature = "cli")]
+#![allow(clippy::disallowed_methods, reason = "tests touch files directly")]
+#![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
+
+mod support;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// What a command left behind.
+struct Ran {
+    code: i32,
+    out: String,
+    error: String,
+}
+
+impl Ran {
+    /// It went well; what it printed.
+    fn ok(self) -> String {
+        assert_eq!((self.code, self.error.as_str()), (0, ""), "{}", self.out);
+        self.out
+    }
+
+    /// It went well; every line that it printed, as JSON.
+    fn lines(self) -> Vec<Value> {
+        let lines = self.ok();
+        lines
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    /// It failed with this code, printed nothing, and said in one line why.
+    fn failed(self, code: i32, why: &str) {
+        assert_eq!((self.code, self.out.as_str()), (code, ""), "{}", self.error);
+        assert!(self.error.starts_with("flockq: "), "{}", self.error);
+        assert!(self.error.contains(why), "{}", self.error);
+        assert_eq!(self.error.lines().count(), 1, "{}", self.error);
+    }
+}
+
+struct Shell(TempDir);
+
+impl Shell {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_flockq"));
+        command.args(arguments).env("FLOCKQ_DIR", self.path());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        self.feed(arguments, b"")
+    }
+
+    fn feed(&self, arguments: &[&str], input: &[u8]) -> Ran {
+        let mut child = self
+            .command(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A command that does not read its input is free to end before it was written.
+        let _ = child.stdin.take().unwrap().write_all(input);
+        let output = child.wait_with_output().unwrap();
+        Ran {
+            code: output.status.code().unwrap(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            error: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    fn file(&self, name: &str) -> String {
+        fs::read_to_string(self.path().join(name)).unwrap()
+    }
+
+    fn receive(&self) -> Value {
+        self.run(&["receive", "inbound"]).lines().remove(0)
+    }
+}
+
+fn text<'a>(line: &'a Value, key: &str) -> &'a str {
+    line[key].as_str().unwrap()
+}
+
+#[test]
+fn a_message_goes_in_and_comes_out() {
+    let shell = Shell::new();
+    let id = shell
+        .run(&[
+            "send",
+            "inbound",
+            r#"{"to": "deacon/"}"#,
+            "--priority",
+            "high",
+        ])
+        .ok();
+    assert_eq!(
+        shell.run(&["peek", "inbound"]).lines()[0]["priority"],
+        json!("high")
+    );
+    let line = shell.receive();
+    assert_eq!(text(&line, "id"), id.trim_end());
+    assert_eq!(line["attempts"], json!(1));
+    assert_eq!(line["message"], json!({"to": "deacon/"}));
+    let keys: Vec<&String> = line.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["attempts", "id", "message", "receipt"]);
+    assert_eq!(shell.run(&["receive", "inbound"]).code, 3);
+    let receipt = text(&line, "receipt");
+    assert_eq!(shell.run(&["ack", "inbound", receipt]).ok(), "");
+    shell.run(&["ack", "inbound", receipt]).failed(1, "ended");
+    assert_eq!(shell.run(&["cat", "inbound"]).ok(), "[]\n");
+}
+
+#[test]
+fn payloads_come_from_standard_input_with_their_bytes() {
+    let shell = Shell::new();
+    let payload = "{ \"big\": 123456789012345678901,\n \"tiny\": 1e-7 }";
+    shell.feed(&["send", "inbound"], payload.as_bytes()).ok();
+    assert!(shell.file("inbound.json").contains(payload));
+    let printed = shell.run(&["receive", "inbound"]).ok();
+    assert!(printed.contains(&payload.replace('\n', " ")), "{printed}");
+    shell.feed(&["send", "inbound", "-"], b"\"-\"").ok();
+    let ids = shell
+        .feed(&["send", "inbound", "--lines"], b"1\n\n2\n-3\n")
+        .ok();
+    assert_eq!(ids.lines().count(), 3);
+    shell.run(&["send", "inbound", "-4"]).ok();
+    let messages: Vec<Value> = shell
+        .run(&["peek", "inbound", "--max", "9"])
+        .lines()
+        .iter()
+        .map(|line| line["message"].clone())
+        .collect();
+    assert_eq!(
+        messages,
+        [json!("-"), json!(1), json!(2), json!(-3), json!(-4)]
+    );
+    shell
+        .feed(&["send", "inbound", "--lines"], b"1\nnonsense\n")
+        .failed(1, "");
+    assert_eq!(
+        shell.run(&["peek", "inbound", "--max", "9"]).lines().len(),
+        5
+    );
+    shell.feed(&["send", "inbound"], b" ").failed(2, "payload");
+}
+
+#[test]
+fn ids_delays_and_durability() {
+    let shell = Shell::new();
+    assert_eq!(
+        shell.run(&["send", "inbound", "1", "--id", "a"]).ok(),
+        "a\n"
+    );
+    shell
+        .run(&["send", "inbound", "2", "--id", "a"])
+        .failed(1, "a");
+    assert_eq!(
+        shell
+            .run(&["send", "inbound", "2", "--id", "a", "--dedup"])
+            .ok(),
+        "a\n"
+    );
+    shell
+        .run(&[
+            "send", "inbound", "3", "--id", "b", "--delay", "1h", "--sync", "off",
+        ])
+        .ok();
+    assert_eq!(
+        shell.run(&["get", "inbound", "b"]).lines()[0]["state"],
+        json!("delayed")
+    );
+    assert_eq!(shell.run(&["list", "inbound"]).lines().len(), 2);
+    assert_eq!(
+        shell
+            .run(&["list", "inbound", "--limit", "1"])
+            .lines()
+            .len(),
+        1
+    );
+    let delayed = shell
+        .run(&["list", "inbound", "--state", "delayed"])
+        .lines();
+    assert_eq!(text(&delayed[0], "id"), "b");
+    assert_eq!(shell.run(&["get", "inbound", "nobody"]).code, 3);
+    assert_eq!(
+        shell.run(&["pop", "inbound"]).lines()[0]["message"],
+        json!(1)
+    );
+    assert_eq!(shell.run(&["pop", "inbound"]).code, 3);
+    assert_eq!(shell.run(&["peek", "inbound"]).code, 3);
+}
+
+#[test]
+fn nack_and_extend() {
+    let shell = Shell::new();
+    shell.run(&["send", "inbound", "1"]).ok();
+    let first = shell.receive();
+    let receipt = text(&first, "receipt");
+    shell
+        .run(&["extend", "inbound", receipt, "--lease", "1h"])
+        .ok();
+    shell
+        .run(&[
+            "nack",
+            "inbound",
+            receipt,
+            "--error",
+            "no such agent",
+            "--delay",
+            "10ms",
+        ])
+        .ok();
+    let mut listed = shell.run(&["list", "inbound"]).lines();
+    assert_eq!(text(&listed.remove(0), "error"), "no such agent");
+    let again = shell
+        .run(&[
+            "receive", "inbound", "--wait", "5s", "--lease", "90s", "--max", "3",
+        ])
+        .lines();
+    assert_eq!((again.len(), &again[0]["attempts"]), (1, &json!(2)));
+    // One good receipt and one stale: the good one is done, the other is told.
+    let partly = shell.run(&["ack", "inbound", receipt, text(&again[0], "receipt")]);
+    assert_eq!(
+        (partly.code, partly.error.lines().count()),
+        (1, 1),
+        "{}",
+        partly.error
+    );
+    assert_eq!(shell.run(&["cat", "inbound"]).ok(), "[]\n");
+    shell
+        .run(&["ack", "inbound", "nonsense"])
+        .failed(1, "receipt");
+    shell
+        .run(&["extend", "inbound", receipt])
+        .failed(1, "ended");
+    shell.run(&["nack", "inbound", receipt]).failed(1, "ended");
+}
+
+#[test]
+fn a_receive_waits_until_another_command_sends() {
+    let shell = Shell::new();
+    let mut waiting = shell
+        .command(&["receive", "inbound", "--wait", "30s"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    let sent = Instant::now();
+    shell.run(&["send", "inbound", "7"]).ok();
+    let mut line = String::new();
+    BufReader::new(waiting.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    assert!(sent.elapsed() < Duration::from_secs(1));
+    assert!(line.ends_with("\"message\":7}\n"), "{line}");
+    assert!(waiting.wait().unwrap().success());
+    // The lease is detached: it did not end with the command.
+    assert_eq!(
+        shell.run(&["stats", "inbound", "--json"]).lines()[0]["inbound"]["leased"],
+        json!(1)
+    );
+    let began = Instant::now();
+    assert_eq!(
+        shell.run(&["receive", "inbound", "--wait", "200ms"]).code,
+        3
+    );
+    assert!(began.elapsed() >= Duration::from_millis(200));
+}
+
+#[test]
+fn remove_and_purge_print_how_many() {
+    let shell = Shell::new();
+    shell
+        .feed(
+            &["send", "inbound", "--lines"],
+            b"{\"id\":\"a\"}\n{\"id\":\"b\"}\n{\"id\":\"c\"}\n{\"id\":\"d\"}\n",
+        )
+        .ok();
+    assert_eq!(shell.run(&["remove", "inbound", "a", "nobody"]).ok(), "1\n");
+    let none = shell.run(&["remove", "inbound", "nobody"]);
+    assert_eq!((none.code, none.out.as_str()), (3, "0\n"));
+    shell.receive();
+    assert_eq!(
+        shell.run(&["purge", "inbound", "--state", "leased"]).ok(),
+        "1\n"
+    );
+    assert_eq!(shell.run(&["purge", "inbound"]).ok(), "2\n");
+}
+
+#[test]
+fn stats_are_a_table_or_an_object() {
+    let shell = Shell::new();
+    support::samples(shell.path());
+    let table = shell.run(&["stats"]).ok();
+    let names: Vec<&str> = table
+        .lines()
+        .map(|line| line.split_whitespace().next().unwrap())
+        .collect();
+    assert_eq!(names, ["queue", "dead-letter", "inbound", "outbound"]);
+    let object = shell.run(&["stats", "--json"]).lines().remove(0);
+    for name in &names[1..] {
+        let file: Value = serde_json::from_str(&shell.file(&format!("{name}.json"))).unwrap();
+        let messages = file.as_array().map_or(0, Vec::len);
+        assert_eq!(object[name]["messages"], json!(messages), "{name}");
+    }
+    assert_eq!(shell.run(&["stats", "outbound"]).ok().lines().count(), 2);
+}
+
+#[test]
+fn what_was_not_touched_in_an_adopted_file_keeps_its_bytes() {
+    let shell = Shell::new();
+    support::samples(shell.path());
+    let before = shell.run(&["cat", "inbound"]).ok();
+    let delivery = shell.receive();
+    shell
+        .run(&["nack", "inbound", text(&delivery, "receipt")])
+        .ok();
+    shell.run(&["send", "inbound", "{\"id\":\"new\"}"]).ok();
+    shell.run(&["remove", "inbound", "new"]).ok();
+    let after = shell.run(&["cat", "inbound"]).ok();
+    let payload = |line: &Value| line["message"].to_string();
+    let (before, after): (Vec<Value>, Vec<Value>) = (
+        serde_json::from_str(&before).unwrap(),
+        serde_json::from_str(&after).unwrap(),
+    );
+    assert_eq!(before.len(), after.len());
+    for (before, after) in before.iter().zip(&after) {
+        assert_eq!(payload(before), payload(after));
+    }
+}
+
+#[test]
+fn init_sets_a_directory_up_once() {
+    let shell = Shell::new();
+    let directory = shell.path().join("new");
+    let name = directory.to_str().unwrap();
+    shell.run(&["init", name, "--plain", "--sync", "full"]).ok();
+    shell.run(&["init", name, "--plain", "--sync", "full"]).ok();
+    shell
+        .run(&["init", name, "--plain", "--sync", "off"])
+        .failed(1, "flockq.json");
+    shell.run(&["init", name, "--sync", "often"]).failed_usage();
+    shell.run(&["--dir", name, "send", "inbound", "1"]).ok();
+    assert!(directory.join("inbound.json").exists());
+    let other = shell.path().join("other");
+    shell
+        .run(&["init", other.to_str().unwrap(), "--lock-dir", "locks"])
+        .ok();
+    shell
+        .run(&["send", "inbound", "1", "--dir", other.to_str().unwrap()])
+        .ok();
+    assert!(other.join("locks/inbound.json.lock").exists());
+    assert!(!other.join(".gastown/locks").exists());
+}
+
+#[test]
+fn the_directory_is_that_of_the_option_the_environment_or_the_current_one() {
+    let (one, two) = (Shell::new(), Shell::new());
+    one.run(&[
+        "send",
+        "inbound",
+        "1",
+        "--dir",
+        two.path().to_str().unwrap(),
+    ])
+    .ok();
+    assert!(two.path().join("inbound.json").exists());
+    let here = Command::new(env!("CARGO_BIN_EXE_flockq"))
+        .args(["send", "outbound", "1"])
+        .env_remove("FLOCKQ_DIR")
+        .current_dir(one.path())
+        .output()
+        .unwrap();
+    assert!(here.status.success());
+    assert!(one.path().join("outbound.json").exists());
+}
+
+impl Ran {
+    /// The arguments were refused by their grammar, with a manual of several lines.
+    fn failed_usage(self) {
+        assert_eq!((self.code, self.out.as_str()), (2, ""), "{}", self.error);
+        assert!(self.error.contains("--help"), "{}", self.error);
+    }
+}
+
+#[test]
+fn wrong_usage_is_exit_2() {
+    let shell = Shell::new();
+    for wrong in [
+        &["fly"][..],
+        &[],
+        &["send"],
+        &["ack", "inbound"],
+        &["send", "inbound", "1", "--delay", "soon"],
+        &["send", "inbound", "1", "--priority", "important"],
+        &["send", "inbound", "1", "--lines"],
+        &["list", "inbound", "--state", "lost"],
+        &["lock", "file"],
+    ] {
+        shell.run(wrong).failed_usage();
+    }
+    for name in ["../x", "", &"x".repeat(200), "a.json.lock"] {
+        shell.run(&["send", name, "1"]).failed(2, "name");
+    }
+    assert_eq!(fs::read_dir(shell.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn what_is_wrong_with_a_file_or_a_payload_is_exit_1_in_one_line() {
+    let shell = Shell::new();
+    fs::write(shell.path().join("inbound.json"), "[{\"message\": 1},\n").unwrap();
+    for command in ["cat", "pop", "list", "receive", "stats", "purge"] {
+        shell
+            .run(&[command, "inbound"])
+            .failed(1, "inbound.json is damaged at byte");
+    }
+    shell.run(&["send", "inbound", "1"]).failed(1, "damaged");
+    assert_eq!(shell.file("inbound.json"), "[{\"message\": 1},\n");
+    shell.run(&["send", "outbound", "{"]).failed(1, "JSON");
+    shell
+        .feed(&["send", "outbound"], b"\"\xff\"")
+        .failed(1, "UTF-8");
+    shell
+        .feed(&["send", "outbound"], &vec![b'1'; 17 * 1024 * 1024])
+        .failed(1, "16");
+    shell
+        .run(&["--dir", "/nowhere/at/all", "cat", "inbound"])
+        .failed(1, "there is no directory");
+    assert!(!shell.path().join("outbound.json").exists());
+}
+
+#[test]
+fn a_lock_runs_a_command_and_hands_its_exit_code_on() {
+    let shell = Shell::new();
+    let path = shell.path().join("inbound.json");
+    let file = path.to_str().unwrap();
+    assert_eq!(
+        shell.run(&["lock", file, "--", "echo", "ran"]).ok(),
+        "ran\n"
+    );
+    assert_eq!(
+        shell.run(&["lock", file, "--", "sh", "-c", "exit 7"]).code,
+        7
+    );
+    assert_eq!(
+        shell
+            .run(&["lock", file, "--", "sh", "-c", "kill -9 $$"])
+            .code,
+        137
+    );
+    shell
+        .run(&["lock", file, "--", "/no/such/program"])
+        .failed(2, "/no/such/program");
+    let mut holder = shell
+        .command(&["lock", file, "--", "sh", "-c", "echo held; cat"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(holder.stdout.take().unwrap());
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    assert_eq!(line, "held\n");
+    shell
+        .run(&["lock", file, "--timeout", "0s", "--", "true"])
+        .failed(4, "lock");
+    shell
+        .run(&["lock", file, "--shared", "--timeout", "50ms", "--", "true"])
+        .failed(4, "lock");
+    drop(holder.stdin.take());
+    assert!(holder.wait().unwrap().success());
+    shell
+        .run(&["lock", file, "--shared", "--timeout", "0s", "--", "true"])
+        .ok();
+}
+
+#[test]
+fn what_was_taken_and_cannot_be_printed_is_an_error() {
+    let shell = Shell::new();
+    shell
+        .feed(&["send", "inbound", "--lines"], b"1\n2\n3\n")
+        .ok();
+    for command in ["pop", "receive"] {
+        let full = fs::OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .unwrap();
+        let output = shell
+            .command(&[command, "inbound"])
+            .stdout(full)
+            .output()
+            .unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.contains("could not be printed"), "{error}");
+    }
+    // One who looks and has seen enough is no error.
+    let looked = shell
+        .command(&["list", "inbound"])
+        .stdout(closed_pipe())
+        .output()
+        .unwrap();
+    assert_eq!((looked.status.code(), looked.stderr.len()), (Some(0), 0));
+}
+
+/// The writing end of a pipe that nobody reads.
+fn closed_pipe() -> Stdio {
+    let mut reader = Command::new("true").stdin(Stdio::piped()).spawn().unwrap();
+    let writer = reader.stdin.take().unwrap();
+    reader.wait().unwrap();
+    writer.into()
+}
+
+#[test]
+fn every_command_has_a_manual() {
+    let shell = Shell::new();
+    let manual = shell.run(&["--help"]).ok();
+    for command in [
+        "init", "send", "receive", "ack", "nack", "extend", "pop", "peek", "list", "cat", "get",
+        "remove", "purge", "stats", "lock",
+    ] {
+        assert!(manual.contains(&format!("\n  {command} ")), "{command}");
+        assert!(
+            shell
+                .run(&[command, "--help"])
+                .ok()
+                .contains("Usage: flockq")
+        );
+    }
+    assert!(
+        shell
+            .run(&["--version"])
+            .ok()
+            .contains(env!("CARGO_PKG_VERSION"))
+    );
+}
