@@ -52,6 +52,29 @@ run_tests() {
     for name in send_receive worker; do
         (cd "$where" && FLOCKQ_DIR="$where/example-$name" "$OLDPWD/target/capi/$name")
     done
+    installed
+}
+
+# What `make install` puts in place is enough to build and run a program, and exports what the header declares.
+installed() {
+    local prefix=$where/prefix version
+    DESTDIR='' scripts/install.sh "$prefix"
+    version=$("$prefix/bin/flockq" --version)
+    export PKG_CONFIG_PATH=$prefix/lib/pkgconfig
+    [ "flockq $(pkg-config --modversion flockq)" = "$version" ] || { echo "flockq.pc is of another version than $version"; exit 1; }
+    # shellcheck disable=SC2046
+    $CC -std=c99 examples/c/send_receive.c $(pkg-config --cflags --libs flockq) -o "$where/dynamic"
+    (cd "$where" && LD_LIBRARY_PATH=$prefix/lib FLOCKQ_DIR=$where/dynamic-spool ./dynamic)
+    # shellcheck disable=SC2046
+    $CC -std=c99 examples/c/send_receive.c $(pkg-config --cflags flockq) "$prefix/lib/libflockq.a" \
+        $(pkg-config --static --libs-only-l flockq | sed 's/-lflockq//') -o "$where/static"
+    (cd "$where" && FLOCKQ_DIR=$where/static-spool ./static)
+    local soname
+    soname=$(readelf --dynamic "$prefix/lib/libflockq.so" | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p')
+    [ -e "$prefix/lib/$soname" ] || { echo "the library is called $soname, which is not there"; exit 1; }
+    diff <(nm --dynamic --defined-only "$prefix/lib/libflockq.so" | sed -n 's/.* T //p' | sort) \
+        <($CC -E -P "$prefix/include/flockq.h" | grep -o 'flockq_[a-z_]*(' | tr -d '(' | grep -v '^flockq_bytes_of$' | sort -u) ||
+        { echo "the library (<) does not export what the header (>) declares"; exit 1; }
 }
 
 case "${1:-}" in

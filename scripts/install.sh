@@ -1,12 +1,17 @@
 #!/usr/bin/env bash
-# Puts the header, the libraries, the pkg-config file and the command line below a prefix. Builds what is missing.
+# Puts the header, the libraries, the pkg-config file and the command line below a prefix. Builds what is missing or
+# older than its sources.
 #   scripts/install.sh PREFIX        (DESTDIR is honoured)
 set -euo pipefail
 prefix=${1:?usage: scripts/install.sh PREFIX}
 cd "$(dirname "$0")/.."
-if [ ! -e target/release/libflockq.a ] || [ ! -e target/release/libflockq.so ] || [ ! -e target/release/flockq ]; then
-    scripts/make.sh build
-fi
+for built in libflockq.a libflockq.so flockq; do
+    if [ ! -e "target/release/$built" ] ||
+        [ -n "$(find src build.rs Cargo.toml Cargo.lock include/cbindgen.toml -newer "target/release/$built")" ]; then
+        scripts/make.sh build
+        break
+    fi
+done
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 # While the version is 0.x, the ABI may change with the second number.
 abi=${version%.*}

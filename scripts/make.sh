@@ -38,11 +38,15 @@ go_() { have go "install Go 1.24 or later (https://go.dev/dl)"; }
 python() { have python3 "install Python 3.10 or later with its venv module (apt-get install python3-venv)"; }
 c() { have cc "install a C and C++ compiler (apt-get install build-essential)"; }
 
-# The library is linked whole three times: LTO is silently off while one invocation makes several kinds of it.
+# The C libraries are linked whole, each by itself: while one invocation makes several kinds of library, LTO is silently
+# off. They have a target directory of their own, because cargo keeps one library of a name only.
 libraries() {
-    cargo build --release --features cli,capi --bin flockq --example driver --example demo &&
-        cargo rustc --release --features capi --lib --crate-type cdylib &&
-        cargo rustc --release --features capi --lib --crate-type staticlib
+    local own=target/c kind
+    cargo build --release --features cli --bin flockq --example driver --example demo || return 1
+    for kind in cdylib staticlib; do
+        CARGO_TARGET_DIR=$own cargo rustc --release --features capi --lib --crate-type $kind || return 1
+    done
+    cp -p $own/release/libflockq.so $own/release/libflockq.a target/release/
 }
 
 build() {

@@ -144,7 +144,7 @@ impl Queue {
                 Some(consumer::consumer(store, handle.spool.root)?)
             };
             let random = || store.system().random();
-            let fresh_id = || uuid::Uuid::now_v7().to_string();
+            let fresh_id = || store.system().fresh_id();
             plan::receive(
                 index,
                 now,

@@ -37,14 +37,15 @@ impl Queue {
 
     fn send_all(&self, messages: Vec<Message>) -> Result<Vec<String>> {
         let mut sync: Option<Sync> = None;
-        let wall = self.handle.spool.store.system().wall();
+        let system = self.handle.spool.store.system();
+        let wall = system.wall();
         let mut outgoing = Vec::with_capacity(messages.len());
         for mut message in messages {
             sync = strictest(sync, message.sync);
             outgoing.push(Outgoing {
                 payload: message.take_payload()?,
                 id: message.id.map(check_id).transpose()?,
-                fresh_id: uuid::Uuid::now_v7().to_string(),
+                fresh_id: system.fresh_id(),
                 priority: message.priority,
                 not_before: message.delay.map(|delay| after(wall, delay)),
                 dedup: message.dedup,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::format::time::Timestamp;
 #[derive(Clone)]
 pub(crate) struct FaultStore {
     disk: Arc<Mutex<Disk>>,
-    clock: Clock,
+    clock: Arc<Clock>,
 }
 
 #[derive(Default)]
@@ -41,8 +42,9 @@ struct Inode {
     shared: Vec<u64>,
 }
 
-#[derive(Debug, Clone)]
-struct Clock;
+/// A clock that stands still, and chance that counts.
+#[derive(Debug, Default)]
+struct Clock(AtomicU64);
 
 struct FaultFile {
     disk: Arc<Mutex<Disk>>,
@@ -71,7 +73,7 @@ impl FaultStore {
         };
         Self {
             disk: Arc::new(Mutex::new(disk)),
-            clock: Clock,
+            clock: Arc::default(),
         }
     }
 
@@ -328,7 +330,7 @@ impl Store for FaultStore {
     }
 
     fn system(&self) -> &dyn System {
-        &self.clock
+        &*self.clock
     }
 }
 
@@ -466,7 +468,7 @@ impl System for Clock {
     }
 
     fn random(&self) -> u64 {
-        7
+        self.0.fetch_add(1, Ordering::Relaxed)
     }
 
     fn process(&self) -> (u32, u64) {

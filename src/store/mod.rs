@@ -184,6 +184,16 @@ pub(crate) trait System: Debug + Send + Sync {
     fn boot_ms(&self) -> u64;
     fn boot_id(&self) -> Arc<str>;
     fn random(&self) -> u64;
+    /// An id that nobody else makes: a UUIDv7. From this clock and this chance, and nothing that a fork could find
+    /// locked.
+    fn fresh_id(&self) -> String {
+        let milliseconds = u64::try_from(self.wall().as_millisecond()).unwrap_or_default();
+        let mut bytes = [0; 10];
+        bytes[..8].copy_from_slice(&self.random().to_le_bytes());
+        bytes[8..].copy_from_slice(&self.random().to_le_bytes()[..2]);
+        let id = uuid::Builder::from_unix_timestamp_millis(milliseconds, &bytes);
+        id.into_uuid().to_string()
+    }
     /// This process: its id and its start time, which together tell it from a later one.
     fn process(&self) -> (u32, u64);
     fn sleep(&self, duration: Duration);

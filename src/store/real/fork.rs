@@ -31,6 +31,8 @@ pub(crate) fn generation() -> u64 {
 /// registering under it leaves no descriptor that a child would inherit unseen.
 pub(crate) fn descriptors() -> MutexGuard<'static, Vec<i32>> {
     REGISTERED.call_once(|| {
+        // Read now, so that no fork finds it half read.
+        super::system::boot_id();
         // SAFETY: the three handlers are functions of this library, which is never unloaded while
         // a handle is in use; they take no argument and do not unwind.
         unsafe {

@@ -13,6 +13,16 @@ use crate::store::System;
 #[derive(Debug)]
 pub(super) struct RealSystem;
 
+/// The id of this boot, read once.
+pub(super) fn boot_id() -> &'static Arc<str> {
+    static BOOT_ID: OnceLock<Arc<str>> = OnceLock::new();
+    BOOT_ID.get_or_init(|| {
+        let read = fs::read_to_string("/proc/sys/kernel/random/boot_id");
+        // Without it a reboot cannot be told: leases then end at their deadline alone.
+        read.map_or_else(|_| Arc::from("unknown"), |id| Arc::from(id.trim()))
+    })
+}
+
 impl System for RealSystem {
     fn wall(&self) -> Timestamp {
         // A clock outside the years 1 to 9999 counts as "never": it orders first and is due at once.
@@ -27,12 +37,7 @@ impl System for RealSystem {
     }
 
     fn boot_id(&self) -> Arc<str> {
-        static BOOT_ID: OnceLock<Arc<str>> = OnceLock::new();
-        Arc::clone(BOOT_ID.get_or_init(|| {
-            let read = fs::read_to_string("/proc/sys/kernel/random/boot_id");
-            // Without it a reboot cannot be told: leases then end at their deadline alone.
-            read.map_or_else(|_| Arc::from("unknown"), |id| Arc::from(id.trim()))
-        }))
+        Arc::clone(boot_id())
     }
 
     fn random(&self) -> u64 {
@@ -42,8 +47,11 @@ impl System for RealSystem {
         });
         match filled {
             Ok(8) => u64::from_le_bytes(bytes),
-            // Only before the machine has any entropy at all.
-            _ => uuid::Uuid::now_v7().as_u64_pair().1,
+            // Where the system has no such call: what tells this moment in this process from others.
+            _ => {
+                let moment = clock_gettime(ClockId::Monotonic).tv_nsec.unsigned_abs();
+                self.boot_ms() << 20 ^ moment ^ u64::from(std::process::id()) << 44
+            }
         }
     }
 
