@@ -45,14 +45,12 @@ impl System for RealSystem {
         let filled = super::retry(|| {
             rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
         });
-        match filled {
-            Ok(8) => u64::from_le_bytes(bytes),
-            // Where the system has no such call: what tells this moment in this process from others.
-            _ => {
-                let moment = clock_gettime(ClockId::Monotonic).tv_nsec.unsigned_abs();
-                self.boot_ms() << 20 ^ moment ^ u64::from(std::process::id()) << 44
-            }
+        if filled == Ok(bytes.len()) {
+            return u64::from_le_bytes(bytes);
         }
+        // Where the system has no such call: what tells this moment in this process from others.
+        let moment = clock_gettime(ClockId::Monotonic).tv_nsec.unsigned_abs();
+        (self.boot_ms() << 20) ^ moment ^ (u64::from(std::process::id()) << 44)
     }
 
     fn process(&self) -> (u32, u64) {
