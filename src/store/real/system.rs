@@ -45,7 +45,7 @@ impl System for RealSystem {
         let filled = super::retry(|| {
             rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
         });
-        if filled == Ok(bytes.len()) {
+        if filled.is_ok_and(|size| size == bytes.len()) {
             return u64::from_le_bytes(bytes);
         }
         // Where the system has no such call: what tells this moment in this process from others.
