@@ -321,6 +321,11 @@ fn stats_are_a_table_or_an_object() {
         assert_eq!(object[name]["messages"], json!(messages), "{name}");
     }
     assert_eq!(shell.run(&["stats", "outbound"]).ok().lines().count(), 2);
+    // One damaged file does not hide how the others stand.
+    fs::write(shell.path().join("state.json"), "{}").unwrap();
+    let partly = shell.run(&["stats"]);
+    assert_eq!((partly.code, partly.out.lines().count()), (1, 4));
+    assert!(partly.error.contains("state.json is damaged") && partly.error.lines().count() == 1);
 }
 
 #[test]

@@ -84,6 +84,16 @@ fn main() -> ExitCode {
     }
 }
 
+/// One line on standard error for each part that failed.
+pub(crate) fn told<'a>(errors: impl IntoIterator<Item = &'a Error>) -> Outcome {
+    let mut all = Outcome::Done;
+    for error in errors {
+        eprintln!("flockq: {error}");
+        all = Outcome::Partly;
+    }
+    all
+}
+
 fn code_of(kind: ErrorKind) -> u8 {
     match kind {
         ErrorKind::InvalidArgument => 2,

@@ -197,12 +197,6 @@ fn some(there: bool) -> Outcome {
     }
 }
 
-/// One line on standard error for each receipt that was not good.
 fn settled(results: &[flockq::Result<()>]) -> Outcome {
-    let mut all = Outcome::Done;
-    for error in results.iter().filter_map(|result| result.as_ref().err()) {
-        eprintln!("flockq: {error}");
-        all = Outcome::Partly;
-    }
-    all
+    crate::told(results.iter().filter_map(|result| result.as_ref().err()))
 }

@@ -20,9 +20,16 @@ pub(crate) fn run(
         None => spool.queues()?,
     };
     let mut all = Vec::with_capacity(names.len());
+    let mut wrong = Vec::new();
+    // One damaged file does not hide how the others stand.
     for name in names {
-        let stats = spool.queue(&name)?.stats()?;
-        all.push((name, stats));
+        match spool.queue(&name)?.stats() {
+            Ok(stats) => all.push((name, stats)),
+            Err(error) => wrong.push(error),
+        }
+    }
+    if all.is_empty() && !wrong.is_empty() {
+        return Err(wrong.swap_remove(0).into());
     }
     let mut out = io::stdout().lock();
     if as_json {
@@ -59,7 +66,7 @@ pub(crate) fn run(
             )?;
         }
     }
-    Ok(Outcome::Done)
+    Ok(crate::told(&wrong))
 }
 
 fn object(stats: &Stats) -> Value {
