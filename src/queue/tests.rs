@@ -234,3 +234,21 @@ fn a_transaction_whose_ground_was_changed_writes_nothing_and_says_so() {
     );
     assert_eq!(store.content("inbound.json").unwrap(), b"[\"foreign\"]");
 }
+
+#[test]
+fn a_file_that_nobody_else_changed_is_not_read_again() {
+    let store = with_one();
+    let (inbound, other) = (queue(&store, Sync::Off), queue(&store, Sync::Off));
+    let nine: Vec<_> = (0..9).map(|n| json!(n)).collect();
+    inbound.send_many(&nine).unwrap();
+    let read = store.files_read();
+    for n in 0..5 {
+        inbound.send(&json!(n)).unwrap();
+        other.receive(Receive::new().detached()).unwrap().unwrap();
+        assert!(inbound.pop().unwrap().is_some());
+    }
+    assert_eq!(store.files_read(), read);
+    store.put("inbound.json", b"[\"foreign\"]");
+    assert_eq!(bodies(&inbound), [json!("foreign")]);
+    assert!(store.files_read() > read);
+}

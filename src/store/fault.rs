@@ -29,6 +29,7 @@ struct Disk {
     inodes: BTreeMap<u64, Inode>,
     directories: Vec<String>,
     effects: Vec<String>,
+    files_read: usize,
     fail: Option<(usize, i32)>,
 }
 
@@ -88,6 +89,11 @@ impl FaultStore {
 
     pub(crate) fn forget_effects(&self) {
         self.disk().effects.clear();
+    }
+
+    /// How many files have been read.
+    pub(crate) fn files_read(&self) -> usize {
+        self.disk().files_read
     }
 
     /// The effect with this number (from 0, counted from now) fails with this errno.
@@ -373,6 +379,7 @@ impl File for FaultFile {
     }
 
     fn read_all(&self) -> io::Result<Vec<u8>> {
+        self.disk.lock().unwrap().files_read += 1;
         Ok(self.inode(|inode| inode.content.clone()))
     }
 
