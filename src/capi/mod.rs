@@ -1,7 +1,7 @@
 //! The C ABI: `include/flockq.h`. Every function here checks its pointers, calls one method of the
 //! Rust API and translates the result; it decides nothing.
 //!
-//! The names are C's. `unsafe` is needed to follow the caller's pointers; [`guard`] has the few
+//! The names are C's. `unsafe` is needed to follow the caller's pointers; `guard` has the few
 //! functions that do.
 
 #![allow(unsafe_code, reason = "following the pointers of C callers")]
