@@ -8,6 +8,14 @@ CXX=${CXX:-c++}
 strict="-Wall -Wextra -Werror -pedantic -g -O1 -Iinclude"
 link="target/release/libflockq.a -lgcc_s -lutil -lrt -lpthread -lm -ldl -lc"
 
+# Whether a tool is there; where all are required it must be.
+have() {
+    command -v "$1" > /dev/null && return 0
+    echo "LEFT OUT: $1 is missing (apt-get install $1)" >&2
+    [ "${FLOCKQ_REQUIRE_ALL:-}" != 1 ] || exit 1
+    return 1
+}
+
 build() {
     mkdir -p target/drivers target/capi
     # shellcheck disable=SC2086
@@ -33,7 +41,7 @@ run_tests() {
             mkdir "$where/$program"
             "target/capi/$program" "$where/$program"
         done
-        if command -v valgrind > /dev/null; then
+        if have valgrind; then
             # What Rust keeps until the process ends is reachable, or looks "possibly lost" through inner pointers.
             mkdir "$where/$name-valgrind"
             # A forked child never gets to free what its parent's other threads were holding.
@@ -42,17 +50,13 @@ run_tests() {
             valgrind -q --leak-check=$leaks --show-leak-kinds=definite --errors-for-leak-kinds=definite --error-exitcode=99 \
                 "target/capi/$name" "$where/$name-valgrind" 2> "$where/valgrind.log" ||
                 { cat "$where/valgrind.log"; exit 1; }
-        elif [ "${FLOCKQ_REQUIRE_ALL:-}" = 1 ]; then
-            echo "valgrind is missing: apt-get install valgrind" >&2
-            exit 1
-        else
-            echo "LEFT OUT: valgrind is missing (apt-get install valgrind)" >&2
         fi
     done
     for name in send_receive worker; do
         (cd "$where" && FLOCKQ_DIR="$where/example-$name" "$OLDPWD/target/capi/$name")
     done
-    installed
+    have pkg-config && installed
+    return 0
 }
 
 # What `make install` puts in place is enough to build and run a program, and exports what the header declares.
