@@ -25,6 +25,28 @@ const (
 	SyncOff
 )
 
+// Mode is how a queue commits.
+type Mode uint32
+
+const (
+	// ModePlain writes the whole file at every commit: for queues that are shared with programs that do not use the
+	// library.
+	ModePlain Mode = iota + 1
+	// ModeJournal appends every commit to a journal beside the file.
+	ModeJournal
+)
+
+// String returns the name, the same in every language.
+func (m Mode) String() string {
+	switch m {
+	case ModePlain:
+		return "plain"
+	case ModeJournal:
+		return "journal"
+	}
+	return "unknown"
+}
+
 // Priority says which messages go first.
 type Priority uint32
 

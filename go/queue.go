@@ -244,6 +244,41 @@ func (q *Queue) Sync(ctx context.Context) error {
 	return failure("sync", C.flockq_queue_sync(q.c, &failed), &failed)
 }
 
+// Checkpoint folds the journal into the queue's file. There is nothing to do for a plain queue.
+func (q *Queue) Checkpoint(ctx context.Context) error {
+	if err := ended(ctx); err != nil {
+		return err
+	}
+	defer runtime.KeepAlive(q)
+	var failed *C.flockq_error
+	return failure("checkpoint", C.flockq_queue_checkpoint(q.c, &failed), &failed)
+}
+
+// Mode returns how the queue commits.
+func (q *Queue) Mode(ctx context.Context) (Mode, error) {
+	if err := ended(ctx); err != nil {
+		return 0, err
+	}
+	defer runtime.KeepAlive(q)
+	var mode C.flockq_mode
+	var failed *C.flockq_error
+	status := C.flockq_queue_mode(q.c, &mode, &failed)
+	if err := failure("mode", status, &failed); err != nil {
+		return 0, err
+	}
+	return Mode(mode), nil
+}
+
+// Convert gives the queue a journal, or folds it and takes it away. Its messages and their leases stay.
+func (q *Queue) Convert(ctx context.Context, to Mode) error {
+	if err := ended(ctx); err != nil {
+		return err
+	}
+	defer runtime.KeepAlive(q)
+	var failed *C.flockq_error
+	return failure("convert", C.flockq_queue_convert(q.c, C.uint32_t(to), &failed), &failed)
+}
+
 // Close gives back the leases taken through this handle and not yet settled. Detached leases go on. Waits in progress
 // end with ErrClosed, and so does every later use; closing again does nothing.
 func (q *Queue) Close() error {

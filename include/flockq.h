@@ -45,7 +45,7 @@
  *
  *  - Delivery is at least once: a message comes again when its lease ran out, its consumer died or gave it back, or a
  *    power cut forgot an unsynced ack.
- *  - Every commit writes the whole file: the cost of an operation grows with the length of the queue.
+ *  - In a plain queue every commit writes the whole file: its cost grows with the length of the queue.
  *  - Programs that do not use the library do not know leases. Where they take messages too, use flockq_queue_pop().
  *  - A program that unlinks the lock file while it unlocks leaves a gap in which its changes and flockq's can overwrite
  *    each other. Processes with the library never lose each other's messages.
@@ -258,6 +258,35 @@ enum flockq_state
 typedef enum flockq_state flockq_state;
 #else
 typedef int32_t flockq_state;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * How a queue commits.
+ */
+enum flockq_mode
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  /**
+   * None: a choice that was not made.
+   */
+  FLOCKQ_MODE_DEFAULT = 0,
+  /**
+   * Every commit writes the whole file: for queues that are shared with programs that do not use the library.
+   */
+  FLOCKQ_MODE_PLAIN = 1,
+  /**
+   * Every commit appends to a journal beside the file.
+   */
+  FLOCKQ_MODE_JOURNAL = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum flockq_mode flockq_mode;
+#else
+typedef int32_t flockq_mode;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -996,6 +1025,28 @@ flockq_status flockq_queue_purge(const flockq_queue *queue, uint32_t in_state, u
  * FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_CLOSED.
  */
 flockq_status flockq_queue_sync(const flockq_queue *queue, flockq_error **error);
+
+/**
+ * Folds the journal into the queue's file. Nothing to do for a plain queue.
+ *
+ * FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_CLOSED.
+ */
+flockq_status flockq_queue_checkpoint(const flockq_queue *queue, flockq_error **error);
+
+/**
+ * How the queue commits: a flockq_mode.
+ *
+ * FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_CLOSED.
+ */
+flockq_status flockq_queue_mode(const flockq_queue *queue, flockq_mode *found, flockq_error **error);
+
+/**
+ * Gives the queue a journal, or folds it and takes it away; `to` is a flockq_mode. Its messages and their leases stay.
+ *
+ * FLOCKQ_STATUS_INVALID_ARGUMENT: no such mode. FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_CORRUPT,
+ * FLOCKQ_STATUS_CLOSED.
+ */
+flockq_status flockq_queue_convert(const flockq_queue *queue, uint32_t to, flockq_error **error);
 
 /**
  * Ends the waits in progress on this handle with FLOCKQ_STATUS_INTERRUPTED; when there is none, the next one. From any

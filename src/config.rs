@@ -8,7 +8,9 @@ use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::name::{CONFIG_FILE, LOCK_DIRECTORY, QueueName};
+use crate::format::object::{quoted, with};
 use crate::store::atomic::{Replacement, replace};
+use crate::store::plain::new_attributes;
 use crate::store::{Attributes, Open, Store};
 
 /// The version of the configuration that this library reads and writes.
@@ -63,6 +65,48 @@ impl FromStr for Sync {
     }
 }
 
+/// How a queue commits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Mode {
+    /// Every commit writes the whole file: for queues that are shared with programs that do not use the library.
+    Plain,
+    /// Every commit appends to a journal beside the file.
+    Journal,
+}
+
+impl Mode {
+    /// The name, the same in every language and in `flockq.json`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Mode::Plain => "plain",
+            Mode::Journal => "journal",
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Mode {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "plain" => Ok(Mode::Plain),
+            "journal" => Ok(Mode::Journal),
+            other => Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!("mode is {other:?}; it can be plain or journal"),
+            )),
+        }
+    }
+}
+
 /// A spool's configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Config {
@@ -74,6 +118,7 @@ pub(crate) struct Config {
 /// What can be said for a queue, or for all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Settings {
+    mode: Option<Mode>,
     sync: Option<Sync>,
 }
 
@@ -112,12 +157,48 @@ impl Config {
 
     /// The durability of a queue.
     pub(crate) fn sync(&self, queue: &str) -> Sync {
-        let own = self
-            .queues
-            .iter()
-            .find(|(name, _)| name == queue)
-            .and_then(|(_, settings)| settings.sync);
+        let own = self.own(queue).and_then(|settings| settings.sync);
         own.or(self.default.sync).unwrap_or_default()
+    }
+
+    /// What is on record of how a queue commits.
+    pub(crate) fn mode(&self, queue: &str) -> Option<Mode> {
+        self.own(queue).and_then(|settings| settings.mode)
+    }
+
+    /// How a queue that is made now commits.
+    pub(crate) fn mode_of_new(&self) -> Mode {
+        self.default.mode.unwrap_or(Mode::Plain)
+    }
+
+    /// Puts it on record how a queue commits, under the spool's lock. Everything else in the file stays.
+    pub(crate) fn record(store: &dyn Store, queue: &str, mode: Mode) -> Result<()> {
+        let path = || store.root().join(CONFIG_FILE);
+        let found = store
+            .stat(CONFIG_FILE)
+            .map_err(|error| Error::io("look at", path(), error))?;
+        let (text, attributes) = if found.is_some() {
+            let read = store.open(CONFIG_FILE, Open::Read);
+            let read = read.and_then(|file| Ok((file.read_all()?, file.attributes()?)));
+            let (bytes, attributes) = read.map_err(|error| Error::io("read", path(), error))?;
+            Self::parse(&bytes).map_err(|error| error.at(path()))?;
+            (String::from_utf8_lossy(&bytes).into_owned(), attributes)
+        } else {
+            let text = format!("{{\n  \"version\": {VERSION}\n}}\n");
+            (text, new_attributes(store)?)
+        };
+        let value = quoted(mode.name());
+        let end = text.trim_end().len();
+        let start = text.len() - text.trim_start().len();
+        let object = text.get(start..end).unwrap_or_default();
+        let changed = with(object, &["queues", queue, "mode"], value)
+            .ok_or_else(|| wrong("queues", "something else", "an object of objects").at(path()))?;
+        write_file(store, &attributes, format!("{changed}\n").as_bytes())
+    }
+
+    fn own(&self, queue: &str) -> Option<Settings> {
+        let found = self.queues.iter().find(|(name, _)| name == queue);
+        found.map(|(_, settings)| *settings)
     }
 
     fn parse(bytes: &[u8]) -> Result<Self> {
@@ -179,18 +260,13 @@ impl Settings {
                 &format!("an object of settings ({error})"),
             )
         })?;
-        match file.mode.as_deref() {
-            None | Some("plain") => {}
-            Some("journal") => {
-                return Err(Error::new(
-                    ErrorKind::Version,
-                    format!(
-                        "{CONFIG_FILE}: {owner}.mode is \"journal\", which this version of flockq does not have; use a newer one"
-                    ),
-                ));
-            }
-            Some(other) => return Err(wrong(&format!("{owner}.mode"), other, "plain")),
-        }
+        let mode = file
+            .mode
+            .map(|mode| {
+                mode.parse()
+                    .map_err(|_| wrong(&format!("{owner}.mode"), &mode, "plain or journal"))
+            })
+            .transpose()?;
         let sync = file
             .sync
             .map(|sync| {
@@ -198,8 +274,19 @@ impl Settings {
                     .map_err(|_| wrong(&format!("{owner}.sync"), &sync, "full, normal or off"))
             })
             .transpose()?;
-        Ok(Self { sync })
+        Ok(Self { mode, sync })
     }
+}
+
+fn write_file(store: &dyn Store, attributes: &Attributes, bytes: &[u8]) -> Result<()> {
+    let how = Replacement {
+        name: CONFIG_FILE,
+        temporary: (".flockq.json.", ".tmp"),
+        attributes,
+        sync_content: true,
+        sync_name: true,
+    };
+    replace(store, &how, bytes, || Ok(true)).map(drop)
 }
 
 fn wrong(key: &str, value: &str, allowed: &str) -> Error {
@@ -288,21 +375,7 @@ impl Init {
                 Err(Error::new(ErrorKind::AlreadyExists, text).at(path()))
             };
         }
-        let root = store
-            .root_stat()
-            .map_err(|error| Error::io("look at", store.root(), error))?;
-        let how = Replacement {
-            name: CONFIG_FILE,
-            temporary: (".flockq.json.", ".tmp"),
-            attributes: &Attributes {
-                mode: root.file_mode(),
-                owner: None,
-                acl: None,
-            },
-            sync_content: true,
-            sync_name: true,
-        };
-        replace(store, &how, &bytes, || Ok(true)).map(drop)
+        write_file(store, &new_attributes(store)?, &bytes)
     }
 
     fn text(&self) -> Result<Vec<u8>> {
@@ -368,10 +441,6 @@ mod tests {
     #[test]
     fn a_newer_version_is_refused_as_such() {
         assert_eq!(refused(r#"{"version":2}"#).0, ErrorKind::Version);
-        assert_eq!(
-            refused(r#"{"version":1,"queues":{"a":{"mode":"journal"}}}"#).0,
-            ErrorKind::Version
-        );
     }
 
     #[test]

@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use crate::LockWait;
 use crate::config::{Config, Init, Sync};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::name::{LockNames, QueueName};
+use crate::format::name::{CONFIG_FILE, LockNames, QueueName};
 use crate::queue::{Handle, Queue};
 use crate::store::gate::Tie;
+use crate::store::lock::Hold;
 use crate::store::lock::make_directories;
 use crate::store::patience::{InterruptCheck, Patience};
 use crate::store::real::{RealStore, descriptors};
@@ -87,7 +88,7 @@ impl Spool {
             .map_err(|error| Error::io("look at", store.root(), error))?;
         let failed = |error| Error::io("make", store.root().join(lock_directory), error);
         make_directories(&*store, lock_directory, root.directory_mode()).map_err(failed)?;
-        let names = LockNames::new(lock_directory, crate::format::name::CONFIG_FILE);
+        let names = LockNames::new(lock_directory, CONFIG_FILE);
         let entry = registry::entry(&store, root.id, &names, root.file_mode(), false);
         let _hold = entry.lock.acquire(
             LockKind::Exclusive,
@@ -156,6 +157,21 @@ impl Spool {
 }
 
 impl Shared {
+    /// Takes the lock of `flockq.json`. Last of all locks.
+    pub(crate) fn lock_config(&self, patience: &Patience) -> Result<Hold> {
+        let names = LockNames::new(&self.config.lock_directory, CONFIG_FILE);
+        let entry = registry::entry(
+            &self.store,
+            self.root,
+            &names,
+            self.file_mode,
+            self.allow_unverified,
+        );
+        entry
+            .lock
+            .acquire(LockKind::Exclusive, false, Tie::Thread, patience)
+    }
+
     pub(crate) fn require_open(&self) -> Result<()> {
         if self.closed.load(Ordering::Acquire) {
             let text = format!(

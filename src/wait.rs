@@ -68,12 +68,13 @@ impl Watches {
     pub(crate) fn take(
         &self,
         store: &dyn Store,
-        file: &str,
+        snapshot: &str,
+        journal: &str,
         directory: &str,
     ) -> Option<Box<dyn Watch>> {
         self.spare()
             .pop()
-            .or_else(|| store.watch(file, directory).ok())
+            .or_else(|| store.watch(snapshot, journal, directory).ok())
     }
 }
 

@@ -534,12 +534,55 @@ fn closed_pipe() -> Stdio {
 }
 
 #[test]
+fn a_queue_gets_a_journal_and_loses_it_again_with_everything_in_it() {
+    let shell = Shell::new();
+    support::samples(shell.path());
+    let before = shell.run(&["cat", "outbound"]).ok();
+    shell.run(&["convert", "outbound", "--to", "journal"]).ok();
+    shell.run(&["convert", "outbound", "--to", "journal"]).ok();
+    assert!(shell.path().join("outbound.json.journal").exists());
+    assert_eq!(shell.run(&["cat", "outbound"]).ok(), before);
+    shell.run(&["send", "outbound", "{\"id\":\"new\"}"]).ok();
+    // A command that ends leaves the whole queue in its file.
+    assert!(shell.file("outbound.json").contains("{\"id\":\"new\"}"));
+    shell.run(&["remove", "outbound", "new"]).ok();
+    shell.run(&["checkpoint", "outbound"]).ok();
+    shell.run(&["convert", "outbound", "--to", "plain"]).ok();
+    assert!(!shell.path().join("outbound.json.journal").exists());
+    assert_eq!(shell.run(&["cat", "outbound"]).ok(), before);
+    shell
+        .run(&["convert", "outbound", "--to", "tape"])
+        .failed_usage();
+    shell.run(&["convert", "outbound", "--to", "journal"]).ok();
+    fs::remove_file(shell.path().join("outbound.json.journal")).unwrap();
+    shell.run(&["cat", "outbound"]).failed(
+        1,
+        "outbound.json.journal is damaged at byte 0: it is not there",
+    );
+}
+
+#[test]
 fn every_command_has_a_manual() {
     let shell = Shell::new();
     let manual = shell.run(&["--help"]).ok();
     for command in [
-        "init", "send", "receive", "ack", "nack", "extend", "pop", "peek", "list", "cat", "get",
-        "remove", "purge", "stats", "lock",
+        "init",
+        "checkpoint",
+        "convert",
+        "send",
+        "receive",
+        "ack",
+        "nack",
+        "extend",
+        "pop",
+        "peek",
+        "list",
+        "cat",
+        "get",
+        "remove",
+        "purge",
+        "stats",
+        "lock",
     ] {
         assert!(manual.contains(&format!("\n  {command} ")), "{command}");
         assert!(

@@ -28,10 +28,22 @@ struct Run<'a> {
     directory: PathBuf,
     captured: HashMap<String, Value>,
     scenario: &'a str,
+    mode: &'a str,
 }
 
 #[test]
 fn every_language_behaves_as_the_scenarios_say() {
+    assert_eq!(run_all("plain"), 0);
+}
+
+#[test]
+fn every_language_behaves_the_same_with_a_journal() {
+    assert!(run_all("journal") >= 40);
+}
+
+/// Runs all scenarios; how many had a journal at their end. `mode` is that of the queues that they make; files that are
+/// there already stay plain.
+fn run_all(mode: &str) -> usize {
     let mut files: Vec<PathBuf> = fs::read_dir(support::root().join("tests/conformance"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -41,22 +53,24 @@ fn every_language_behaves_as_the_scenarios_say() {
             .is_some_and(|extension| extension == "json")
     });
     files.sort();
-    let mut ran = 0;
+    let (mut ran, mut journalled) = (0, 0);
     for language in support::languages() {
         for file in &files {
             let scenarios: Vec<Value> = serde_json::from_slice(&fs::read(file).unwrap())
                 .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
             for scenario in &scenarios {
-                run(language, scenario);
+                journalled += usize::from(run(language, mode, scenario));
                 ran += 1;
             }
         }
     }
     eprintln!("{ran} scenarios");
     assert!(ran >= 40);
+    journalled
 }
 
-fn run(language: &'static str, scenario: &Value) {
+/// Whether a queue had a journal at the end.
+fn run(language: &'static str, mode: &str, scenario: &Value) -> bool {
     let name = scenario["name"].as_str().expect("a scenario has a name");
     let temporary = tempfile::tempdir().unwrap();
     let directory = temporary.path().join("spool");
@@ -66,23 +80,38 @@ fn run(language: &'static str, scenario: &Value) {
         mounted = Mount::new(&directory, size);
         if mounted.is_none() {
             eprintln!("LEFT OUT: {name}: this user may not mount a tmpfs here");
-            return;
+            return false;
         }
     }
     for (file, text) in scenario["files"].as_object().into_iter().flatten() {
         write(&directory.join(file), text);
+    }
+    let config = directory.join("flockq.json");
+    if mode == "journal" && !config.exists() && mounted.is_none() {
+        fs::write(config, r#"{"version":1,"default":{"mode":"journal"}}"#).unwrap();
     }
     let mut run = Run {
         driver: Driver::start(language),
         directory: directory.clone(),
         captured: HashMap::new(),
         scenario: name,
+        mode,
     };
     for step in scenario["steps"].as_array().expect("a scenario has steps") {
         run.step(step);
     }
     drop(run);
+    let names = fs::read_dir(&directory).into_iter().flatten().flatten();
+    let journalled = names
+        .filter(|entry| {
+            entry
+                .path()
+                .extension()
+                .is_some_and(|extension| extension == "journal")
+        })
+        .count();
     drop(mounted);
+    journalled > 0
 }
 
 impl Run<'_> {
@@ -129,15 +158,28 @@ impl Run<'_> {
                     .map(|entry| entry.unwrap().file_name().into_string().unwrap())
                     .collect();
                 found.sort();
+                let mut expected: Vec<String> = serde_json::from_value(file.clone()).unwrap();
+                if self.mode == "journal" {
+                    // What a journalled queue has beside its file.
+                    let is_beside =
+                        |name: &String| name.ends_with(".journal") || name == "flockq.json";
+                    found.retain(|name| !is_beside(name));
+                    expected.retain(|name| !is_beside(name));
+                }
                 assert_eq!(
-                    serde_json::json!(found),
-                    *file,
+                    found, expected,
                     "{} {}",
-                    self.driver.language,
-                    self.scenario
+                    self.driver.language, self.scenario
                 );
             }
             _ => {
+                // What is in the journal is folded first.
+                let queue = file.as_str().and_then(|file| file.strip_suffix(".json"));
+                if let Some(queue) = queue.filter(|_| path.with_extension("json.journal").exists())
+                {
+                    let spool = flockq::Spool::open(&self.directory).unwrap();
+                    spool.queue(queue).unwrap().checkpoint().unwrap();
+                }
                 let found = fs::read_to_string(&path).unwrap();
                 if let Some(expected) = step["is"].as_str() {
                     assert_eq!(

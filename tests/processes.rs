@@ -45,7 +45,11 @@ fn send_until_killed(language: &'static str, directory: &Path, number: usize) ->
 
 #[test]
 fn what_a_killed_sender_was_told_is_sent_is_there() {
-    let directory = tempfile::tempdir().unwrap();
+    support::MODES.into_iter().for_each(kill_senders);
+}
+
+fn kill_senders(mode: &str) {
+    let directory = support::spool(mode);
     let languages = support::languages();
     let confirmed: Vec<String> = thread::scope(|scope| {
         let senders: Vec<_> = (0..24)
@@ -78,7 +82,11 @@ fn what_a_killed_sender_was_told_is_sent_is_there() {
         })
         .collect();
     let lost: Vec<_> = confirmed.iter().filter(|id| !there.contains(*id)).collect();
-    eprintln!("{} confirmed, {} there", confirmed.len(), there.len());
+    eprintln!(
+        "{mode}: {} confirmed, {} there",
+        confirmed.len(),
+        there.len()
+    );
     assert!(confirmed.len() > 100 && lost.is_empty(), "lost {lost:?}");
     queue.send(&1).unwrap();
     let names = std::fs::read_dir(directory.path())

@@ -124,6 +124,15 @@ class Queue:
     def sync(self) -> None:
         """Make everything durable."""
 
+    def checkpoint(self) -> None:
+        """Fold the journal into the queue's file."""
+
+    def mode(self) -> str:
+        """Return the name of the mode."""
+
+    def convert(self, to: str) -> None:
+        """Change the mode."""
+
     def interrupt(self) -> None:
         """End the waits in progress, or the next one."""
 

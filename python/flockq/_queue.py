@@ -230,6 +230,22 @@ class Queue:
         """Make everything committed so far durable, whatever the durability of the commits was."""
         self._inner.sync()
 
+    def checkpoint(self) -> None:
+        """Fold the journal into the queue's file. Nothing to do for a plain queue."""
+        self._inner.checkpoint()
+
+    @property
+    def mode(self) -> str:
+        """How the queue commits: ``plain`` or ``journal``."""
+        return self._inner.mode()
+
+    def convert(self, to: str) -> None:
+        """Give the queue a journal (``journal``), or fold it and take it away (``plain``).
+
+        Its messages and their leases stay.
+        """
+        self._inner.convert(to)
+
     def interrupt(self) -> None:
         """End the waits in progress on this handle with :class:`Interrupted`; when there is none, the next one."""
         self._inner.interrupt()

@@ -4,9 +4,9 @@ use std::ffi::c_void;
 use std::time::Duration;
 
 use super::guard::{Options, optional_text};
-use super::{flockq_bytes, flockq_priority, flockq_state, flockq_sync};
+use super::{flockq_bytes, flockq_mode, flockq_priority, flockq_state, flockq_sync};
 use crate::{
-    Error, ErrorKind, List, LockWait, Message, Nack, Priority, Receive, Result, State, Sync,
+    Error, ErrorKind, List, LockWait, Message, Mode, Nack, Priority, Receive, Result, State, Sync,
 };
 
 /// Where a wait is given in milliseconds: not at all, try once.
@@ -213,6 +213,17 @@ pub(super) fn sync(value: u32) -> Result<Option<Sync>> {
             (flockq_sync::Full as u32, Sync::Full),
             (flockq_sync::Normal as u32, Sync::Normal),
             (flockq_sync::Off as u32, Sync::Off),
+        ],
+    )
+}
+
+pub(super) fn mode(value: u32) -> Result<Option<Mode>> {
+    chosen(
+        value,
+        "mode",
+        &[
+            (flockq_mode::Plain as u32, Mode::Plain),
+            (flockq_mode::Journal as u32, Mode::Journal),
         ],
     )
 }

@@ -1,13 +1,13 @@
 //! Queues: sending, receiving, looking, removing.
 
 use super::guard::{Out, array, borrow, bytes, free, guard, look, options, text, texts};
-use super::options::{list, message, receive, state};
+use super::options::{list, message, mode, receive, state};
 use super::{
     flockq_bytes, flockq_deliveries, flockq_delivery, flockq_envelope, flockq_envelopes,
-    flockq_error, flockq_list_options, flockq_receive_options, flockq_send_options, flockq_stats,
-    flockq_status, flockq_texts,
+    flockq_error, flockq_list_options, flockq_mode, flockq_receive_options, flockq_send_options,
+    flockq_stats, flockq_status, flockq_texts,
 };
-use crate::{Message, Queue, Result};
+use crate::{Error, ErrorKind, Message, Mode, Queue, Result};
 
 /// A queue. Opened by flockq_spool_queue(), freed by flockq_queue_free(). Use it from any thread.
 #[derive(Debug)]
@@ -296,6 +296,57 @@ pub extern "C" fn flockq_queue_sync(
     error: *mut *mut flockq_error,
 ) -> flockq_status {
     guard(error, || borrow(queue, "queue")?.0.sync())
+}
+
+/// Folds the journal into the queue's file. Nothing to do for a plain queue.
+///
+/// FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_CLOSED.
+#[unsafe(no_mangle)]
+pub extern "C" fn flockq_queue_checkpoint(
+    queue: *const flockq_queue,
+    error: *mut *mut flockq_error,
+) -> flockq_status {
+    guard(error, || borrow(queue, "queue")?.0.checkpoint())
+}
+
+/// How the queue commits: a flockq_mode.
+///
+/// FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_CLOSED.
+#[unsafe(no_mangle)]
+pub extern "C" fn flockq_queue_mode(
+    queue: *const flockq_queue,
+    found: *mut flockq_mode,
+    error: *mut *mut flockq_error,
+) -> flockq_status {
+    guard(error, || {
+        let out = Out::new(found, "found")?;
+        out.put(match borrow(queue, "queue")?.0.mode()? {
+            Mode::Plain => flockq_mode::Plain,
+            Mode::Journal => flockq_mode::Journal,
+        });
+        Ok(())
+    })
+}
+
+/// Gives the queue a journal, or folds it and takes it away; `to` is a flockq_mode. Its messages and their leases stay.
+///
+/// FLOCKQ_STATUS_INVALID_ARGUMENT: no such mode. FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_CORRUPT,
+/// FLOCKQ_STATUS_CLOSED.
+#[unsafe(no_mangle)]
+pub extern "C" fn flockq_queue_convert(
+    queue: *const flockq_queue,
+    to: u32,
+    error: *mut *mut flockq_error,
+) -> flockq_status {
+    guard(error, || {
+        let to = mode(to)?.ok_or_else(|| {
+            Error::new(
+                ErrorKind::InvalidArgument,
+                "the mode is 0; it can be FLOCKQ_MODE_PLAIN or FLOCKQ_MODE_JOURNAL",
+            )
+        })?;
+        borrow(queue, "queue")?.0.convert(to)
+    })
 }
 
 /// Ends the waits in progress on this handle with FLOCKQ_STATUS_INTERRUPTED; when there is none, the next one. From any

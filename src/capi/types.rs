@@ -177,6 +177,18 @@ pub enum flockq_sync {
     Off = 3,
 }
 
+/// How a queue commits.
+#[repr(i32)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum flockq_mode {
+    /// None: a choice that was not made.
+    Default = 0,
+    /// Every commit writes the whole file: for queues that are shared with programs that do not use the library.
+    Plain = 1,
+    /// Every commit appends to a journal beside the file.
+    Journal = 2,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -215,6 +215,14 @@ impl Element {
         &self.text
     }
 
+    /// What stands before the payload, and behind it.
+    pub(crate) fn around(&self) -> (&[u8], &[u8]) {
+        (
+            self.text.get(..self.payload.start).unwrap_or_default(),
+            self.text.get(self.payload.end..).unwrap_or_default(),
+        )
+    }
+
     pub(crate) fn payload(&self) -> &[u8] {
         self.text.get(self.payload.clone()).unwrap_or_default()
     }

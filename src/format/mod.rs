@@ -1,10 +1,12 @@
 //! Bytes and names: what the files say and how it is read. No I/O, no clock, no chance.
 
 pub(crate) mod envelope;
+pub(crate) mod frame;
+pub(crate) mod journal;
 pub(crate) mod json;
 pub(crate) mod lease;
 pub(crate) mod name;
-mod object;
+pub(crate) mod object;
 pub(crate) mod priority;
 pub(crate) mod receipt;
 pub(crate) mod time;

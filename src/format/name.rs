@@ -16,11 +16,12 @@ pub(crate) const CONSUMERS_DIRECTORY: &str = ".gastown/consumers";
 pub(crate) const TEMPORARY_SUFFIX: &str = ".tmp";
 
 const SNAPSHOT: &str = ".json";
+const JOURNAL: &str = ".journal";
 const LOCK: &str = ".lock";
 const GUARD: &str = ".guard";
 const WAKE: &str = ".wake";
 /// A name that ended like one of these could be mistaken for another queue's file.
-const RESERVED: &[&str] = &[SNAPSHOT, ".journal", LOCK, GUARD, WAKE, ".tmp", ".part"];
+const RESERVED: &[&str] = &[SNAPSHOT, JOURNAL, LOCK, GUARD, WAKE, ".tmp", ".part"];
 const MAX_BYTES: usize = 100;
 
 /// The name of a queue: `[A-Za-z0-9][A-Za-z0-9._-]{0,99}`, not `flockq`, without a reserved suffix.
@@ -79,6 +80,11 @@ impl QueueName {
     /// The snapshot's file.
     pub(crate) fn snapshot(&self) -> String {
         format!("{}{SNAPSHOT}", self.0)
+    }
+
+    /// The journal's file.
+    pub(crate) fn journal(&self) -> String {
+        format!("{}{SNAPSHOT}{JOURNAL}", self.0)
     }
 
     /// What the queue's temporary files begin with.

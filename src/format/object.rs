@@ -144,6 +144,17 @@ impl<'a> Object<'a> {
     }
 }
 
+/// An object's text with the value at a path of keys set; the objects on the way are made when they are missing.
+/// `None` when something on the way is no object.
+pub(crate) fn with(text: &str, path: &[&str], value: String) -> Option<String> {
+    let Some((key, rest)) = path.split_first() else {
+        return Some(value);
+    };
+    let object = Object::read(text).ok().flatten()?;
+    let value = with(object.get(key).unwrap_or("{}"), rest, value)?;
+    Some(object.edit(&[(key, Some(value))]))
+}
+
 /// A string's value, when the text is a string that every language can read.
 pub(super) fn string(text: &str) -> Option<Cow<'_, str>> {
     let inside = text.strip_prefix('"')?.strip_suffix('"')?;

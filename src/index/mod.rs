@@ -9,12 +9,14 @@ pub(crate) mod state;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use view::View;
 
 use crate::format::envelope::Element;
+use crate::format::journal::Totals;
 use crate::format::json;
 pub(crate) use crate::format::lease::Now;
 use crate::format::priority::Priority;
@@ -90,6 +92,61 @@ impl Index {
             index.append(Element::parse(text).map_err(|damage| damage.within(start))?);
         }
         Ok(index)
+    }
+
+    /// Reads a whole file whose elements have these numbers, in order.
+    pub(crate) fn parse_numbered(
+        bytes: &[u8],
+        numbers: &[Range<Seq>],
+        next: Seq,
+    ) -> Result<Self, Damage> {
+        let mut index = Self::empty();
+        let mut numbers = numbers.iter().cloned().flatten();
+        for span in json::elements(bytes)? {
+            let start = span.start;
+            let text = Arc::from(bytes.get(span).unwrap_or_default());
+            let element = Element::parse(text).map_err(|damage| damage.within(start))?;
+            let number = numbers.next().filter(|number| *number < next);
+            let number = number.ok_or_else(|| {
+                Damage::new(
+                    start,
+                    "there are more elements than the journal has numbers for",
+                )
+            })?;
+            index.put(number, element);
+        }
+        index.next = next;
+        if numbers.next().is_some() {
+            return Err(Damage::new(
+                bytes.len(),
+                "there are fewer elements than the journal has numbers for",
+            ));
+        }
+        Ok(index)
+    }
+
+    /// The numbers of the elements, in order.
+    pub(crate) fn numbers(&self) -> Vec<Range<Seq>> {
+        let mut ranges: Vec<Range<Seq>> = Vec::new();
+        for seq in self.entries.keys() {
+            match ranges.last_mut() {
+                Some(range) if range.end == *seq => range.end += 1,
+                _ => ranges.push(*seq..*seq + 1),
+            }
+        }
+        ranges
+    }
+
+    pub(crate) fn totals(&self) -> Totals {
+        Totals {
+            messages: self.entries.len() as u64,
+            bytes: self.bytes,
+            next: self.next,
+        }
+    }
+
+    pub(crate) fn element(&self, seq: Seq) -> Option<&Element> {
+        self.entries.get(&seq)
     }
 
     /// The bytes of the array with these changes: every element that is not changed byte for byte (INV-2).

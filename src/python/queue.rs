@@ -10,7 +10,7 @@ use super::convert::{Time, duration, named, optional, time};
 use super::delivery::Delivery;
 use super::envelope::Envelope;
 use super::error::{call, exception, refused};
-use crate::{Array, ErrorKind, List, Message, Nack, Priority, Receive, State, Sync};
+use crate::{Array, ErrorKind, List, Message, Mode, Nack, Priority, Receive, State, Sync};
 
 #[pyclass(frozen, module = "flockq._flockq")]
 pub(super) struct Queue(pub(super) crate::Queue);
@@ -246,6 +246,20 @@ impl Queue {
 
     fn sync(&self, py: Python<'_>) -> PyResult<()> {
         call(py, || self.0.sync())
+    }
+
+    fn checkpoint(&self, py: Python<'_>) -> PyResult<()> {
+        call(py, || self.0.checkpoint())
+    }
+
+    fn mode(&self, py: Python<'_>) -> PyResult<&'static str> {
+        call(py, || self.0.mode()).map(Mode::name)
+    }
+
+    fn convert(&self, py: Python<'_>, to: &str) -> PyResult<()> {
+        // Always some: a text was given.
+        let to = named::<Mode>(py, Some(to))?.unwrap_or(Mode::Plain);
+        call(py, || self.0.convert(to))
     }
 
     fn interrupt(&self) {

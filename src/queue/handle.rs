@@ -5,19 +5,20 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::config::Sync;
+use crate::config::{Config, Mode, Sync};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::name::{LockNames, QueueName};
 use crate::format::receipt::Receipt;
 use crate::format::time::Timestamp;
 use crate::index::{Index, Now, Plan, plan};
 use crate::spool::Shared;
+use crate::store::files::remove_left_over;
 use crate::store::gate::Tie;
 use crate::store::lock::Hold;
-use crate::store::patience::Patience;
+use crate::store::patience::{LockWait, Patience};
+use crate::store::plain::Durable;
 use crate::store::real::{descriptors, generation};
 use crate::store::registry::{self, Entry, State};
-use crate::store::snapshot::{Durable, remove_left_over};
 use crate::store::{LockKind, consumer};
 use crate::wait::{Interrupts, Watches};
 
@@ -142,12 +143,7 @@ impl Handle {
         job: impl FnOnce(&Attached, &Hold) -> Result<T>,
     ) -> Result<T> {
         let attached = self.attached()?;
-        let hold = attached.entry.lock.acquire(
-            LockKind::Exclusive,
-            true,
-            Tie::Thread,
-            &self.patience(),
-        )?;
+        let hold = attached.hold(&self.patience())?;
         job(&attached, &hold)
     }
 
@@ -177,18 +173,23 @@ impl Handle {
                 state.swept = true;
             }
             let State {
-                snapshot,
+                files,
                 last_queued,
                 probed_ms,
                 ..
             } = &mut *state;
-            let index = snapshot.refresh(store, &self.name)?;
+            let index = files.refresh(store, &self.name)?;
             let now = self.now(index, probe, probed_ms);
             let plan = decide(index, &now, last_queued)?;
             if plan.changes.is_empty() {
                 return Ok(plan.result);
             }
-            if snapshot.commit(store, &self.name, plan.changes, durable, || {
+            if files.is_unrecorded() {
+                files.make(store, &self.name)?;
+                self.record(Mode::Journal)?;
+                files.recorded();
+            }
+            if files.commit(store, &self.name, plan.changes, durable, || {
                 hold.is_current()
             })? {
                 return Ok(plan.result);
@@ -205,18 +206,12 @@ impl Handle {
         look: impl FnOnce(&mut Index, &Now) -> Result<T>,
     ) -> Result<T> {
         let attached = self.attached()?;
-        let _hold =
-            attached
-                .entry
-                .lock
-                .acquire(LockKind::Shared, false, Tie::Thread, &self.patience())?;
+        let _hold = attached.hold_shared(&self.patience())?;
         let mut state = attached.entry.state();
         let State {
-            snapshot,
-            probed_ms,
-            ..
+            files, probed_ms, ..
         } = &mut *state;
-        let index = snapshot.refresh(&*self.spool.store, &self.name)?;
+        let index = files.refresh(&*self.spool.store, &self.name)?;
         let now = self.now(index, probe, probed_ms);
         look(index, &now)
     }
@@ -259,26 +254,46 @@ impl Handle {
             .drain()
             .filter_map(|text| Receipt::parse(&text).ok())
             .collect();
-        if receipts.is_empty() {
+        if !receipts.is_empty() {
+            let hold = attached.hold(&self.patience())?;
+            let durable = self.durable(None, true);
+            self.change_held(&attached, &hold, durable, Probe::None, |index, now, _| {
+                plan::give_back(index, now, &receipts)
+            })?;
+        }
+        self.show(&attached, &self.patience())
+    }
+
+    /// Puts it on record how the queue commits.
+    pub(crate) fn record(&self, mode: Mode) -> Result<()> {
+        let _config = self.spool.lock_config(&self.patience())?;
+        Config::record(&*self.spool.store, self.name.as_str(), mode)
+    }
+
+    /// Folds a small journal, so that whoever reads the snapshot alone sees the queue.
+    fn show(&self, attached: &Attached, patience: &Patience) -> Result<()> {
+        if !attached.entry.state().files.is_small_and_unfolded() {
             return Ok(());
         }
-        let hold = attached.entry.lock.acquire(
-            LockKind::Exclusive,
-            true,
-            Tie::Thread,
-            &self.patience(),
-        )?;
-        let durable = self.durable(None, true);
-        self.change_held(&attached, &hold, durable, Probe::None, |index, now, _| {
-            plan::give_back(index, now, &receipts)
-        })
-        .map(drop)
+        let hold = attached.hold(patience)?;
+        let mut state = attached.entry.state();
+        let store = &*self.spool.store;
+        // When the lock was taken away there is nothing to be done again: the next one to close will fold.
+        state
+            .files
+            .checkpoint(store, &self.name, || hold.is_current())
+            .map(drop)
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        if generation() != self.generation {
+        if generation() == self.generation {
+            if !self.closed.load(Ordering::Acquire) {
+                // Best effort, and without waiting: a handle that was closed has done it.
+                let _ = self.show(&self.first, &Patience::new(LockWait::NoWait, None));
+            }
+        } else {
             // Dropped behind the guards: closing its lock files takes the descriptors' mutex again.
             let gone = {
                 let _no_fork = descriptors();
@@ -307,6 +322,18 @@ impl Attached {
             watches: Watches::default(),
             leases: Mutex::default(),
         }
+    }
+
+    /// Takes the queue's exclusive lock and guard.
+    pub(crate) fn hold(&self, patience: &Patience) -> Result<Hold> {
+        let lock = &self.entry.lock;
+        lock.acquire(LockKind::Exclusive, true, Tie::Thread, patience)
+    }
+
+    /// Takes the queue's lock to look: programs without the library may be writing.
+    pub(crate) fn hold_shared(&self, patience: &Patience) -> Result<Hold> {
+        let lock = &self.entry.lock;
+        lock.acquire(LockKind::Shared, false, Tie::Thread, patience)
     }
 
     pub(crate) fn leases(&self) -> MutexGuard<'_, HashSet<String>> {

@@ -16,12 +16,17 @@ pub(crate) use handle::Handle;
 
 mod handle;
 #[cfg(test)]
+mod journalled;
+#[cfg(test)]
 mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::config::Mode;
 use crate::error::Result;
+use crate::store::files::Files;
+use crate::store::lock::Hold;
 
 /// A queue of a spool.
 ///
@@ -57,8 +62,47 @@ impl Queue {
         handle.with_lock(|attached, _hold| {
             let mut state = attached.entry.state();
             let store = &*handle.spool.store;
-            state.snapshot.refresh(store, &handle.name)?;
-            state.snapshot.sync(store, &handle.name)
+            state.files.refresh(store, &handle.name)?;
+            state.files.sync(store, &handle.name)
+        })
+    }
+
+    /// Folds the journal into the queue's file. Nothing to do for a plain queue.
+    pub fn checkpoint(&self) -> Result<()> {
+        let handle = &self.handle;
+        self.with_files(|files, hold| {
+            files.checkpoint(&*handle.spool.store, &handle.name, || hold.is_current())
+        })
+    }
+
+    /// How the queue commits.
+    pub fn mode(&self) -> Result<Mode> {
+        let attached = self.handle.attached()?;
+        let _hold = attached.hold_shared(&self.handle.patience())?;
+        let mut state = attached.entry.state();
+        state
+            .files
+            .refresh(&*self.handle.spool.store, &self.handle.name)?;
+        Ok(state.files.mode())
+    }
+
+    /// Gives the queue a journal, or folds it and takes it away. Its messages and their leases stay.
+    pub fn convert(&self, mode: Mode) -> Result<()> {
+        let handle = &self.handle;
+        self.with_files(|files, hold| {
+            let store = &*handle.spool.store;
+            let record = || handle.record(mode);
+            files.convert(store, &handle.name, mode, record, || hold.is_current())
+        })
+    }
+
+    /// Runs `job` under the exclusive lock until it says that it is done; false is that the lock was taken away.
+    fn with_files(&self, mut job: impl FnMut(&mut Files, &Hold) -> Result<bool>) -> Result<()> {
+        self.handle.with_lock(|attached, hold| {
+            while !job(&mut attached.entry.state().files, hold)? {
+                hold.renew(&self.handle.patience())?;
+            }
+            Ok(())
         })
     }
 

@@ -178,9 +178,12 @@ impl Handle {
         if let Ok(root) = store.root_stat() {
             let _ = make_directories(store, CONSUMERS_DIRECTORY, root.directory_mode());
         }
-        let watch = attached
-            .watches
-            .take(store, &self.name.snapshot(), CONSUMERS_DIRECTORY);
+        let watch = attached.watches.take(
+            store,
+            &self.name.snapshot(),
+            &self.name.journal(),
+            CONSUMERS_DIRECTORY,
+        );
         Waiting::begin(&attached.interrupts, watch)
     }
 
@@ -190,7 +193,7 @@ impl Handle {
     fn peek_ready(&self, attached: &Attached) -> (bool, Option<Duration>) {
         let mut state = attached.entry.state();
         let probed_ms = &mut state.probed_ms.clone();
-        let Ok(index) = state.snapshot.refresh(&*self.spool.store, &self.name) else {
+        let Ok(index) = state.files.refresh(&*self.spool.store, &self.name) else {
             // Under the lock it is damage or not.
             return (true, None);
         };

@@ -7,8 +7,6 @@ use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::plan;
-use crate::store::LockKind;
-use crate::store::gate::Tie;
 use crate::store::lock::Hold;
 
 use super::Queue;
@@ -63,12 +61,7 @@ impl Queue {
     /// Begins a change of the whole array, for callers that cannot give a closure.
     pub fn begin(&self) -> Result<Transaction> {
         let attached = self.handle.attached()?;
-        let hold = attached.entry.lock.acquire(
-            LockKind::Exclusive,
-            true,
-            Tie::Thread,
-            &self.handle.patience(),
-        )?;
+        let hold = attached.hold(&self.handle.patience())?;
         let read = self.read(&attached)?;
         Ok(Transaction {
             queue: self.clone(),
@@ -82,7 +75,7 @@ impl Queue {
     fn read(&self, attached: &Attached) -> Result<Array> {
         let mut state = attached.entry.state();
         let index = state
-            .snapshot
+            .files
             .refresh(&*self.handle.spool.store, &self.handle.name)?;
         raw(&index.array())
     }

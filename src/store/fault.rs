@@ -17,6 +17,15 @@ use crate::format::time::Timestamp;
 pub(crate) struct FaultStore {
     disk: Arc<Mutex<Disk>>,
     clock: Arc<Clock>,
+    /// What the registry knows the file system by: another one for each process.
+    process: u64,
+}
+
+/// Numbers file systems and processes.
+static NUMBERS: AtomicU64 = AtomicU64::new(1);
+
+fn fresh_number() -> u64 {
+    NUMBERS.fetch_add(1, Ordering::Relaxed)
 }
 
 #[derive(Default)]
@@ -31,6 +40,8 @@ struct Disk {
     effects: Vec<String>,
     files_read: usize,
     fail: Option<(usize, i32)>,
+    /// Every effect after the failing one fails too.
+    dead: bool,
 }
 
 #[derive(Default, Clone)]
@@ -66,15 +77,14 @@ pub(crate) enum Unsynced {
 
 impl FaultStore {
     pub(crate) fn new() -> Self {
-        use std::sync::atomic::{AtomicU64, Ordering};
-        static NUMBERS: AtomicU64 = AtomicU64::new(1);
         let disk = Disk {
-            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+            number: fresh_number(),
             ..Disk::default()
         };
         Self {
             disk: Arc::new(Mutex::new(disk)),
             clock: Arc::default(),
+            process: fresh_number(),
         }
     }
 
@@ -101,6 +111,13 @@ impl FaultStore {
         let mut disk = self.disk();
         disk.effects.clear();
         disk.fail = Some((number, errno));
+        disk.dead = false;
+    }
+
+    /// From the effect with this number on nothing happens any more.
+    pub(crate) fn die(&self, number: usize) {
+        self.fail(number, libc::EIO);
+        self.disk().dead = true;
     }
 
     pub(crate) fn heal(&self) {
@@ -109,16 +126,22 @@ impl FaultStore {
 
     /// What is there after a power cut: another file system, with nothing open.
     pub(crate) fn power_cut(&self, content: Unsynced, names: Unsynced) -> Self {
+        self.power_cut_keeping(content, |_| matches!(names, Unsynced::Kept))
+    }
+
+    /// The same, where it is told of each unsynced name whether it made it.
+    pub(crate) fn power_cut_keeping(&self, content: Unsynced, kept: impl Fn(&str) -> bool) -> Self {
         let old = self.disk();
         let cut = Self::new();
         let mut new = cut.disk();
         new.next_inode = old.next_inode;
         new.directories.clone_from(&old.directories);
-        new.names = if matches!(names, Unsynced::Kept) {
-            old.names.clone()
-        } else {
-            old.durable_names.clone()
-        };
+        let now = old.names.iter().filter(|(name, _)| kept(name));
+        let before = old.durable_names.iter().filter(|(name, _)| !kept(name));
+        new.names = now
+            .chain(before)
+            .map(|(name, inode)| (name.clone(), *inode))
+            .collect();
         new.durable_names = new.names.clone();
         for inode in new.names.values().copied().collect::<Vec<_>>() {
             let was = &old.inodes[&inode];
@@ -126,7 +149,17 @@ impl FaultStore {
                 Unsynced::Kept => was.content.clone(),
                 Unsynced::Dropped => was.durable.clone(),
                 Unsynced::Zeroed if was.content == was.durable => was.content.clone(),
-                Unsynced::Zeroed => vec![0; was.content.len()],
+                Unsynced::Zeroed => {
+                    // What was durable stays, when the rest was only written behind it.
+                    let kept = if was.content.starts_with(&was.durable) {
+                        &*was.durable
+                    } else {
+                        &[]
+                    };
+                    let mut content = kept.to_vec();
+                    content.resize(was.content.len(), 0);
+                    content
+                }
             };
             new.inodes.insert(
                 inode,
@@ -141,6 +174,34 @@ impl FaultStore {
         }
         drop(new);
         cut
+    }
+
+    /// The same file system, as a process sees it that shares nothing else.
+    pub(crate) fn another_process(&self) -> Self {
+        Self {
+            process: fresh_number(),
+            ..self.clone()
+        }
+    }
+
+    pub(crate) fn inode_of(&self, name: &str) -> Option<u64> {
+        self.disk().names.get(name).copied()
+    }
+
+    /// Adds bytes to a file from outside.
+    pub(crate) fn append(&self, name: &str, bytes: &[u8]) {
+        let mut disk = self.disk();
+        let inode = disk.names[name];
+        disk.inodes
+            .get_mut(&inode)
+            .unwrap()
+            .content
+            .extend_from_slice(bytes);
+    }
+
+    /// Removes a file from outside.
+    pub(crate) fn take_away(&self, name: &str) {
+        self.disk().names.remove(name);
     }
 
     /// The content of a file, for a look from outside.
@@ -190,7 +251,9 @@ impl Disk {
         let number = self.effects.len();
         self.effects.push(what);
         match self.fail {
-            Some((failing, errno)) if failing == number => Err(io::Error::from_raw_os_error(errno)),
+            Some((failing, errno)) if failing == number || (self.dead && failing < number) => {
+                Err(io::Error::from_raw_os_error(errno))
+            }
             _ => Ok(()),
         }
     }
@@ -231,7 +294,7 @@ impl Store for FaultStore {
     fn root_stat(&self) -> io::Result<Stat> {
         let id = FileId {
             device: u64::MAX,
-            inode: self.disk().number,
+            inode: self.process,
         };
         Ok(Stat {
             id,
@@ -255,7 +318,7 @@ impl Store for FaultStore {
         let inode = match (found, how) {
             (Some(_), Open::New { .. }) => return Err(io::ErrorKind::AlreadyExists.into()),
             (Some(inode), _) => inode,
-            (None, Open::Read) => return Err(io::ErrorKind::NotFound.into()),
+            (None, Open::Read | Open::Write) => return Err(io::ErrorKind::NotFound.into()),
             (None, Open::Shared { mode } | Open::New { mode }) => {
                 if path
                     .rsplit_once('/')
@@ -331,7 +394,7 @@ impl Store for FaultStore {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    fn watch(&self, _file: &str, _directory: &str) -> io::Result<Box<dyn Watch>> {
+    fn watch(&self, _: &str, _: &str, _: &str) -> io::Result<Box<dyn Watch>> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
@@ -387,6 +450,39 @@ impl File for FaultFile {
         self.effect("write")?;
         self.inode(|inode| {
             inode.content.extend_from_slice(bytes);
+            inode.version += 1;
+        });
+        Ok(())
+    }
+
+    fn read_from(&self, offset: u64) -> io::Result<Vec<u8>> {
+        self.disk.lock().unwrap().files_read += 1;
+        let from = usize::try_from(offset).unwrap();
+        Ok(self.inode(|inode| inode.content.get(from..).unwrap_or_default().to_vec()))
+    }
+
+    /// When it fails, half of the bytes have been written, as on a disk that fills up.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let failed = self.effect("write").err();
+        let written = if failed.is_some() {
+            bytes.len() / 2
+        } else {
+            bytes.len()
+        };
+        let from = usize::try_from(offset).unwrap();
+        self.inode(|inode| {
+            inode.content.truncate(from);
+            inode.content.resize(from, 0);
+            inode.content.extend_from_slice(&bytes[..written]);
+            inode.version += 1;
+        });
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn set_size(&self, size: u64) -> io::Result<()> {
+        self.effect("cut")?;
+        self.inode(|inode| {
+            inode.content.resize(usize::try_from(size).unwrap(), 0);
             inode.version += 1;
         });
         Ok(())

@@ -9,12 +9,14 @@ pub(crate) mod atomic;
 pub(crate) mod consumer;
 #[cfg(test)]
 pub(crate) mod fault;
+pub(crate) mod files;
 pub(crate) mod gate;
+pub(crate) mod journal;
 pub(crate) mod lock;
 pub(crate) mod patience;
+pub(crate) mod plain;
 pub(crate) mod real;
 pub(crate) mod registry;
-pub(crate) mod snapshot;
 pub(crate) mod wake;
 
 use std::fmt::Debug;
@@ -60,6 +62,8 @@ pub(crate) enum Kind {
 pub(crate) enum Open {
     /// To read; the file must exist.
     Read,
+    /// To read and write; the file must exist.
+    Write,
     /// To read and write; made with this mode when it is missing.
     Shared { mode: u32 },
     /// To read and write; it must not exist.
@@ -110,8 +114,8 @@ pub(crate) trait Store: Debug + Send + Sync {
     fn list(&self, path: &str) -> io::Result<Vec<String>>;
     /// A page of words that processes wait on; [`wake`] says what the words are.
     fn page(&self, path: &str, mode: u32) -> io::Result<Arc<dyn Page>>;
-    /// A watch that reports changes of `file` in the root and of the files in `directory`.
-    fn watch(&self, file: &str, directory: &str) -> io::Result<Box<dyn Watch>>;
+    /// A watch that reports changes of a queue's two files in the root and of the files in `directory`.
+    fn watch(&self, snapshot: &str, journal: &str, directory: &str) -> io::Result<Box<dyn Watch>>;
     /// Time, identity and chance.
     fn system(&self) -> &dyn System;
 }
@@ -121,6 +125,11 @@ pub(crate) trait File: Debug + Send + Sync {
     fn stat(&self) -> io::Result<Stat>;
     fn read_all(&self) -> io::Result<Vec<u8>>;
     fn write_all(&self, bytes: &[u8]) -> io::Result<()>;
+    /// What stands from `offset` to the end.
+    fn read_from(&self, offset: u64) -> io::Result<Vec<u8>>;
+    /// Writes at `offset`; how far it got is unknown when it fails.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    fn set_size(&self, size: u64) -> io::Result<()>;
     /// Makes content and size durable.
     fn sync(&self) -> io::Result<()>;
     fn attributes(&self) -> io::Result<Attributes>;

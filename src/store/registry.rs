@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use super::files::Files;
 use super::lock::Lock;
 use super::real::{descriptors, generation};
-use super::snapshot::Snapshot;
 use super::{FileId, Store};
 use crate::format::name::LockNames;
 use crate::format::time::Timestamp;
@@ -20,7 +20,7 @@ pub(crate) struct Entry {
 /// What is known of a queue; used by whoever holds its lock.
 #[derive(Debug)]
 pub(crate) struct State {
-    pub(crate) snapshot: Snapshot,
+    pub(crate) files: Files,
     /// The latest `queued_at` that this process has written: a clock that jumps back must not reorder its messages.
     pub(crate) last_queued: Option<Timestamp>,
     /// When (boot clock) the consumers were last looked at.
@@ -75,7 +75,7 @@ impl Entry {
 impl State {
     fn new() -> Self {
         Self {
-            snapshot: Snapshot::new(),
+            files: Files::new(),
             last_queued: None,
             probed_ms: 0,
             swept: false,

@@ -270,6 +270,7 @@ static uint32_t choice(flockq_bytes name, const char *const *names) {
 }
 
 static const char *const syncs[] = {"full", "normal", "off", NULL};
+static const char *const modes[] = {"plain", "journal", NULL};
 static const char *const priorities[] = {"urgent", "high", "normal", "low", NULL};
 static const char *const states[] = {"ready", "delayed", "leased", NULL};
 
@@ -640,7 +641,15 @@ static flockq_status on_queue(buffer *out, const char *request, flockq_bytes op,
       is(op, "commit") || is(op, "rollback")) {
     return whole(out, request, op, slot, error);
   }
+  if (is(op, "mode")) {
+    flockq_mode mode;
+    flockq_status status = flockq_queue_mode(queue, &mode, error);
+    if (status == FLOCKQ_STATUS_OK) add_format(out, "\"%s\"", modes[mode - 1]);
+    return status;
+  }
   add(out, "null", 4);
+  if (is(op, "checkpoint")) return flockq_queue_checkpoint(queue, error);
+  if (is(op, "convert")) return flockq_queue_convert(queue, choice(text_of(request, "to"), modes), error);
   if (is(op, "detach")) return detach(request, error);
   if (is(op, "sync")) return flockq_queue_sync(queue, error);
   if (is(op, "close_queue")) return flockq_queue_close(queue, error);

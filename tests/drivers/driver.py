@@ -275,6 +275,18 @@ class Driver:
         with suppress(RolledBack):
             stack.__exit__(RolledBack, RolledBack(), None)
 
+    def on_checkpoint(self, queue: flockq.Queue, _: Request) -> None:
+        """Fold the journal."""
+        queue.checkpoint()
+
+    def on_mode(self, queue: flockq.Queue, _: Request) -> str:
+        """Say how the queue commits."""
+        return queue.mode
+
+    def on_convert(self, queue: flockq.Queue, r: Request) -> None:
+        """Change how the queue commits."""
+        queue.convert(r.get("to", ""))
+
     def on_sync(self, queue: flockq.Queue, _: Request) -> None:
         """Sync."""
         queue.sync()

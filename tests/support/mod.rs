@@ -21,6 +21,17 @@ use serde_json::{Value, json};
 /// The languages that have a driver.
 pub const LANGUAGES: [&str; 4] = ["c", "go", "python", "rust"];
 
+/// How a queue can commit.
+pub const MODES: [&str; 2] = ["plain", "journal"];
+
+/// A directory whose new queues commit in this mode.
+pub fn spool(mode: &str) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let config = json!({"version": 1, "default": {"mode": mode}}).to_string();
+    std::fs::write(directory.path().join("flockq.json"), config).unwrap();
+    directory
+}
+
 /// The root of the project.
 pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

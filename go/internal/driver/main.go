@@ -21,6 +21,7 @@ type request struct {
 	Dir               string   `json:"dir"`
 	Create            bool     `json:"create"`
 	Sync              string   `json:"sync"`
+	To                string   `json:"to"`
 	LockWait          string   `json:"lock_wait"`
 	LockWaitMs        *int64   `json:"lock_wait_ms"`
 	AllowUnverifiedFS bool     `json:"allow_unverified_fs"`
@@ -107,6 +108,10 @@ func priority(name string) flockq.Priority {
 		return flockq.PriorityDefault
 	}
 	return flockq.Priority(unknownValue)
+}
+
+func mode(name string) flockq.Mode {
+	return map[string]flockq.Mode{"plain": flockq.ModePlain, "journal": flockq.ModeJournal}[name]
 }
 
 func state(name string) flockq.State {
@@ -293,6 +298,13 @@ func (d *driver) onQueue(queue *flockq.Queue, r *request) (any, error) {
 		return queue.Purge(ctx, state(r.State))
 	case "sync":
 		return nil, queue.Sync(ctx)
+	case "checkpoint":
+		return nil, queue.Checkpoint(ctx)
+	case "mode":
+		mode, err := queue.Mode(ctx)
+		return mode.String(), err
+	case "convert":
+		return nil, queue.Convert(ctx, mode(r.To))
 	case "close_queue":
 		return nil, queue.Close()
 	case "interrupt":

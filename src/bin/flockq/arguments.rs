@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use flockq::{Priority, State, Sync, parse_duration};
+use flockq::{Mode, Priority, State, Sync, parse_duration};
 
 /// Durable message queues in JSON files that processes in C, Go, Python, Rust and the shell share.
 ///
@@ -161,6 +161,15 @@ pub(crate) enum Command {
         /// Only those in this state: ready, delayed or leased
         #[arg(long)]
         state: Option<State>,
+    },
+    /// Fold the journal into the queue's file; nothing to do for a plain queue
+    Checkpoint { queue: String },
+    /// Give a queue a journal, or fold it and take it away; messages and leases stay
+    Convert {
+        queue: String,
+        /// journal or plain
+        #[arg(long)]
+        to: Mode,
     },
     /// How the queues stand
     Stats {

@@ -140,6 +140,14 @@ pub(crate) fn run(directory: &Path, command: Command) -> Result<Outcome, Failure
             writeln!(out, "{removed}")?;
             Ok(Outcome::Done)
         }
+        Command::Checkpoint { queue } => {
+            open(&queue)?.checkpoint()?;
+            Ok(Outcome::Done)
+        }
+        Command::Convert { queue, to } => {
+            open(&queue)?.convert(to)?;
+            Ok(Outcome::Done)
+        }
         Command::Init { .. } | Command::Stats { .. } | Command::Lock { .. } => Ok(Outcome::Done),
     }
 }

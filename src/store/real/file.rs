@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt as _;
 
 use fs2::FileExt;
 use rustix::fs::{Gid, Mode, Uid, XattrFlags};
@@ -67,6 +68,31 @@ impl File for RealFile {
 
     fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
         (&self.0).write_all(bytes)
+    }
+
+    fn read_from(&self, offset: u64) -> io::Result<Vec<u8>> {
+        let size = self.0.metadata()?.len().saturating_sub(offset);
+        let mut bytes = vec![0; usize::try_from(size).map_err(io::Error::other)?];
+        // Another process may cut a torn tail off meanwhile.
+        let mut read = 0;
+        while let Some(rest) = bytes.get_mut(read..).filter(|rest| !rest.is_empty()) {
+            match self.0.read_at(rest, offset + read as u64) {
+                Ok(0) => break,
+                Ok(more) => read += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        bytes.truncate(read);
+        Ok(bytes)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
+    }
+
+    fn set_size(&self, size: u64) -> io::Result<()> {
+        self.0.set_len(size)
     }
 
     fn sync(&self) -> io::Result<()> {

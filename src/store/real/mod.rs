@@ -170,6 +170,7 @@ impl Store for RealStore {
     fn open(&self, path: &str, how: Open) -> io::Result<Arc<dyn File>> {
         let (flags, mode) = match how {
             Open::Read => (OFlags::RDONLY, None),
+            Open::Write => (OFlags::RDWR, None),
             Open::Shared { mode } => {
                 match self.open_below(path, OFlags::RDWR, 0) {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -286,8 +287,8 @@ impl Store for RealStore {
         page::RealPage::new(file).map(|page| Arc::new(page) as Arc<dyn Page>)
     }
 
-    fn watch(&self, file: &str, directory: &str) -> io::Result<Box<dyn Watch>> {
-        watch::RealWatch::new(&self.root, file, &self.root.join(directory))
+    fn watch(&self, snapshot: &str, journal: &str, directory: &str) -> io::Result<Box<dyn Watch>> {
+        watch::RealWatch::new(&self.root, snapshot, journal, &self.root.join(directory))
             .map(|watch| Box::new(watch) as Box<dyn Watch>)
     }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,9 +16,12 @@ use crate::store::{Waker, Watch, Woken};
 #[derive(Debug)]
 pub(super) struct RealWatch {
     inotify: OwnedFd,
-    /// The watch on the root, of which only events on `file` count.
+    /// The watch on the root, of which only events on the queue's files count.
     root: i32,
-    file: String,
+    snapshot: String,
+    journal: String,
+    /// The journal at the path when it was last looked for: appending to it is no event of the root.
+    path: PathBuf,
     bell: Arc<Bell>,
 }
 
@@ -26,8 +29,13 @@ pub(super) struct RealWatch {
 struct Bell(OwnedFd);
 
 impl RealWatch {
-    /// Watches `file` in `root`, and every file in `directory`, whose closing shows that a consumer died.
-    pub(super) fn new(root: &Path, file: &str, directory: &Path) -> io::Result<Self> {
+    /// Watches two files in `root`, and every file in `directory`, whose closing shows that a consumer died.
+    pub(super) fn new(
+        root: &Path,
+        snapshot: &str,
+        journal: &str,
+        directory: &Path,
+    ) -> io::Result<Self> {
         let inotify = retry(|| inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK))?;
         let changes = WatchFlags::MOVED_TO
             | WatchFlags::CLOSE_WRITE
@@ -43,12 +51,22 @@ impl RealWatch {
             )
         })?;
         let bell = retry(|| eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK))?;
-        Ok(Self {
+        let watch = Self {
             inotify,
             root: watched,
-            file: file.to_owned(),
+            snapshot: snapshot.to_owned(),
+            journal: journal.to_owned(),
+            path: root.join(journal),
             bell: Arc::new(Bell(bell)),
-        })
+        };
+        watch.follow_journal();
+        Ok(watch)
+    }
+
+    /// Watches the journal that stands at the path now. There need not be one.
+    fn follow_journal(&self) {
+        let flags = WatchFlags::MODIFY | WatchFlags::DONT_FOLLOW;
+        let _ = retry(|| inotify::add_watch(&self.inotify, &self.path, flags));
     }
 
     /// Reads what is there; whether any of it counts.
@@ -57,11 +75,15 @@ impl RealWatch {
         let mut reader = Reader::new(&self.inotify, &mut buffer);
         let mut counts = false;
         while let Ok(event) = reader.next() {
-            let ours = event
-                .file_name()
-                .is_some_and(|name| name.to_bytes() == self.file.as_bytes());
+            let is = |file: &str| {
+                let name = event.file_name();
+                name.is_some_and(|name| name.to_bytes() == file.as_bytes())
+            };
+            if event.wd() == self.root && is(&self.journal) {
+                self.follow_journal();
+            }
             // An overflow has no name and no watch: everything may have changed.
-            counts |= event.wd() != self.root || ours;
+            counts |= event.wd() != self.root || is(&self.snapshot) || is(&self.journal);
         }
         counts
     }

@@ -384,6 +384,12 @@ impl Driver {
                 queue.purge(request.text("state").map(str::parse).transpose()?)?
             )),
             "sync" => Ok(queue.sync().map(|()| Value::Null)?),
+            "checkpoint" => Ok(queue.checkpoint().map(|()| Value::Null)?),
+            "mode" => Ok(json!(queue.mode()?.name())),
+            "convert" => {
+                let to = request.text("to").unwrap_or_default().parse()?;
+                Ok(queue.convert(to).map(|()| Value::Null)?)
+            }
             "close_queue" => Ok(queue.close().map(|()| Value::Null)?),
             "interrupt" => {
                 queue.interrupt();

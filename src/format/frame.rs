@@ -1,0 +1,253 @@
+//! The journal's frames: a header of fixed width, which a person can read, and a body. `docs/format.md`, section 13.
+
+use std::ops::Range;
+
+use super::Damage;
+
+/// The bytes of a header, its line feed included.
+pub(crate) const HEADER_BYTES: usize = 97;
+/// What every frame of this version begins with.
+const MAGIC: &[u8] = b"flockq1 ";
+/// What a frame of any version begins with.
+const FAMILY: &[u8] = b"flockq";
+/// What a frame is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The first one: what the journal builds on.
+    Base,
+    /// Changes.
+    Commit,
+    /// A checkpoint has written a snapshot that will be renamed into place.
+    Switch,
+    /// A sync failed: what of this generation is on stable storage is not known.
+    Poison,
+}
+
+impl Kind {
+    const fn letter(self) -> u8 {
+        match self {
+            Kind::Base => b'B',
+            Kind::Commit => b'C',
+            Kind::Switch => b'S',
+            Kind::Poison => b'P',
+        }
+    }
+
+    const fn of(letter: u8) -> Option<Self> {
+        match letter {
+            b'B' => Some(Kind::Base),
+            b'C' => Some(Kind::Commit),
+            b'S' => Some(Kind::Switch),
+            b'P' => Some(Kind::Poison),
+            _ => None,
+        }
+    }
+}
+
+/// What a header says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) kind: Kind,
+    /// Chosen by chance for each generation of a journal: frames of another one never fit.
+    pub(crate) salt: u64,
+    /// From 0, one more with each frame.
+    pub(crate) number: u64,
+    /// The bytes of the body.
+    pub(crate) length: u32,
+    /// Everything before this offset was on stable storage when the frame was written.
+    pub(crate) synced: u64,
+    /// The sum of the header before: a frame fits behind one frame only.
+    pub(crate) previous: u32,
+    body_sum: u32,
+    sum: u32,
+}
+
+/// Where the next frame has to begin, and what it has to say to fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    pub(crate) offset: u64,
+    pub(crate) salt: u64,
+    pub(crate) number: u64,
+    pub(crate) previous: u32,
+}
+
+/// A frame that fits: its header, and where its body lies in the bytes that were read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Frame {
+    pub(crate) header: Header,
+    pub(crate) body: Range<usize>,
+}
+
+/// How the bytes behind the last good frame look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Tail {
+    /// There are none.
+    Clean,
+    /// A frame that was not finished: what comes behind the last good frame was never known to be durable.
+    Torn,
+}
+
+impl Cursor {
+    /// Where a journal begins.
+    pub(crate) const fn start(salt: u64) -> Self {
+        Self {
+            offset: 0,
+            salt,
+            number: 0,
+            previous: 0,
+        }
+    }
+
+    /// A frame that fits here, in bytes; and where the next one goes. The body ends with a line feed.
+    pub(crate) fn frame(&self, kind: Kind, synced: u64, body: &[u8]) -> (Vec<u8>, Self) {
+        let mut bytes = Vec::with_capacity(HEADER_BYTES + body.len());
+        bytes.extend_from_slice(
+            format!(
+                "flockq1 {} {:016x} {:016x} {:08x} {:016x} {:08x} {:08x} ",
+                char::from(kind.letter()),
+                self.salt,
+                self.number,
+                body.len(),
+                synced,
+                self.previous,
+                crc32c::crc32c(body),
+            )
+            .as_bytes(),
+        );
+        let sum = crc32c::crc32c(&bytes);
+        bytes.extend_from_slice(format!("{sum:08x}\n").as_bytes());
+        bytes.extend_from_slice(body);
+        let next = Self {
+            offset: self.offset + bytes.len() as u64,
+            salt: self.salt,
+            number: self.number + 1,
+            previous: sum,
+        };
+        (bytes, next)
+    }
+
+    /// The frame at the start of `bytes`, if one fits here.
+    fn read(&self, bytes: &[u8]) -> Option<(Header, Self)> {
+        let header = Header::read(bytes)?;
+        let fits = header.salt == self.salt
+            && header.number == self.number
+            && header.previous == self.previous
+            && header.synced <= self.offset
+            && (header.kind == Kind::Base) == (self.number == 0);
+        let end = HEADER_BYTES.checked_add(usize::try_from(header.length).ok()?)?;
+        let body = bytes.get(HEADER_BYTES..end)?;
+        let whole = body.ends_with(b"\n") && crc32c::crc32c(body) == header.body_sum;
+        let next = Self {
+            offset: self.offset + end as u64,
+            salt: self.salt,
+            number: self.number + 1,
+            previous: header.sum,
+        };
+        (fits && whole).then_some((header, next))
+    }
+}
+
+impl Header {
+    /// A header whose own sum is right; whether it fits is another question.
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
+        let text = bytes.get(..HEADER_BYTES)?;
+        let rest = text.strip_prefix(MAGIC)?.strip_suffix(b"\n")?;
+        let mut fields = rest.split(|byte| *byte == b' ');
+        let [letter] = *fields.next()? else {
+            return None;
+        };
+        let header = Self {
+            kind: Kind::of(letter)?,
+            salt: hex(fields.next()?, 16)?,
+            number: hex(fields.next()?, 16)?,
+            length: u32::try_from(hex(fields.next()?, 8)?).ok()?,
+            synced: hex(fields.next()?, 16)?,
+            previous: u32::try_from(hex(fields.next()?, 8)?).ok()?,
+            body_sum: u32::try_from(hex(fields.next()?, 8)?).ok()?,
+            sum: u32::try_from(hex(fields.next()?, 8)?).ok()?,
+        };
+        let summed = text.get(..HEADER_BYTES - 9)?;
+        let sound = fields.next().is_none() && crc32c::crc32c(summed) == header.sum;
+        sound.then_some(header)
+    }
+}
+
+/// Exactly so many small hexadecimal digits.
+fn hex(text: &[u8], digits: usize) -> Option<u64> {
+    let sound = text.len() == digits
+        && text
+            .iter()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let text = std::str::from_utf8(text).ok()?;
+    sound.then(|| u64::from_str_radix(text, 16).ok()).flatten()
+}
+
+/// The frames that fit, one behind the other, from `from` on, and what stands behind the last of them.
+///
+/// `bytes` begin at the cursor. Damage is told in offsets of the file: a frame behind the gap that was written when
+/// what is missing was already on stable storage.
+pub(crate) fn scan(bytes: &[u8], from: Cursor) -> Result<(Vec<Frame>, Cursor, Tail), Damage> {
+    let mut frames = Vec::new();
+    let (mut at, mut cursor) = (0, from);
+    while let Some((header, next)) = cursor.read(bytes.get(at..).unwrap_or_default()) {
+        let body = at + HEADER_BYTES;
+        at = body + usize::try_from(header.length).unwrap_or_default();
+        frames.push(Frame {
+            header,
+            body: body..at,
+        });
+        cursor = next;
+    }
+    let rest = bytes.get(at..).unwrap_or_default();
+    if rest.is_empty() {
+        return Ok((frames, cursor, Tail::Clean));
+    }
+    if missing_was_durable(rest, &cursor) {
+        return Err(Damage {
+            offset: cursor.offset,
+            rule:
+                "what stands here is no frame, and a later frame says that it was on stable storage"
+                    .to_owned(),
+        });
+    }
+    Ok((frames, cursor, Tail::Torn))
+}
+
+/// Whether a later frame of this generation was written when the bytes at the cursor were already durable.
+fn missing_was_durable(rest: &[u8], cursor: &Cursor) -> bool {
+    let mut from = 0;
+    while let Some(found) = find(rest.get(from..).unwrap_or_default(), MAGIC) {
+        from += found;
+        let header = Header::read(rest.get(from..).unwrap_or_default());
+        if header.is_some_and(|header| {
+            header.salt == cursor.salt
+                && header.number >= cursor.number
+                && header.synced > cursor.offset
+        }) {
+            return true;
+        }
+        from += 1;
+    }
+    false
+}
+
+fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
+    bytes.windows(what.len()).position(|window| window == what)
+}
+
+/// The first header of a journal; `None` when the file is of a newer version.
+pub(crate) fn first(bytes: &[u8]) -> Result<Option<Header>, Damage> {
+    let known =
+        Header::read(bytes).filter(|header| header.kind == Kind::Base && header.number == 0);
+    match known {
+        Some(header) => Ok(Some(header)),
+        None if bytes.starts_with(FAMILY) && !bytes.starts_with(MAGIC) => Ok(None),
+        None => Err(Damage::new(
+            0,
+            "the journal does not begin with a base frame",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests;

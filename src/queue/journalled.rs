@@ -1,0 +1,460 @@
+//! What crashes, power cuts, full disks and other processes may do to a journalled queue, on the store in memory.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::store::fault::{FaultStore, Unsynced};
+use crate::{ErrorKind, Message, Mode, Nack, Queue, Receive, Result, Spool, Sync};
+
+const CONFIG: &[u8] = br#"{"version":1,"default":{"mode":"journal"}}"#;
+const JOURNAL: &str = "inbound.json.journal";
+
+fn store() -> FaultStore {
+    let store = FaultStore::new();
+    store.put("flockq.json", CONFIG);
+    store
+}
+
+/// The queue as another process sees it: with a registry entry of its own.
+fn queue(store: &FaultStore, sync: Sync) -> Queue {
+    let spool = Spool::builder("unused")
+        .sync(sync)
+        .open_on(Arc::new(store.clone()));
+    spool.unwrap().queue("inbound").unwrap()
+}
+
+fn bodies(queue: &Queue) -> Result<Vec<Value>> {
+    let page = queue.list(&crate::List::new().limit(1000))?;
+    Ok(page
+        .envelopes
+        .iter()
+        .map(|envelope| envelope.message().unwrap())
+        .collect())
+}
+
+fn snapshot(store: &FaultStore) -> Value {
+    serde_json::from_slice(&store.content("inbound.json").unwrap()).unwrap()
+}
+
+/// Every kind of change, in turn.
+fn step(queue: &Queue, number: usize) -> Result<()> {
+    let send = |value: Value| queue.send(&value).map(drop);
+    let receive = || queue.receive(Receive::new().detached());
+    match number % 9 {
+        0 | 1 | 4 => send(json!({ "n": number })),
+        2 => queue
+            .send_many(&[json!({ "n": number }), json!({ "m": number })])
+            .map(drop),
+        3 => receive().map(drop),
+        5 => match receive()? {
+            Some(delivery) => delivery.nack(&Nack::new().error("no session")),
+            None => Ok(()),
+        },
+        6 => match receive()? {
+            Some(delivery) => delivery.ack(),
+            None => Ok(()),
+        },
+        7 => queue.checkpoint(),
+        _ => queue.update(|array| {
+            array.pop();
+        }),
+    }
+}
+
+#[test]
+fn a_commit_is_one_write_and_one_sync() {
+    let store = store();
+    let inbound = queue(&store, Sync::Full);
+    inbound.send(&json!(1)).unwrap();
+    store.forget_effects();
+    inbound.send(&json!(2)).unwrap();
+    assert_eq!(
+        store.effects(),
+        [format!("write {JOURNAL}"), format!("sync {JOURNAL}")]
+    );
+    store.forget_effects();
+    let delivery = inbound.receive(Receive::new().detached()).unwrap().unwrap();
+    assert_eq!(store.effects().len(), 2);
+    drop(delivery);
+    let off = queue(&store, Sync::Off);
+    store.forget_effects();
+    off.send(&json!(3)).unwrap();
+    assert_eq!(store.effects(), [format!("write {JOURNAL}")]);
+}
+
+#[test]
+fn a_receive_does_not_write_the_payload_again() {
+    let store = store();
+    let inbound = queue(&store, Sync::Off);
+    inbound.send(&json!("x".repeat(10_000))).unwrap();
+    let before = store.content(JOURNAL).unwrap().len();
+    inbound.receive(Receive::new().detached()).unwrap().unwrap();
+    let written = store.content(JOURNAL).unwrap().len() - before;
+    assert!(written < 1000, "{written}");
+}
+
+#[test]
+fn what_one_process_commits_another_sees_by_reading_what_is_new() {
+    let store = store();
+    let (one, other) = (
+        queue(&store, Sync::Off),
+        queue(&store.another_process(), Sync::Off),
+    );
+    for number in 0..60 {
+        step(if number % 2 == 0 { &one } else { &other }, number).unwrap();
+        assert_eq!(bodies(&one).unwrap(), bodies(&other).unwrap(), "{number}");
+    }
+    assert_eq!(
+        bodies(&queue(&store, Sync::Off)).unwrap(),
+        bodies(&one).unwrap()
+    );
+}
+
+#[test]
+fn a_checkpoint_and_a_close_show_the_queue_in_its_file() {
+    let store = store();
+    let inbound = queue(&store, Sync::Full);
+    inbound.send(&json!(1)).unwrap();
+    assert_eq!(snapshot(&store), json!([]));
+    inbound.checkpoint().unwrap();
+    assert_eq!(snapshot(&store)[0]["message"], json!(1));
+    store.forget_effects();
+    inbound.checkpoint().unwrap();
+    assert!(store.effects().is_empty(), "there is nothing to fold");
+    inbound.send(&json!(2)).unwrap();
+    inbound.close().unwrap();
+    assert_eq!(snapshot(&store).as_array().unwrap().len(), 2);
+    let dropped = queue(&store, Sync::Full);
+    dropped.send(&json!(3)).unwrap();
+    drop(dropped);
+    assert_eq!(snapshot(&store).as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn a_journal_that_has_grown_is_folded() {
+    let store = store();
+    let inbound = queue(&store, Sync::Off);
+    let mut largest = 0;
+    for _ in 0..600 {
+        inbound.send(&json!("x".repeat(300))).unwrap();
+        assert!(inbound.pop().unwrap().is_some());
+        largest = largest.max(store.content(JOURNAL).unwrap().len());
+    }
+    assert!((64 * 1024..70 * 1024).contains(&largest), "{largest}");
+    assert!(bodies(&inbound).unwrap().is_empty());
+}
+
+#[test]
+fn whatever_effect_is_the_last_before_a_power_cut_the_queue_is_as_before_or_after() {
+    const STEPS: usize = 18;
+    for last in 0.. {
+        let store = store();
+        let mut confirmed = Vec::new();
+        let mut attempted = None;
+        let inbound = queue(&store, Sync::Full);
+        store.die(last);
+        for number in 0..STEPS {
+            if step(&inbound, number).is_err() {
+                // The same step where nothing fails: what it would have led to.
+                let twin = self::store();
+                let whole = queue(&twin, Sync::Full);
+                for before in 0..=number {
+                    step(&whole, before).unwrap();
+                }
+                attempted = Some(bodies(&whole).unwrap());
+                break;
+            }
+            confirmed = bodies(&inbound).unwrap();
+        }
+        std::mem::forget(inbound);
+        for content in [Unsynced::Kept, Unsynced::Dropped, Unsynced::Zeroed] {
+            // Of the names that were not synced, those that end like this made it.
+            for names in ["", "no name", ".journal", "inbound.json", "flockq.json"] {
+                let cut = store.power_cut_keeping(content, |name| name.ends_with(names));
+                let found = queue(&cut, Sync::Full);
+                let bodies_found = bodies(&found)
+                    .unwrap_or_else(|error| panic!("{last} {content:?} {names:?}: {error}"));
+                assert!(
+                    bodies_found == confirmed || Some(&bodies_found) == attempted.as_ref(),
+                    "{last} {content:?} {names:?}: {bodies_found:?}, confirmed {confirmed:?}, attempted {attempted:?}"
+                );
+                // And it goes on from there, also across a second cut.
+                found.send(&json!("on")).unwrap();
+                std::mem::forget(found);
+                let again = queue(
+                    &cut.power_cut(Unsynced::Dropped, Unsynced::Dropped),
+                    Sync::Full,
+                );
+                assert_eq!(
+                    bodies(&again).unwrap().len(),
+                    bodies_found.len() + 1,
+                    "{last}"
+                );
+            }
+        }
+        if attempted.is_none() {
+            assert!(last > 40, "{last}");
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_fails_the_send_and_leaves_no_half_frame() {
+    let store = store();
+    let inbound = queue(&store, Sync::Full);
+    inbound.send(&json!(1)).unwrap();
+    let before = store.content(JOURNAL).unwrap();
+    store.fail(0, libc::ENOSPC);
+    let error = inbound.send(&json!(2)).unwrap_err();
+    assert_eq!(
+        (error.kind(), error.errno()),
+        (ErrorKind::Io, Some(libc::ENOSPC))
+    );
+    assert_eq!(store.content(JOURNAL).unwrap(), before);
+    store.heal();
+    assert!(inbound.pop().unwrap().is_some());
+}
+
+#[test]
+fn a_sync_that_failed_is_an_unknown_outcome_and_ends_the_generation_for_everybody() {
+    let store = store();
+    let (inbound, other) = (
+        queue(&store, Sync::Full),
+        queue(&store.another_process(), Sync::Full),
+    );
+    inbound.send(&json!(1)).unwrap();
+    assert_eq!(bodies(&other).unwrap().len(), 1);
+    let inode = store.inode_of(JOURNAL);
+    store.fail(1, libc::EIO);
+    assert_eq!(
+        inbound.send(&json!(2)).unwrap_err().kind(),
+        ErrorKind::OutcomeUnknown
+    );
+    store.heal();
+    assert_eq!(store.inode_of(JOURNAL), inode);
+    other.send(&json!(3)).unwrap();
+    assert_ne!(
+        store.inode_of(JOURNAL),
+        inode,
+        "nobody builds on what may be gone"
+    );
+    // Each process has its own idea of a clock that stands still.
+    assert_eq!(bodies(&inbound).unwrap().len(), 3);
+}
+
+#[test]
+fn a_torn_tail_is_cut_off_for_good_before_anything_is_written_behind_it() {
+    let store = store();
+    let inbound = queue(&store, Sync::Full);
+    inbound.send(&json!(1)).unwrap();
+    let whole = store.content(JOURNAL).unwrap();
+    store.append(JOURNAL, b"flockq1 C 00");
+    assert_eq!(bodies(&inbound).unwrap(), [json!(1)]);
+    store.forget_effects();
+    inbound.send(&json!(2)).unwrap();
+    assert_eq!(
+        store.effects()[..3],
+        ["cut", "sync", "write"].map(|what| format!("{what} {JOURNAL}"))
+    );
+    assert!(store.content(JOURNAL).unwrap().starts_with(&whole));
+    assert_eq!(
+        bodies(&queue(&store.another_process(), Sync::Full))
+            .unwrap()
+            .len(),
+        2
+    );
+}
+
+#[test]
+fn a_missing_journal_is_damage_and_not_an_empty_or_a_plain_queue() {
+    let store = store();
+    let inbound = queue(&store, Sync::Full);
+    inbound.send(&json!(1)).unwrap();
+    store.take_away(JOURNAL);
+    for queue in [&inbound, &queue(&store.another_process(), Sync::Full)] {
+        for error in [
+            bodies(queue).map(drop),
+            queue.send(&json!(2)).map(drop),
+            queue.pop().map(drop),
+        ] {
+            let error = error.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt);
+            assert!(
+                error.path().unwrap().ends_with(JOURNAL) && error.to_string().contains("not there"),
+                "{error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_damaged_journal_and_a_replaced_snapshot_are_told_and_left_as_they_are() {
+    let store = store();
+    let inbound = queue(&store, Sync::Full);
+    for number in 0..3 {
+        inbound.send(&json!(number)).unwrap();
+    }
+    std::mem::forget(inbound);
+    let whole = store.content(JOURNAL).unwrap();
+    let mut broken = whole.clone();
+    let place = broken
+        .windows(9)
+        .position(|window| window == b"\"message\"")
+        .unwrap();
+    broken[place] = b'x';
+    store.put(JOURNAL, &broken);
+    let error = bodies(&queue(&store.another_process(), Sync::Full)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(
+        error
+            .offset()
+            .is_some_and(|offset| offset > 0 && offset < place as u64)
+    );
+    assert_eq!(store.content(JOURNAL).unwrap(), broken);
+    store.put(JOURNAL, &whole);
+    store.put("inbound.json", b"[{\"message\":\"foreign\"}]");
+    let error = bodies(&queue(&store.another_process(), Sync::Full)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.path().unwrap().ends_with("inbound.json"), "{error}");
+    store.put("inbound.json", b"[]\n");
+    store.put(JOURNAL, b"flockq2 B whatever a newer version writes");
+    let error = queue(&store.another_process(), Sync::Full)
+        .send(Message::from_json("1"))
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Version);
+}
+
+#[test]
+fn the_configuration_says_that_there_is_a_journal_and_keeps_everything_else() {
+    let store = FaultStore::new();
+    store.put("flockq.json", br#"{ "version": 1, "mine": [1e5], "default": {"mode": "journal"}, "queues": {"outbound": {"sync": "off"}} }"#);
+    queue(&store, Sync::Full).send(&json!(1)).unwrap();
+    let text = String::from_utf8(store.content("flockq.json").unwrap()).unwrap();
+    assert_eq!(
+        text.trim_end(),
+        r#"{ "version": 1, "mine": [1e5], "default": {"mode": "journal"}, "queues": {"outbound": {"sync": "off"},"inbound": {"mode":"journal"}} }"#
+    );
+}
+
+#[test]
+fn a_queue_is_converted_to_and_fro_with_its_messages_and_leases() {
+    let store = FaultStore::new();
+    let (inbound, other) = (
+        queue(&store, Sync::Full),
+        queue(&store.another_process(), Sync::Full),
+    );
+    inbound.send(&json!(1)).unwrap();
+    inbound.send(&json!(2)).unwrap();
+    let delivery = other.receive(Receive::new().detached()).unwrap().unwrap();
+    assert_eq!(inbound.mode().unwrap(), Mode::Plain);
+    inbound.convert(Mode::Journal).unwrap();
+    inbound.convert(Mode::Journal).unwrap();
+    for queue in [
+        &inbound,
+        &other,
+        &queue(&store.another_process(), Sync::Full),
+    ] {
+        assert_eq!(queue.mode().unwrap(), Mode::Journal);
+        queue.send(&json!(3)).unwrap();
+    }
+    delivery.ack().unwrap();
+    assert_eq!(bodies(&inbound).unwrap().len(), 4);
+    other.convert(Mode::Plain).unwrap();
+    assert_eq!(store.content(JOURNAL), None);
+    for queue in [
+        &inbound,
+        &other,
+        &queue(&store.another_process(), Sync::Full),
+    ] {
+        assert_eq!(queue.mode().unwrap(), Mode::Plain);
+        queue.send(&json!(4)).unwrap();
+    }
+    assert_eq!(snapshot(&store).as_array().unwrap().len(), 7);
+}
+
+#[test]
+fn a_conversion_that_is_cut_short_leaves_the_queue_in_one_of_both_modes() {
+    for to in [Mode::Journal, Mode::Plain] {
+        for last in 0.. {
+            let store = FaultStore::new();
+            let inbound = queue(&store, Sync::Full);
+            inbound.send(&json!(1)).unwrap();
+            if to == Mode::Plain {
+                inbound.convert(Mode::Journal).unwrap();
+            }
+            inbound.send(&json!(2)).unwrap();
+            store.die(last);
+            let converted = inbound.convert(to);
+            std::mem::forget(inbound);
+            for names in ["", "no name", ".journal", "inbound.json", "flockq.json"] {
+                let cut = store.power_cut_keeping(Unsynced::Dropped, |name| name.ends_with(names));
+                let found = queue(&cut, Sync::Full);
+                assert_eq!(
+                    bodies(&found).unwrap(),
+                    [json!(1), json!(2)],
+                    "{to} {last} {names}"
+                );
+                found.send(&json!(3)).unwrap();
+                let again = queue(&cut.another_process(), Sync::Full);
+                assert_eq!(bodies(&again).unwrap().len(), 3, "{to} {last} {names}");
+                if converted.is_ok() {
+                    assert_eq!(again.mode().unwrap(), to);
+                }
+            }
+            if converted.is_ok() {
+                assert!(last > 3, "{last}");
+                break;
+            }
+        }
+    }
+}
+
+/// What can be seen of every message.
+fn seen(queue: &Queue) -> Vec<(Value, u64, String, Option<String>)> {
+    let page = queue.list(&crate::List::new().limit(1000)).unwrap();
+    let one = |envelope: &crate::Envelope| {
+        let error = envelope.error().map(str::to_owned);
+        (
+            envelope.message().unwrap(),
+            envelope.attempts(),
+            envelope.state().to_string(),
+            error,
+        )
+    };
+    page.envelopes.iter().map(one).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// The plain queue is the model: whatever three processes do and whenever they begin anew, both show the same.
+    #[test]
+    fn a_journalled_queue_does_what_a_plain_one_does(steps in proptest::collection::vec((0usize..12, 0usize..3), 1..60)) {
+        let stores = [FaultStore::new(), store()];
+        let open = |store: &FaultStore| queue(&store.another_process(), Sync::Full);
+        let mut processes: Vec<Vec<Queue>> =
+            stores.iter().map(|store| (0..3).map(|_| open(store)).collect()).collect();
+        for (number, who) in steps {
+            for (store, queues) in stores.iter().zip(&mut processes) {
+                match number {
+                    9 => queues[who] = open(store),
+                    10 => queues[who].send(&json!("x".repeat(30_000))).map(drop).unwrap(),
+                    11 => drop(queues[who].purge(Some(crate::State::Leased)).unwrap()),
+                    number => step(&queues[who], number).unwrap(),
+                }
+            }
+            prop_assert_eq!(seen(&processes[0][who]), seen(&processes[1][who]));
+        }
+        prop_assert_eq!(seen(&open(&stores[0])), seen(&open(&stores[1])));
+        drop(processes);
+        let messages = seen(&open(&stores[1])).len();
+        queue(&stores[1].another_process(), Sync::Full).checkpoint().unwrap();
+        let shown = stores[1].content("inbound.json").map_or(0, |file| {
+            serde_json::from_slice::<Vec<Value>>(&file).unwrap().len()
+        });
+        prop_assert_eq!(shown, messages);
+    }
+}
