@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 PREFIX ?= /usr/local
 
-.PHONY: help build demo test lint install clean
+.PHONY: help build demo test bench lint install clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -17,6 +17,9 @@ demo: ## C, Go, Python and Rust share one directory for about 10 seconds while c
 
 test: ## everything, in every language
 	@scripts/make.sh test
+
+bench: ## how fast, beside SQLite and the bare system calls (ROUNDS=7)
+	@cd benches && CARGO_TARGET_DIR=../target/bench cargo run --quiet --release
 
 lint: ## formatting, lints, licences
 	@scripts/make.sh lint

@@ -11,7 +11,7 @@ use crate::format::name::LockNames;
 use crate::spool::require_safe;
 use crate::store::atomic::{Replacement, replace};
 use crate::store::gate::Tie;
-use crate::store::lock::Hold;
+use crate::store::lock::{Care, Hold};
 use crate::store::patience::{InterruptCheck, Patience};
 use crate::store::real::RealStore;
 use crate::store::registry::Entry;
@@ -127,7 +127,7 @@ impl FileLockBuilder {
             LockKind::Exclusive => {
                 entry
                     .lock
-                    .acquire(LockKind::Exclusive, false, self.tie, &patience)?
+                    .acquire(LockKind::Exclusive, Care::Checked, self.tie, &patience)?
             }
             LockKind::Shared => entry.lock.acquire_beside(self.tie, &patience)?,
         };

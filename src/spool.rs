@@ -11,8 +11,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::name::{CONFIG_FILE, LockNames, QueueName};
 use crate::queue::{Handle, Queue};
 use crate::store::gate::Tie;
-use crate::store::lock::Hold;
 use crate::store::lock::make_directories;
+use crate::store::lock::{Care, Hold};
 use crate::store::patience::{InterruptCheck, Patience};
 use crate::store::real::{RealStore, descriptors};
 use crate::store::{FileId, LockKind, Store, registry};
@@ -92,7 +92,7 @@ impl Spool {
         let entry = registry::entry(&store, root.id, &names, root.file_mode(), false);
         let _hold = entry.lock.acquire(
             LockKind::Exclusive,
-            false,
+            Care::Checked,
             Tie::Thread,
             &Patience::new(LockWait::default(), None),
         )?;
@@ -169,7 +169,7 @@ impl Shared {
         );
         entry
             .lock
-            .acquire(LockKind::Exclusive, false, Tie::Thread, patience)
+            .acquire(LockKind::Exclusive, Care::Checked, Tie::Thread, patience)
     }
 
     pub(crate) fn require_open(&self) -> Result<()> {

@@ -337,12 +337,11 @@ impl Both {
         let message = Outgoing {
             payload: payload.clone().into_bytes(),
             id: None,
-            fresh_id: "not used".to_owned(),
             priority: Some(priority),
             not_before,
             dedup: false,
         };
-        let plan = plan::send(&self.index, &[message], queued_at).unwrap();
+        let plan = plan::send(&self.index, &[message], queued_at, &String::new).unwrap();
         prop_assert_eq!(commit(&mut self.index, plan)?, std::slice::from_ref(&id));
         model.sent += 1;
         model.entries.push(Entry {

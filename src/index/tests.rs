@@ -49,11 +49,14 @@ fn commit<T>(index: &mut Index, plan: Plan<T>) -> T {
     plan.result
 }
 
+fn fresh_id() -> String {
+    "fresh".to_owned()
+}
+
 fn outgoing(payload: &str) -> Outgoing {
     Outgoing {
         payload: payload.into(),
         id: None,
-        fresh_id: "fresh".into(),
         priority: None,
         not_before: None,
         dedup: false,
@@ -63,7 +66,7 @@ fn outgoing(payload: &str) -> Outgoing {
 fn filled(payloads: &[&str]) -> Index {
     let mut index = Index::empty();
     let messages: Vec<Outgoing> = payloads.iter().map(|payload| outgoing(payload)).collect();
-    let plan = plan::send(&index, &messages, now().wall).unwrap();
+    let plan = plan::send(&index, &messages, now().wall, &fresh_id).unwrap();
     commit(&mut index, plan);
     index
 }
@@ -151,7 +154,7 @@ fn due_times_follow_the_wall_clock_both_ways() {
         not_before: Some(later(10).wall),
         ..outgoing("1")
     };
-    let plan = plan::send(&index, &[delayed], now().wall).unwrap();
+    let plan = plan::send(&index, &[delayed], now().wall, &fresh_id).unwrap();
     commit(&mut index, plan);
     assert!(!index.has_ready(&now()));
     assert_eq!(index.next_due(&now()), Some(Duration::from_secs(10)));
@@ -244,13 +247,15 @@ fn an_id_that_is_there_is_refused_or_with_dedup_sent_once() {
     };
     let both = [outgoing("2"), with_id(false)];
     assert_eq!(
-        plan::send(&index, &both, now().wall).unwrap_err().kind(),
+        plan::send(&index, &both, now().wall, &fresh_id)
+            .unwrap_err()
+            .kind(),
         ErrorKind::AlreadyExists
     );
-    let plan = plan::send(&index, &[with_id(true)], now().wall).unwrap();
+    let plan = plan::send(&index, &[with_id(true)], now().wall, &fresh_id).unwrap();
     assert!(plan.changes.is_empty());
     assert_eq!(plan.result, ["a"]);
-    let plan = plan::send(&index, &[outgoing(r#"{"id":"a"}"#)], now().wall).unwrap();
+    let plan = plan::send(&index, &[outgoing(r#"{"id":"a"}"#)], now().wall, &fresh_id).unwrap();
     assert_eq!(commit(&mut index, plan), ["a"]);
     assert_eq!(index.len(), 2, "a payload's own id is not checked");
 }

@@ -14,7 +14,7 @@ use crate::index::{Index, Now, Plan, plan};
 use crate::spool::Shared;
 use crate::store::files::remove_left_over;
 use crate::store::gate::Tie;
-use crate::store::lock::Hold;
+use crate::store::lock::{Care, Hold};
 use crate::store::patience::{LockWait, Patience};
 use crate::store::plain::Durable;
 use crate::store::real::{descriptors, generation};
@@ -154,7 +154,9 @@ impl Handle {
         probe: Probe,
         decide: impl FnMut(&mut Index, &Now, &mut Option<Timestamp>) -> Result<Plan<T>>,
     ) -> Result<T> {
-        self.with_lock(|attached, hold| self.change_held(attached, hold, durable, probe, decide))
+        let attached = self.attached()?;
+        let hold = attached.hold_for_change(&self.patience())?;
+        self.change_held(&attached, &hold, durable, probe, decide)
     }
 
     pub(crate) fn change_held<T>(
@@ -180,9 +182,16 @@ impl Handle {
             } = &mut *state;
             let index = files.refresh(store, &self.name)?;
             let now = self.now(index, probe, probed_ms);
-            let plan = decide(index, &now, last_queued)?;
+            let mut queued = *last_queued;
+            let plan = decide(index, &now, &mut queued)?;
             if plan.changes.is_empty() {
                 return Ok(plan.result);
+            }
+            if !hold.is_guarded() && files.replaces(&plan.changes) {
+                // The queue has been converted, or the commit is a checkpoint.
+                drop(state);
+                hold.guard(&self.patience())?;
+                continue;
             }
             if files.is_unrecorded() {
                 files.make(store, &self.name)?;
@@ -192,6 +201,7 @@ impl Handle {
             if files.commit(store, &self.name, plan.changes, durable, || {
                 hold.is_current()
             })? {
+                *last_queued = queued;
                 return Ok(plan.result);
             }
             drop(state);
@@ -327,13 +337,24 @@ impl Attached {
     /// Takes the queue's exclusive lock and guard.
     pub(crate) fn hold(&self, patience: &Patience) -> Result<Hold> {
         let lock = &self.entry.lock;
-        lock.acquire(LockKind::Exclusive, true, Tie::Thread, patience)
+        lock.acquire(LockKind::Exclusive, Care::Guarded, Tie::Thread, patience)
+    }
+
+    /// Takes the queue's exclusive lock for one change: for a plain queue with the guard.
+    fn hold_for_change(&self, patience: &Patience) -> Result<Hold> {
+        let care = if self.entry.state().files.is_appended_to() {
+            Care::AtCommit
+        } else {
+            Care::Guarded
+        };
+        let lock = &self.entry.lock;
+        lock.acquire(LockKind::Exclusive, care, Tie::Thread, patience)
     }
 
     /// Takes the queue's lock to look: programs without the library may be writing.
     pub(crate) fn hold_shared(&self, patience: &Patience) -> Result<Hold> {
         let lock = &self.entry.lock;
-        lock.acquire(LockKind::Shared, false, Tie::Thread, patience)
+        lock.acquire(LockKind::Shared, Care::Checked, Tie::Thread, patience)
     }
 
     pub(crate) fn leases(&self) -> MutexGuard<'_, HashSet<String>> {

@@ -45,7 +45,6 @@ impl Queue {
             outgoing.push(Outgoing {
                 payload: message.take_payload()?,
                 id: message.id.map(check_id).transpose()?,
-                fresh_id: system.fresh_id(),
                 priority: message.priority,
                 not_before: message.delay.map(|delay| after(wall, delay)),
                 dedup: message.dedup,
@@ -59,7 +58,7 @@ impl Queue {
         self.handle
             .change(durable, Probe::None, |index, now, last_queued| {
                 let queued_at = next_queued(now.wall, *last_queued);
-                let plan = plan::send(index, &outgoing, queued_at)?;
+                let plan = plan::send(index, &outgoing, queued_at, &|| system.fresh_id())?;
                 *last_queued = Some(after(
                     queued_at,
                     std::time::Duration::from_nanos(count as u64 - 1),

@@ -172,6 +172,22 @@ impl Files {
         Ok(done)
     }
 
+    /// Whether the next commit appends: no file is replaced, so no guard is needed.
+    pub(crate) fn is_appended_to(&self) -> bool {
+        match &self.seen {
+            Seen::Journal(journal) => {
+                !self.unrecorded && !journal.has_ended() && !journal.is_long(&self.index)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether committing these changes replaces a file.
+    pub(crate) fn replaces(&self, changes: &[Change]) -> bool {
+        let whole = |change: &Change| matches!(change, Change::Reset(_));
+        !self.is_appended_to() || changes.iter().any(whole)
+    }
+
     /// How the queue commits.
     pub(crate) fn mode(&self) -> Mode {
         match &self.seen {

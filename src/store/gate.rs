@@ -99,8 +99,11 @@ impl Gate {
         let mut state = self.state();
         state.taken = false;
         Self::forget(&mut state, pass);
+        let somebody_waits = !state.line.is_empty();
         drop(state);
-        self.changed.notify_all();
+        if somebody_waits {
+            self.changed.notify_all();
+        }
     }
 
     /// A hold beside the gate (a shared lock with a descriptor of its own): only known, so that

@@ -10,7 +10,7 @@ use super::gate::{Gate, Pass, Refused, Tie};
 use super::patience::Patience;
 use super::real::{descriptors, generation};
 use super::wake::Bell;
-use super::{File, LockKind, Open, Store};
+use super::{File, FileId, LockKind, Open, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::name::LockNames;
 
@@ -18,6 +18,8 @@ use crate::format::name::LockNames;
 #[derive(Debug)]
 pub(crate) struct LockFile {
     file: Arc<dyn File>,
+    /// Which file it is: while it is open no other file can be that.
+    id: FileId,
     generation: u64,
 }
 
@@ -26,9 +28,11 @@ impl LockFile {
     pub(crate) fn open(store: &dyn Store, path: &str, how: Open) -> io::Result<Self> {
         let mut registered = descriptors();
         let file = store.open(path, how)?;
+        let id = file.stat()?.id;
         registered.extend(file.descriptor());
         Ok(Self {
             file,
+            id,
             generation: generation(),
         })
     }
@@ -91,12 +95,23 @@ struct Files {
     guard: Option<LockFile>,
 }
 
+/// How much is asked of a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Care {
+    /// That it is the file at its path is asked before a commit only: for appending.
+    AtCommit,
+    /// It is also asked at once.
+    Checked,
+    /// The guard is held too: for replacing a queue's file.
+    Guarded,
+}
+
 /// A held lock. Dropping it gives it back, from whatever thread.
 #[derive(Debug)]
 pub(crate) struct Hold {
     lock: Arc<Lock>,
     pass: Pass,
-    guarded: bool,
+    guarded: AtomicBool,
     generation: u64,
     /// A shared hold has a descriptor of its own, so that it can stand beside others.
     beside: Option<LockFile>,
@@ -122,11 +137,10 @@ impl Lock {
     }
 
     /// The process's one descriptor, exclusively or shared among processes; the gate keeps other threads out.
-    /// `guarded` takes the guard too: every change of a plain queue does.
     pub(crate) fn acquire(
         self: &Arc<Self>,
         kind: LockKind,
-        guarded: bool,
+        care: Care,
         tie: Tie,
         patience: &Patience,
     ) -> Result<Hold> {
@@ -138,11 +152,11 @@ impl Lock {
         let hold = Hold {
             lock: Arc::clone(self),
             pass,
-            guarded,
+            guarded: AtomicBool::new(care == Care::Guarded),
             generation: generation(),
             beside: None,
         };
-        self.take(kind, guarded, patience)?;
+        self.take(kind, care, patience)?;
         Ok(hold)
     }
 
@@ -155,7 +169,7 @@ impl Lock {
         let mut hold = Hold {
             lock: Arc::clone(self),
             pass,
-            guarded: false,
+            guarded: AtomicBool::new(false),
             generation: generation(),
             beside: None,
         };
@@ -170,21 +184,24 @@ impl Lock {
         }
     }
 
-    fn take(&self, kind: LockKind, guarded: bool, patience: &Patience) -> Result<()> {
+    fn take(&self, kind: LockKind, care: Care, patience: &Patience) -> Result<()> {
         let mut files = self.files();
-        let lock = self.take_file(&mut files.lock, &self.names.lock, kind, patience)?;
+        let check = care != Care::AtCommit;
+        let lock = self.take_file(&mut files.lock, &self.names.lock, kind, check, patience)?;
         self.prove(lock)?;
-        if guarded {
-            // INV-13. Lock before guard, always; a program that unlinks the lock file leaves two holders of "the" lock, and
-            // this is where the second one waits.
-            self.take_file(
-                &mut files.guard,
-                &self.names.guard,
-                LockKind::Exclusive,
-                patience,
-            )?;
+        drop(files);
+        if care == Care::Guarded {
+            self.take_guard(patience)?;
         }
         Ok(())
+    }
+
+    /// INV-13. Lock before guard, always; a program that unlinks the lock file leaves two holders of "the" lock, and this
+    /// is where the second one waits.
+    fn take_guard(&self, patience: &Patience) -> Result<()> {
+        let (slot, path) = (&mut self.files().guard, &self.names.guard);
+        self.take_file(slot, path, LockKind::Exclusive, true, patience)
+            .map(drop)
     }
 
     /// INV-12: what is locked is what stands at the path; otherwise somebody else locks another file.
@@ -193,6 +210,7 @@ impl Lock {
         slot: &'a mut Option<LockFile>,
         path: &str,
         kind: LockKind,
+        check: bool,
         patience: &Patience,
     ) -> Result<&'a LockFile> {
         loop {
@@ -202,7 +220,7 @@ impl Lock {
                 None => self.open(path)?,
             };
             self.wait(&file, kind, path, patience)?;
-            if self.is_at(path, &file)? {
+            if !check || self.is_at(path, &file)? {
                 return Ok(slot.insert(file));
             }
         }
@@ -250,12 +268,10 @@ impl Lock {
     }
 
     fn is_at(&self, path: &str, file: &LockFile) -> Result<bool> {
-        let look = || {
-            Ok::<_, io::Error>(self.store.stat(path)?.map(|stat| stat.id) == Some(file.stat()?.id))
-        };
-        look().map_err(|error| {
+        let stat = self.store.stat(path).map_err(|error| {
             Error::io("look at the lock file", self.store.root().join(path), error)
-        })
+        })?;
+        Ok(stat.is_some_and(|stat| stat.id == file.id))
     }
 
     /// Once per process and lock: a second descriptor must be refused while this process holds the lock.
@@ -269,8 +285,7 @@ impl Lock {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             other => other.map_err(|error| Error::io("open the lock file", &path, error))?,
         };
-        let id = |file: &LockFile| file.stat().map(|stat| stat.id).ok();
-        if id(held) == id(&second)
+        if held.id == second.id
             && second
                 .try_lock(LockKind::Exclusive)
                 .map_err(|error| self.lock_error(&self.names.lock, error))?
@@ -285,9 +300,9 @@ impl Lock {
         Ok(())
     }
 
-    fn give_back(&self) {
+    fn give_back(&self, guarded: bool) {
         let files = self.files();
-        if let Some(guard) = &files.guard {
+        if let Some(guard) = files.guard.as_ref().filter(|_| guarded) {
             let _ = guard.unlock();
         }
         if let Some(lock) = &files.lock {
@@ -376,15 +391,31 @@ impl Hold {
             None => Ok(false),
         };
         Ok(is_at(&self.lock.names.lock, &files.lock)?
-            && (!self.guarded || is_at(&self.lock.names.guard, &files.guard)?))
+            && (!self.is_guarded() || is_at(&self.lock.names.guard, &files.guard)?))
+    }
+
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.guarded.load(Ordering::Relaxed)
+    }
+
+    /// Takes the guard as well. What was read under the lock alone may be old.
+    pub(crate) fn guard(&self, patience: &Patience) -> Result<()> {
+        self.check_process()?;
+        self.guarded.store(true, Ordering::Relaxed);
+        self.lock.take_guard(patience)
     }
 
     /// Takes the lock again from the start, because its file was replaced. What was read under it may be old.
     pub(crate) fn renew(&self, patience: &Patience) -> Result<()> {
         self.check_process()?;
         // Everything is let go first: another process may hold the new lock file and wait for the guard.
-        self.lock.give_back();
-        self.lock.take(LockKind::Exclusive, self.guarded, patience)
+        self.lock.give_back(self.is_guarded());
+        let care = if self.is_guarded() {
+            Care::Guarded
+        } else {
+            Care::Checked
+        };
+        self.lock.take(LockKind::Exclusive, care, patience)
     }
 
     /// A hold does not survive a fork: the child has neither the lock nor the descriptor.
@@ -411,7 +442,7 @@ impl Drop for Hold {
             self.lock.bell().after_release(&ring);
             self.lock.gate.leave_beside(&self.pass);
         } else {
-            self.lock.give_back();
+            self.lock.give_back(self.is_guarded());
             self.lock.gate.leave(&self.pass);
         }
     }

@@ -42,8 +42,13 @@ pub fn require_all() -> bool {
     std::env::var_os("FLOCKQ_REQUIRE_ALL").is_some_and(|value| value == "1")
 }
 
-/// The command of a language's driver, if it was built.
-fn command(language: &str) -> Option<Command> {
+/// A file's text.
+pub fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap()
+}
+
+/// A language's driver, if it was built.
+pub fn program(language: &str) -> Option<PathBuf> {
     let target = root().join("target");
     let program = match language {
         "rust" => {
@@ -66,10 +71,12 @@ fn command(language: &str) -> Option<Command> {
         "python" => root().join(".venv/bin/python"),
         other => panic!("no language {other}"),
     };
-    if !program.exists() {
-        return None;
-    }
-    let mut command = Command::new(program);
+    program.exists().then_some(program)
+}
+
+/// The command of a language's driver, if it was built.
+fn command(language: &str) -> Option<Command> {
+    let mut command = Command::new(program(language)?);
     if language == "python" {
         command.arg(root().join("tests/drivers/driver.py"));
     }

@@ -15,12 +15,17 @@ fn compose(payload: &str, id: Option<&str>, priority: Option<Priority>) -> Strin
     let fresh = Fresh {
         payload: payload.as_bytes(),
         id,
-        spare_id: "fresh",
+        spare_id: &|| "fresh".to_owned(),
         priority,
         queued_at: "2026-02-03T09:00:00Z".parse().unwrap(),
         not_before: None,
     };
-    text(&Element::compose(&fresh).unwrap()).to_owned()
+    let composed = Element::compose(&fresh).unwrap();
+    assert_eq!(
+        composed,
+        Element::parse(Arc::clone(composed.text())).unwrap()
+    );
+    text(&composed).to_owned()
 }
 
 const PLAIN: &str =
@@ -181,12 +186,24 @@ fn json() -> impl Strategy<Value = String> {
     })
 }
 
+fn priorities() -> impl Strategy<Value = Option<Priority>> {
+    proptest::option::of(proptest::sample::select(
+        &[
+            Priority::Urgent,
+            Priority::High,
+            Priority::Normal,
+            Priority::Low,
+        ][..],
+    ))
+}
+
 proptest! {
     #[test]
-    fn payload_bytes_survive_every_edit(payload in json(), attempts in 0u64..9, error in "\\PC{0,9}") {
-        let fresh = Fresh { payload: payload.as_bytes(), id: Some("i"), spare_id: "f", priority: None, queued_at: Timestamp::UNIX_EPOCH, not_before: None };
+    fn payload_bytes_survive_every_edit(payload in json(), priority in priorities(), attempts in 0u64..9, error in "\\PC{0,9}") {
+        let fresh = Fresh { payload: payload.as_bytes(), id: Some("i"), spare_id: &|| "f".to_owned(), priority, queued_at: Timestamp::UNIX_EPOCH, not_before: None };
         let composed = Element::compose(&fresh).unwrap();
         prop_assert_eq!(composed.payload(), payload.as_bytes());
+        prop_assert_eq!(&Element::parse(Arc::clone(composed.text())).unwrap(), &composed);
         let edited = composed.edit(&[("attempts", Some(attempts.to_string())), ("error", Some(quoted(&error)))]).unwrap();
         prop_assert_eq!(edited.payload(), payload.as_bytes());
         prop_assert_eq!(edited.texts().error.unwrap(), error);

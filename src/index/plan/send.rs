@@ -15,8 +15,6 @@ use crate::index::{Change, Index, Plan};
 pub(crate) struct Outgoing {
     pub(crate) payload: Vec<u8>,
     pub(crate) id: Option<String>,
-    /// Used when neither the caller nor the payload has an id.
-    pub(crate) fresh_id: String,
     pub(crate) priority: Option<Priority>,
     pub(crate) not_before: Option<Timestamp>,
     pub(crate) dedup: bool,
@@ -27,30 +25,35 @@ pub(crate) fn send(
     index: &Index,
     messages: &[Outgoing],
     queued_at: Timestamp,
+    fresh_id: &dyn Fn() -> String,
 ) -> Result<Plan<Vec<String>>> {
     let mut changes = Vec::new();
     let mut ids = Vec::with_capacity(messages.len());
+    // Only who asks for an id has to know those of the messages beside it.
+    let asks = |message: &Outgoing| message.id.is_some() || message.dedup;
+    let somebody_asks = messages.iter().any(asks);
     let mut new: HashSet<String> = HashSet::new();
     for (place, message) in messages.iter().enumerate() {
         let fresh = Fresh {
             payload: &message.payload,
             id: message.id.as_deref(),
-            spare_id: &message.fresh_id,
+            spare_id: fresh_id,
             priority: message.priority,
             queued_at: after(queued_at, Duration::from_nanos(place as u64)),
             not_before: message.not_before,
         };
         let element = Element::compose(&fresh).map_err(|damage| internal(&damage))?;
         let id = element.id().map(ToString::to_string).unwrap_or_default();
-        let asked = message.id.is_some() || message.dedup;
-        if asked && (index.has_id(&id) || new.contains(&id)) {
+        if asks(message) && (index.has_id(&id) || new.contains(&id)) {
             if !message.dedup {
                 return Err(exists(&id));
             }
         } else {
             changes.push(Change::Append(element));
         }
-        new.insert(id.clone());
+        if somebody_asks {
+            new.insert(id.clone());
+        }
         ids.push(id);
     }
     Ok(Plan {

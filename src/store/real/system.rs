@@ -1,5 +1,6 @@
 //! The real clocks, this process, and chance.
 
+use std::cell::RefCell;
 use std::fs;
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -7,11 +8,39 @@ use std::time::{Duration, SystemTime};
 
 use rustix::time::{ClockId, clock_gettime};
 
+use super::generation;
 use crate::format::time::Timestamp;
 use crate::store::System;
 
 #[derive(Debug)]
 pub(super) struct RealSystem;
+
+/// Random numbers of one thread that nobody has used: the system is asked for many at a time.
+struct Pool {
+    generation: u64,
+    numbers: Vec<u64>,
+}
+
+thread_local! {
+    static POOL: RefCell<Pool> = const { RefCell::new(Pool { generation: 0, numbers: Vec::new() }) };
+}
+
+fn fresh_numbers() -> Vec<u64> {
+    // As many as the system gives without being interrupted.
+    let mut bytes = [0u8; 256];
+    let filled =
+        super::retry(|| rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()));
+    let (numbers, _) = bytes.as_chunks();
+    let numbers = numbers.iter().map(|number| u64::from_le_bytes(*number));
+    numbers.take(filled.unwrap_or_default() / 8).collect()
+}
+
+/// Where the system gives no random numbers: what tells this moment in this process from others.
+fn moment() -> u64 {
+    let time = clock_gettime(ClockId::Boottime);
+    let (seconds, nanoseconds) = (time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs());
+    (seconds << 32) ^ nanoseconds ^ (u64::from(std::process::id()) << 44)
+}
 
 /// The id of this boot, read once.
 pub(super) fn boot_id() -> &'static Arc<str> {
@@ -41,16 +70,14 @@ impl System for RealSystem {
     }
 
     fn random(&self) -> u64 {
-        let mut bytes = [0u8; 8];
-        let filled = super::retry(|| {
-            rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
-        });
-        if filled.is_ok_and(|size| size == bytes.len()) {
-            return u64::from_le_bytes(bytes);
-        }
-        // Where the system has no such call: what tells this moment in this process from others.
-        let moment = clock_gettime(ClockId::Monotonic).tv_nsec.unsigned_abs();
-        (self.boot_ms() << 20) ^ moment ^ (u64::from(std::process::id()) << 44)
+        POOL.with_borrow_mut(|pool| {
+            // A forked child has a copy of its parent's numbers and must not use them too.
+            if pool.numbers.is_empty() || pool.generation != generation() {
+                pool.generation = generation();
+                pool.numbers = fresh_numbers();
+            }
+            pool.numbers.pop().unwrap_or_else(moment)
+        })
     }
 
     fn process(&self) -> (u32, u64) {

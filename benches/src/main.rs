@@ -1,0 +1,172 @@
+//! Prints how fast flockq is beside SQLite and beside the bare system calls, in one run and on the same work.
+//!
+//! Every figure is the median of interleaved rounds; the ratio is what to look at. An argument chooses the work by a
+//! part of its name; ROUNDS is the number of rounds.
+
+mod contenders;
+
+use std::time::{Duration, Instant};
+
+use contenders::{Contender, Flockq, Floor, Sqlite};
+
+/// A mail message of 300 bytes.
+fn payload(number: usize) -> String {
+    let mut text = format!(
+        "{{\"id\":\"m{number:09}\",\"from\":\"mayor/\",\"to\":\"deacon/\",\"subject\":\"hello\",\"body\":\""
+    );
+    text.extend(std::iter::repeat_n('x', 298 - text.len()));
+    text.push_str("\"}");
+    text
+}
+
+/// One kind of work.
+struct Work {
+    name: &'static str,
+    /// Messages in the queue before it.
+    waiting: usize,
+    /// How often it is done in a round.
+    times: usize,
+    what: fn(&mut dyn Contender, usize),
+    durable: bool,
+    contenders: &'static [Who],
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Who {
+    Flockq,
+    FlockqPlain,
+    Sqlite,
+    Floor,
+}
+
+const WORK: &[Work] = &[
+    Work {
+        name: "send, off",
+        waiting: 0,
+        times: 2000,
+        what: |contender, number| contender.send(&payload(number)),
+        durable: false,
+        contenders: &[Who::Flockq, Who::Sqlite, Who::Floor],
+    },
+    Work {
+        name: "receive and ack, off",
+        waiting: 1000,
+        times: 1000,
+        what: |contender, _| contender.receive_and_ack(),
+        durable: false,
+        contenders: &[Who::Flockq, Who::Sqlite],
+    },
+    Work {
+        name: "send_many of 100, off",
+        waiting: 0,
+        times: 50,
+        what: |contender, number| {
+            let all: Vec<String> = (0..100)
+                .map(|place| payload(number * 100 + place))
+                .collect();
+            contender.send_many(&all);
+        },
+        durable: false,
+        contenders: &[Who::Flockq, Who::Sqlite],
+    },
+    Work {
+        name: "send on 1,000 waiting, off",
+        waiting: 1000,
+        times: 500,
+        what: |contender, number| contender.send(&payload(1_000_000 + number)),
+        durable: false,
+        contenders: &[Who::Flockq, Who::FlockqPlain, Who::Sqlite],
+    },
+    Work {
+        name: "send on 100,000 waiting, off",
+        waiting: 100_000,
+        times: 500,
+        what: |contender, number| contender.send(&payload(1_000_000 + number)),
+        durable: false,
+        contenders: &[Who::Flockq, Who::Sqlite],
+    },
+    Work {
+        name: "send, receive and ack, durable",
+        waiting: 0,
+        times: 100,
+        what: |contender, number| {
+            contender.send(&payload(number));
+            contender.receive_and_ack();
+        },
+        durable: true,
+        contenders: &[Who::Flockq, Who::Sqlite, Who::Floor],
+    },
+];
+
+fn main() {
+    let rounds: usize = std::env::var("ROUNDS")
+        .ok()
+        .and_then(|rounds| rounds.parse().ok())
+        .unwrap_or(7);
+    println!("medians of {rounds} interleaved rounds, messages of 300 bytes\n");
+    println!(
+        "{:32} {:>12} {:>14} {:>10}",
+        "work", "contender", "microseconds", "flockq is"
+    );
+    let wanted = std::env::args().nth(1).unwrap_or_default();
+    for work in WORK.iter().filter(|work| work.name.contains(&wanted)) {
+        let mut times: Vec<Vec<Duration>> = vec![Vec::new(); work.contenders.len()];
+        for _ in 0..rounds {
+            for (place, who) in work.contenders.iter().enumerate() {
+                times[place].push(round(*who, work));
+            }
+        }
+        let medians: Vec<f64> = times
+            .into_iter()
+            .map(|times| median(times).as_secs_f64() * 1e6)
+            .collect();
+        for (who, median) in work.contenders.iter().zip(&medians) {
+            let ratio = median / medians[0];
+            let name = if *who == work.contenders[0] {
+                work.name
+            } else {
+                ""
+            };
+            let ratio = if name.is_empty() {
+                format!("{ratio:.2} x")
+            } else {
+                String::new()
+            };
+            println!(
+                "{name:32} {:>12} {median:>14.2} {ratio:>10}",
+                format!("{who:?}")
+            );
+        }
+    }
+}
+
+/// The time of one operation in a fresh queue.
+fn round(who: Who, work: &Work) -> Duration {
+    // Below the project and not in memory: a durable commit has to reach a disk.
+    let directory =
+        tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).expect("a directory of its own");
+    let path = directory.path();
+    let mut contender: Box<dyn Contender> = match who {
+        Who::Flockq => Box::new(Flockq::new(path, "journal", work.durable)),
+        Who::FlockqPlain => Box::new(Flockq::new(path, "plain", work.durable)),
+        Who::Sqlite => Box::new(Sqlite::new(path, work.durable)),
+        Who::Floor => Box::new(Floor::new(path, work.durable)),
+    };
+    let waiting: Vec<String> = (0..work.waiting).map(payload).collect();
+    for part in waiting.chunks(10_000) {
+        contender.send_many(part);
+    }
+    // What is made at the first use is not part of the work.
+    contender.send(&payload(999_999_999));
+    contender.receive_and_ack();
+    let started = Instant::now();
+    for number in 0..work.times {
+        (work.what)(&mut *contender, number);
+    }
+    started.elapsed() / u32::try_from(work.times).expect("a small number")
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
