@@ -359,8 +359,10 @@ impl Journal {
             .map_err(|error| Error::io("read", path(), error))?;
         let index = Index::parse(&bytes)
             .map_err(|damage| Error::corrupt(path(), damage.offset, &damage.rule))?;
-        // Makes the bytes durable that the journal builds on: whoever wrote them may not have.
+        // Makes the bytes that the journal builds on durable, and their name: whoever wrote them may not have.
         plain.sync(store, name)?;
+        let synced = store.sync_directory("");
+        synced.map_err(|error| Error::io("sync the directory of", path(), error))?;
         let base = Base {
             generation: 1,
             snapshot: journal::binding(&bytes),
