@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Damage;
 use super::json::check_bare;
-use super::lease::Lease;
+use super::lease::{Held, Lease};
 pub(crate) use super::object::{Edit, quoted};
 use super::object::{Object, string};
 use super::priority::Priority;
@@ -25,6 +25,19 @@ pub(crate) struct Element {
     queued_at: Option<Timestamp>,
     not_before: Option<Timestamp>,
     lease: Option<Box<Lease>>,
+}
+
+/// What an index keeps of an element.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Facts<'a> {
+    pub(crate) length: usize,
+    pub(crate) payload: Range<usize>,
+    pub(crate) id: Option<Cow<'a, str>>,
+    pub(crate) priority: Priority,
+    pub(crate) queued_at: Option<Timestamp>,
+    pub(crate) not_before: Option<Timestamp>,
+    /// The token and the rest of a lease that was not given back.
+    pub(crate) lease: Option<(u64, Held)>,
 }
 
 /// The texts of an envelope that only people look at.
@@ -221,6 +234,20 @@ impl Element {
         Self::parse(Arc::from(edited.unwrap_or_default().into_bytes()))
     }
 
+    /// What an index keeps of it.
+    pub(crate) fn facts(&self) -> Facts<'_> {
+        let lease = self.lease.as_ref();
+        Facts {
+            length: self.text.len(),
+            payload: self.payload.clone(),
+            id: self.id.as_deref().map(Cow::Borrowed),
+            priority: self.priority,
+            queued_at: self.queued_at,
+            not_before: self.not_before,
+            lease: lease.and_then(|lease| Some((lease.token, lease.held.clone()?))),
+        }
+    }
+
     pub(crate) fn text(&self) -> &Arc<[u8]> {
         &self.text
     }
@@ -247,14 +274,6 @@ impl Element {
 
     pub(crate) fn attempts(&self) -> u64 {
         self.attempts
-    }
-
-    pub(crate) fn queued_at(&self) -> Option<Timestamp> {
-        self.queued_at
-    }
-
-    pub(crate) fn not_before(&self) -> Option<Timestamp> {
-        self.not_before
     }
 
     pub(crate) fn lease(&self) -> Option<&Lease> {

@@ -79,12 +79,14 @@ pub(crate) struct Frame {
 }
 
 /// How the bytes behind the last good frame look.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tail {
     /// There are none.
     Clean,
     /// A frame that was not finished: what comes behind the last good frame was never known to be durable.
     Torn,
+    /// A frame may begin there of which so many bytes have to be seen.
+    More(usize),
 }
 
 impl Cursor {
@@ -126,8 +128,8 @@ impl Cursor {
         (bytes, next)
     }
 
-    /// The frame at the start of `bytes`, if one fits here.
-    fn read(&self, bytes: &[u8]) -> Option<(Header, Self)> {
+    /// The header at the start of `bytes`, if one fits here, and how long its frame is.
+    fn header(&self, bytes: &[u8]) -> Option<(Header, usize)> {
         let header = Header::read(bytes)?;
         let fits = header.salt == self.salt
             && header.number == self.number
@@ -135,6 +137,12 @@ impl Cursor {
             && header.synced <= self.offset
             && (header.kind == Kind::Base) == (self.number == 0);
         let end = HEADER_BYTES.checked_add(usize::try_from(header.length).ok()?)?;
+        fits.then_some((header, end))
+    }
+
+    /// The frame at the start of `bytes`, if one fits here.
+    fn read(&self, bytes: &[u8]) -> Option<(Header, Self)> {
+        let (header, end) = self.header(bytes)?;
         let body = bytes.get(HEADER_BYTES..end)?;
         let whole = body.ends_with(b"\n") && crc32c::crc32c(body) == header.body_sum;
         let next = Self {
@@ -143,7 +151,17 @@ impl Cursor {
             number: self.number + 1,
             previous: header.sum,
         };
-        (fits && whole).then_some((header, next))
+        whole.then_some((header, next))
+    }
+
+    /// How many bytes have to be seen to tell whether a frame begins here, when that is more than `bytes` and no more
+    /// than the `size` that there are.
+    fn more(&self, bytes: &[u8], size: u64) -> Option<usize> {
+        let needed = match self.header(bytes) {
+            Some((_, end)) => end,
+            None => HEADER_BYTES,
+        };
+        (bytes.len() < needed && needed as u64 <= size).then_some(needed)
     }
 }
 
@@ -184,9 +202,13 @@ fn hex(text: &[u8], digits: usize) -> Option<u64> {
 
 /// The frames that fit, one behind the other, from `from` on, and what stands behind the last of them.
 ///
-/// `bytes` begin at the cursor. Damage is told in offsets of the file: a frame behind the gap that was written when
-/// what is missing was already on stable storage.
-pub(crate) fn scan(bytes: &[u8], from: Cursor) -> Result<(Vec<Frame>, Cursor, Tail), Damage> {
+/// `bytes` begin at the cursor and may be the first part of the `size` that there are. Damage is told in offsets of the
+/// file: a frame behind the gap that was written when what is missing was already on stable storage.
+pub(crate) fn scan(
+    bytes: &[u8],
+    from: Cursor,
+    size: u64,
+) -> Result<(Vec<Frame>, Cursor, Tail), Damage> {
     let mut frames = Vec::new();
     let (mut at, mut cursor) = (0, from);
     while let Some((header, next)) = cursor.read(bytes.get(at..).unwrap_or_default()) {
@@ -199,40 +221,53 @@ pub(crate) fn scan(bytes: &[u8], from: Cursor) -> Result<(Vec<Frame>, Cursor, Ta
         cursor = next;
     }
     let rest = bytes.get(at..).unwrap_or_default();
-    if rest.is_empty() {
+    let size = size.saturating_sub(at as u64);
+    if size == 0 {
         return Ok((frames, cursor, Tail::Clean));
     }
+    if let Some(needed) = cursor.more(rest, size) {
+        return Ok((frames, cursor, Tail::More(needed)));
+    }
     if missing_was_durable(rest, &cursor) {
-        return Err(Damage {
-            offset: cursor.offset,
-            rule:
-                "what stands here is no frame, and a later frame says that it was on stable storage"
-                    .to_owned(),
-        });
+        return Err(lost(&cursor));
     }
     Ok((frames, cursor, Tail::Torn))
 }
 
-/// Whether a later frame of this generation was written when the bytes at the cursor were already durable.
-fn missing_was_durable(rest: &[u8], cursor: &Cursor) -> bool {
-    let mut from = 0;
-    while let Some(found) = find(rest.get(from..).unwrap_or_default(), MAGIC) {
-        from += found;
-        let header = Header::read(rest.get(from..).unwrap_or_default());
-        if header.is_some_and(|header| {
-            header.salt == cursor.salt
-                && header.number >= cursor.number
-                && header.synced > cursor.offset
-        }) {
-            return true;
-        }
-        from += 1;
+/// The damage of INV-20.
+pub(crate) fn lost(cursor: &Cursor) -> Damage {
+    Damage {
+        offset: cursor.offset,
+        rule: "what stands here is no frame, and a later frame says that it was on stable storage"
+            .to_owned(),
     }
-    false
 }
 
-fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
-    bytes.windows(what.len()).position(|window| window == what)
+/// Whether a later frame of this generation was written when the bytes at the cursor were already durable.
+pub(crate) fn missing_was_durable(rest: &[u8], cursor: &Cursor) -> bool {
+    headers(rest).any(|(_, header)| {
+        header.salt == cursor.salt
+            && header.number >= cursor.number
+            && header.synced > cursor.offset
+    })
+}
+
+/// All headers whose own sum is right, wherever they stand.
+fn headers(bytes: &[u8]) -> impl Iterator<Item = (usize, Header)> {
+    memchr::memmem::find_iter(bytes, MAGIC)
+        .filter_map(|at| Some((at, Header::read(bytes.get(at..)?)?)))
+}
+
+/// Where the first frame of this generation begins in the last part of a journal: enough to go on from there to the end
+/// without reading what is before. `offset` is where `bytes` begin in the file.
+pub(crate) fn first_in_tail(bytes: &[u8], offset: u64, salt: u64) -> Option<Cursor> {
+    let (at, header) = headers(bytes).find(|(_, header)| header.salt == salt)?;
+    Some(Cursor {
+        offset: offset + at as u64,
+        salt,
+        number: header.number,
+        previous: header.previous,
+    })
 }
 
 /// The first header of a journal; `None` when the file is of a newer version.

@@ -12,24 +12,59 @@ pub(crate) struct Binding {
     pub(crate) bytes: u64,
     /// 128 bits as hexadecimal digits.
     pub(crate) hash: String,
+    /// The file that flockq wrote: while it is that, its hash need not be made again. Another one may have the same bytes.
+    #[serde(flatten)]
+    pub(crate) file: Option<Written>,
 }
 
-/// The body of a base, which says what its journal builds on, and of a switch, which says what the next one will
-/// build on: the frames before the switch are in that snapshot.
+/// Which file it is, and when it was written, in nanoseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Written {
+    pub(crate) inode: u64,
+    pub(crate) modified: i64,
+}
+
+impl Binding {
+    /// Whether it is a binding to the same bytes.
+    pub(crate) fn is(&self, other: &Binding) -> bool {
+        self.bytes == other.bytes && self.hash == other.hash
+    }
+}
+
+/// The body of a base: what its journal builds on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Base {
     /// From 1, one more with each new journal of a queue.
     pub(crate) generation: u64,
+    /// How often another program has replaced the snapshot of this queue.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) replaced: u64,
     pub(crate) snapshot: Binding,
-    /// The number of the next element.
-    pub(crate) next: u64,
+    #[serde(flatten)]
+    pub(crate) totals: Totals,
     /// The numbers of the snapshot's elements, in order: `0-4,7,9-16`.
     #[serde(with = "ranges")]
     pub(crate) numbers: Vec<Range<u64>>,
 }
 
+/// The body of a switch: what the next journal builds on, and how it goes on from there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Switch {
+    /// The salt of the next journal, in hexadecimal.
+    pub(crate) salt: String,
+    /// Where in this journal the frames begin that are not in that snapshot.
+    pub(crate) from: u64,
+    /// How many commits stand between there and this frame: the next journal begins with copies of them.
+    pub(crate) copied: u64,
+    /// The array was set anew: what is known of it is of no use.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) anew: bool,
+    #[serde(flatten)]
+    pub(crate) base: Base,
+}
+
 /// What a queue holds after a frame: a sender needs to know no more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Totals {
     pub(crate) messages: u64,
     /// Of all elements.
@@ -57,12 +92,47 @@ pub(crate) enum Record<'a> {
     Remove(u64),
 }
 
-/// The hash of a snapshot's bytes.
-pub(crate) fn binding(snapshot: &[u8]) -> Binding {
-    Binding {
-        bytes: snapshot.len() as u64,
-        hash: format!("{:032x}", twox_hash::XxHash3_128::oneshot(snapshot)),
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the shape that serde asks for"
+)]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// Makes the binding to a file that is seen part by part.
+pub(crate) struct Binder {
+    bytes: u64,
+    hasher: twox_hash::XxHash3_128,
+}
+
+impl Binder {
+    pub(crate) fn new() -> Self {
+        Self {
+            bytes: 0,
+            hasher: twox_hash::XxHash3_128::new(),
+        }
     }
+
+    pub(crate) fn write(&mut self, part: &[u8]) {
+        self.bytes += part.len() as u64;
+        self.hasher.write(part);
+    }
+
+    pub(crate) fn end(&self) -> Binding {
+        Binding {
+            bytes: self.bytes,
+            hash: format!("{:032x}", self.hasher.finish_128()),
+            file: None,
+        }
+    }
+}
+
+/// The binding to a file that is seen at once.
+pub(crate) fn binding(snapshot: &[u8]) -> Binding {
+    let mut binder = Binder::new();
+    binder.write(snapshot);
+    binder.end()
 }
 
 /// A body of one JSON object.
@@ -82,19 +152,21 @@ pub(crate) fn read_object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, D
     })
 }
 
-/// The body of a commit.
+/// The body of a commit, and where in it the text of each record begins.
 pub(crate) fn write_commit<'a>(
     totals: &Totals,
     records: impl IntoIterator<Item = Record<'a>>,
-) -> Vec<u8> {
+) -> (Vec<u8>, Vec<usize>) {
     let Totals {
         messages,
         bytes,
         next,
     } = totals;
     let mut body = format!("{messages} {bytes} {next}\n").into_bytes();
+    let mut places = Vec::new();
     let mut line = |what: String, texts: &[&[u8]]| {
         body.extend_from_slice(what.as_bytes());
+        places.push(body.len() + 1);
         for text in texts {
             body.push(b'\n');
             body.extend_from_slice(text);
@@ -114,18 +186,18 @@ pub(crate) fn write_commit<'a>(
             Record::Remove(number) => line(format!("- {number}"), &[]),
         }
     }
-    body
+    (body, places)
 }
 
-/// Reads the body of a commit: the totals, and each record with where its first text begins in the body.
+/// Reads the totals that a commit leads to.
+pub(crate) fn read_totals(body: &[u8]) -> Result<Totals, Damage> {
+    Reader { body, at: 0 }.totals()
+}
+
+/// Reads the body of a commit.
 pub(crate) fn read_commit(body: &[u8]) -> Result<(Totals, Vec<Record<'_>>), Damage> {
     let mut reader = Reader { body, at: 0 };
-    let [messages, bytes, next] = reader.numbers(0)?;
-    let totals = Totals {
-        messages,
-        bytes,
-        next,
-    };
+    let totals = reader.totals()?;
     let mut records = Vec::new();
     while let Some(kind) = body.get(reader.at) {
         records.push(match kind {
@@ -161,6 +233,15 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn wrong(&self, what: &str) -> Damage {
         Damage::new(self.at, format!("what stands here in a commit {what}"))
+    }
+
+    fn totals(&mut self) -> Result<Totals, Damage> {
+        let [messages, bytes, next] = self.numbers(0)?;
+        Ok(Totals {
+            messages,
+            bytes,
+            next,
+        })
     }
 
     /// The rest of the line behind `skip` bytes, as so many whole numbers.
@@ -269,16 +350,24 @@ mod tests {
             bytes: 300,
             next: 12,
         };
-        let body = write_commit(&totals, records.clone());
+        let (body, places) = write_commit(&totals, records.clone());
         assert_eq!(read_commit(&body), Ok((totals, records)));
+        assert_eq!(read_totals(&body), Ok(totals));
+        assert!(body[places[0]..].starts_with(b"{\"message\":1}"));
+        assert!(body[places[2]..].starts_with(b"{\"message\":\n}"));
     }
 
     #[test]
     fn a_base_is_read_back() {
         let base = Base {
             generation: 3,
+            replaced: 0,
             snapshot: binding(b"[]\n"),
-            next: 17,
+            totals: Totals {
+                messages: 13,
+                bytes: 900,
+                next: 17,
+            },
             numbers: vec![0..5, 7..8, 9..17],
         };
         let body = write_object(&base);
@@ -303,7 +392,7 @@ mod tests {
             "0-18446744073709551615",
         ] {
             let body = format!(
-                "{{\"generation\":1,\"snapshot\":{{\"bytes\":0,\"hash\":\"\"}},\"next\":9,\"numbers\":\"{numbers}\"}}\n"
+                "{{\"generation\":1,\"snapshot\":{{\"bytes\":0,\"hash\":\"\"}},\"messages\":1,\"bytes\":1,\"next\":9,\"numbers\":\"{numbers}\"}}\n"
             );
             assert!(read_object::<Base>(body.as_bytes()).is_err(), "{numbers}");
         }
@@ -325,7 +414,7 @@ mod tests {
         #[test]
         fn a_body_that_was_cut_is_damage_or_fewer_records(cut in 0usize..60) {
             let records = vec![Record::Append(b"{\"message\":1}"), Record::Remove(3), Record::Append(b"2")];
-            let body = write_commit(&Totals::default(), records.clone());
+            let (body, _) = write_commit(&Totals::default(), records.clone());
             let cut = cut.min(body.len());
             if let Ok((_, read)) = read_commit(&body[..cut]) {
                 prop_assert!(records.starts_with(&read));

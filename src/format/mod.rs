@@ -7,6 +7,7 @@ pub(crate) mod json;
 pub(crate) mod lease;
 pub(crate) mod name;
 pub(crate) mod object;
+pub(crate) mod outline;
 pub(crate) mod priority;
 pub(crate) mod receipt;
 pub(crate) mod time;

@@ -12,14 +12,17 @@ pub(crate) const LOCK_DIRECTORY: &str = ".gastown/locks";
 /// Where consumers show that they live.
 pub(crate) const CONSUMERS_DIRECTORY: &str = ".gastown/consumers";
 
-/// What a queue's temporary files end with.
+/// What a queue's temporary files end with, which are written under its lock.
 pub(crate) const TEMPORARY_SUFFIX: &str = ".tmp";
+/// What those end with that a checkpoint writes without the lock.
+pub(crate) const CHECKPOINT_SUFFIX: &str = ".part";
 
 const SNAPSHOT: &str = ".json";
 const JOURNAL: &str = ".journal";
 const LOCK: &str = ".lock";
 const GUARD: &str = ".guard";
 const WAKE: &str = ".wake";
+const TURN: &str = ".checkpoint";
 /// A name that ended like one of these could be mistaken for another queue's file.
 const RESERVED: &[&str] = &[SNAPSHOT, JOURNAL, LOCK, GUARD, WAKE, ".tmp", ".part"];
 const MAX_BYTES: usize = 100;
@@ -106,6 +109,8 @@ pub(crate) struct LockNames {
     pub(crate) lock: String,
     pub(crate) guard: String,
     pub(crate) wake: String,
+    /// Whose turn it is to make a checkpoint.
+    pub(crate) turn: String,
 }
 
 impl LockNames {
@@ -117,6 +122,7 @@ impl LockNames {
             lock: name(LOCK),
             guard: name(GUARD),
             wake: name(WAKE),
+            turn: name(TURN),
         }
     }
 }
@@ -167,7 +173,7 @@ mod tests {
             let (Ok(one), Ok(other)) = (QueueName::parse(&one), QueueName::parse(&other)) else { return Ok(()) };
             let files = |name: &QueueName| {
                 let locks = LockNames::new(LOCK_DIRECTORY, &name.snapshot());
-                [name.snapshot(), name.journal(), locks.lock, locks.guard, locks.wake]
+                [name.snapshot(), name.journal(), locks.lock, locks.guard, locks.wake, locks.turn]
             };
             prop_assert!(!one.as_str().contains('/'));
             for file in files(&one) {

@@ -177,7 +177,7 @@ fn name(key: &str) -> Cow<'_, str> {
 }
 
 /// Behind the blanks that begin here.
-fn blank(bytes: &[u8], at: usize) -> usize {
+pub(super) fn blank(bytes: &[u8], at: usize) -> usize {
     let rest = bytes.get(at..).unwrap_or_default();
     at + rest
         .iter()
@@ -186,7 +186,7 @@ fn blank(bytes: &[u8], at: usize) -> usize {
 }
 
 /// Behind the value that begins here. Counts brackets instead of descending into them.
-fn end_of_value(bytes: &[u8], start: usize) -> usize {
+pub(super) fn end_of_value(bytes: &[u8], start: usize) -> usize {
     let mut depth = 0usize;
     let mut at = start;
     while let Some(byte) = bytes.get(at) {

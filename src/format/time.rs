@@ -42,6 +42,16 @@ pub(crate) fn is_never(moment: Timestamp) -> bool {
     moment.as_nanosecond() == NEVER_SECOND * 1_000_000_000
 }
 
+/// A moment as a number that sorts like it, in nanoseconds since 1970; no moment comes before all. What is further away
+/// than a number can say, before 1678 and after 2262, is as far away as it can.
+pub(crate) fn order_key(moment: Option<Timestamp>) -> i64 {
+    moment.map_or(i64::MIN, |moment| {
+        let nanoseconds = moment.as_nanosecond();
+        let nearest = nanoseconds.clamp(i128::from(i64::MIN + 1), i128::from(i64::MAX));
+        i64::try_from(nearest).unwrap_or_default()
+    })
+}
+
 /// The parts of `YYYY-MM-DDTHH:MM:SS`, `.FRACTION` and `Z` or `+HH:MM`, if the text has this shape: the library
 /// reads further forms, which not every other one does.
 fn split(text: &str) -> Option<(&str, &str, &str)> {

@@ -1,63 +1,56 @@
-//! The state of one queue in memory. Pure: it is told the time, and the changes that were committed.
+//! The state of one queue in memory. Pure: it is told the time, and the changes that were committed; bodies it asks for
+//! from whoever made it.
 //!
 //! It keeps INV-6: every entry is in exactly one of `ready`, `delayed`, `leased`, and `advance` moves it when time
 //! has passed, before anything is read from these sets; and INV-10, the order of delivery. The invariants are
 //! numbered in `docs/format.md`.
 
+mod change;
+mod entry;
+mod ids;
+pub(crate) mod merge;
 pub(crate) mod plan;
 pub(crate) mod state;
+pub(crate) mod text;
 mod view;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::ops::Range;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hashbrown::HashTable;
+
+pub(crate) use change::{Change, Plan, Wrote, lengths};
 pub(crate) use view::View;
 
-use crate::format::envelope::Element;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::Damage;
+use crate::format::envelope::{Element, Facts};
 use crate::format::journal::Totals;
 use crate::format::json;
+use crate::format::lease::Held;
 pub(crate) use crate::format::lease::Now;
 use crate::format::priority::Priority;
 use crate::format::time::{Timestamp, between};
-use crate::format::{Damage, lease::Held};
+use entry::{Entry, Slab, Slot};
+use ids::Ids;
+use state::State;
+use text::{NoFiles, Text, Texts};
 
-/// An entry's place: entries stand in the array in this order.
+/// An entry's number: entries stand in the array in this order.
 pub(crate) type Seq = u64;
 
-/// A change to commit.
-#[derive(Debug)]
-pub(crate) enum Change {
-    /// A new element at the end.
-    Append(Element),
-    /// Another text for an element.
-    Replace(Seq, Element),
-    Remove(Seq),
-    /// Another array.
-    Reset(Vec<Element>),
-}
-
-/// What an operation decided: the changes to commit (none: nothing is written), and what it returns then.
-#[derive(Debug)]
-pub(crate) struct Plan<T> {
-    pub(crate) changes: Vec<Change>,
-    pub(crate) result: T,
-}
-
 /// The order of delivery (INV-10). An unknown age counts as the oldest.
-type Order = (Priority, Option<Timestamp>, Seq);
-
-fn order(seq: Seq, element: &Element) -> Order {
-    (element.priority(), element.queued_at(), seq)
-}
+type Order = (Priority, i64, Seq);
 
 #[derive(Debug)]
 pub(crate) struct Index {
-    entries: BTreeMap<Seq, Element>,
+    texts: Arc<dyn Texts>,
+    entries: Slab,
+    seqs: HashTable<Slot>,
+    ids: Ids,
     next: Seq,
     bytes: u64,
-    ids: BTreeSet<(Arc<str>, Seq)>,
     ready: BTreeSet<Order>,
     delayed: BTreeSet<(Timestamp, Seq)>,
     /// Those in `ready` whose due time has come: they go back when the wall clock does.
@@ -70,11 +63,18 @@ pub(crate) struct Index {
 
 impl Index {
     pub(crate) fn empty() -> Self {
+        Self::reading(Arc::new(NoFiles), 0)
+    }
+
+    /// An empty index whose bodies are read from there, and whose next element gets this number.
+    pub(crate) fn reading(texts: Arc<dyn Texts>, next: Seq) -> Self {
         Self {
-            entries: BTreeMap::new(),
-            next: 0,
+            texts,
+            entries: Slab::default(),
+            seqs: HashTable::new(),
+            ids: Ids::default(),
+            next,
             bytes: 0,
-            ids: BTreeSet::new(),
             ready: BTreeSet::new(),
             delayed: BTreeSet::new(),
             due: BTreeSet::new(),
@@ -84,135 +84,49 @@ impl Index {
     }
 
     /// Reads a whole file.
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Damage> {
+    pub(crate) fn parse(bytes: &[u8]) -> std::result::Result<Self, Damage> {
         let mut index = Self::empty();
-        for span in json::elements(bytes)? {
-            let start = span.start;
-            let text = Arc::from(bytes.get(span).unwrap_or_default());
-            index.append(Element::parse(text).map_err(|damage| damage.within(start))?);
-        }
-        Ok(index)
-    }
-
-    /// Reads a whole file whose elements have these numbers, in order.
-    pub(crate) fn parse_numbered(
-        bytes: &[u8],
-        numbers: &[Range<Seq>],
-        next: Seq,
-    ) -> Result<Self, Damage> {
-        let mut index = Self::empty();
-        let mut numbers = numbers.iter().cloned().flatten();
         for span in json::elements(bytes)? {
             let start = span.start;
             let text = Arc::from(bytes.get(span).unwrap_or_default());
             let element = Element::parse(text).map_err(|damage| damage.within(start))?;
-            let number = numbers.next().filter(|number| *number < next);
-            let number = number.ok_or_else(|| {
-                Damage::new(
-                    start,
-                    "there are more elements than the journal has numbers for",
-                )
-            })?;
-            index.put(number, element);
-        }
-        index.next = next;
-        if numbers.next().is_some() {
-            return Err(Damage::new(
-                bytes.len(),
-                "there are fewer elements than the journal has numbers for",
-            ));
+            index.append(&element.facts(), Text::Here(Arc::clone(element.text())));
         }
         Ok(index)
     }
 
-    /// The numbers of the elements, in order.
-    pub(crate) fn numbers(&self) -> Vec<Range<Seq>> {
-        let mut ranges: Vec<Range<Seq>> = Vec::new();
-        for seq in self.entries.keys() {
-            match ranges.last_mut() {
-                Some(range) if range.end == *seq => range.end += 1,
-                _ => ranges.push(*seq..*seq + 1),
-            }
-        }
-        ranges
-    }
-
     pub(crate) fn totals(&self) -> Totals {
         Totals {
-            messages: self.entries.len() as u64,
+            messages: self.len() as u64,
             bytes: self.bytes,
             next: self.next,
         }
     }
 
-    pub(crate) fn element(&self, seq: Seq) -> Option<&Element> {
-        self.entries.get(&seq)
+    pub(crate) fn len(&self) -> usize {
+        self.seqs.len()
     }
 
-    /// The bytes of the array with these changes: every element that is not changed byte for byte (INV-2).
-    pub(crate) fn image(&self, changes: &[Change]) -> Vec<u8> {
-        let mut kept: BTreeMap<Seq, Option<&Element>> = BTreeMap::new();
-        let mut appended: Vec<&Element> = Vec::new();
-        let mut reset = false;
-        for change in changes {
-            match change {
-                Change::Append(element) => appended.push(element),
-                Change::Replace(seq, element) => drop(kept.insert(*seq, Some(element))),
-                Change::Remove(seq) => drop(kept.insert(*seq, None)),
-                Change::Reset(elements) => {
-                    reset = true;
-                    appended = elements.iter().collect();
-                }
-            }
-        }
-        let old = self
+    /// Where the text of an element is.
+    pub(crate) fn text(&self, seq: Seq) -> Option<&Text> {
+        Some(&self.entry(seq)?.text)
+    }
+
+    /// The elements, as places, in the order of the array.
+    pub(crate) fn in_order(&self) -> Vec<(Seq, Text)> {
+        let mut all: Vec<(Seq, Text)> = self
             .entries
             .iter()
-            .filter(|_| !reset)
-            .filter_map(|(seq, element)| kept.get(seq).copied().unwrap_or(Some(element)));
-        let mut image = Vec::with_capacity(
-            usize::try_from(self.bytes).unwrap_or_default() + 4 * self.entries.len() + 1024,
-        );
-        image.extend_from_slice(b"[");
-        for (place, element) in old.chain(appended).enumerate() {
-            image.extend_from_slice(if place == 0 { b"\n  " } else { b",\n  " });
-            image.extend_from_slice(element.text());
-        }
-        image.extend_from_slice(if image.len() == 1 { b"]\n" } else { b"\n]\n" });
-        image
-    }
-
-    /// After a commit: what was written is what is known.
-    pub(crate) fn apply(&mut self, changes: Vec<Change>) {
-        for change in changes {
-            match change {
-                Change::Append(element) => self.append(element),
-                Change::Replace(seq, element) => {
-                    if self.take(seq).is_some() {
-                        self.put(seq, element);
-                    }
-                }
-                Change::Remove(seq) => drop(self.take(seq)),
-                Change::Reset(elements) => {
-                    *self = Self::empty();
-                    for element in elements {
-                        self.append(element);
-                    }
-                }
-            }
-        }
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+            .map(|entry| (entry.seq, entry.text.clone()))
+            .collect();
+        all.sort_unstable_by_key(|(seq, _)| *seq);
+        all
     }
 
     /// The whole array, byte for byte.
-    pub(crate) fn array(&self) -> Vec<Arc<[u8]>> {
-        self.entries
-            .values()
-            .map(|element| Arc::clone(element.text()))
-            .collect()
+    pub(crate) fn array(&self) -> Result<Vec<Arc<[u8]>>> {
+        let in_order = self.in_order();
+        in_order.iter().map(|(_, text)| self.read(text)).collect()
     }
 
     /// The distinct consumers of leases that look live.
@@ -221,7 +135,7 @@ impl Index {
         let consumers: HashSet<Arc<str>> = self
             .leased
             .iter()
-            .filter_map(|(_, seq)| self.held(*seq)?.consumer.clone())
+            .filter_map(|(_, seq)| self.entry(*seq)?.held()?.consumer.clone())
             .collect();
         consumers.into_iter().collect()
     }
@@ -243,35 +157,98 @@ impl Index {
     }
 
     /// The next ready ones, in order of delivery.
-    pub(crate) fn next_ready(&mut self, count: usize, now: &Now) -> Vec<(Seq, Element)> {
+    pub(crate) fn next_ready(&mut self, count: usize, now: &Now) -> Result<Vec<(Seq, Element)>> {
         self.advance(now);
         let next = self.ready.iter().take(count);
-        next.filter_map(|(_, _, seq)| Some((*seq, self.entries.get(seq)?.clone())))
+        next.filter_map(|(_, _, seq)| self.entry(*seq))
+            .map(|entry| Ok((entry.seq, self.element(entry)?)))
             .collect()
+    }
+
+    /// The entries whose ids have this one's hash, in the order of the array: those that have the id, and by a rare
+    /// chance others.
+    fn maybe_with_id(&self, id: &str) -> Vec<&Entry> {
+        let mut found: Vec<&Entry> = self.ids.with(id, &self.entries).collect();
+        found.sort_unstable_by_key(|entry| entry.seq);
+        found
     }
 
     /// The entries with this id.
-    pub(crate) fn with_id(&self, id: &str) -> Vec<(Seq, Element)> {
-        let id: Arc<str> = Arc::from(id);
-        let found = self.ids.range((Arc::clone(&id), 0)..=(id, Seq::MAX));
-        found
-            .filter_map(|(_, seq)| Some((*seq, self.entries.get(seq)?.clone())))
-            .collect()
+    fn with_id(&self, id: &str) -> Result<Vec<(&Entry, Element)>> {
+        let mut found = Vec::new();
+        for entry in self.maybe_with_id(id) {
+            let element = self.element(entry)?;
+            if element.id().is_some_and(|own| **own == *id) {
+                found.push((entry, element));
+            }
+        }
+        Ok(found)
     }
 
-    pub(crate) fn has_id(&self, id: &str) -> bool {
-        let id: Arc<str> = Arc::from(id);
-        self.ids
-            .range((Arc::clone(&id), 0)..=(id, Seq::MAX))
-            .next()
-            .is_some()
+    /// The leases that were not given back, of the messages with this id: number, token and the rest.
+    pub(crate) fn leases_of(&self, id: &str) -> impl Iterator<Item = (Seq, u64, &Held)> {
+        self.maybe_with_id(id).into_iter().filter_map(|entry| {
+            let (token, held) = entry.lease()?;
+            Some((entry.seq, *token, held))
+        })
+    }
+
+    /// The element with this number.
+    pub(crate) fn element_of(&self, seq: Seq) -> Result<Element> {
+        let gone = || Error::new(ErrorKind::Internal, format!("element {seq} is not there"));
+        self.element(self.entry(seq).ok_or_else(gone)?)
+    }
+
+    /// The numbers of the messages with this id.
+    pub(crate) fn numbers_of(&self, id: &str) -> Result<Vec<Seq>> {
+        let found = self.with_id(id)?.into_iter();
+        Ok(found.map(|(entry, _)| entry.seq).collect())
+    }
+
+    pub(crate) fn has_id(&self, id: &str) -> Result<bool> {
+        Ok(!self.with_id(id)?.is_empty())
+    }
+
+    fn entry(&self, seq: Seq) -> Option<&Entry> {
+        self.entries.get(self.slot(seq)?)
+    }
+
+    fn slot(&self, seq: Seq) -> Option<Slot> {
+        let is = |slot: &Slot| {
+            self.entries
+                .get(*slot)
+                .is_some_and(|entry| entry.seq == seq)
+        };
+        self.seqs.find(hash_of(seq), is).copied()
+    }
+
+    fn read(&self, text: &Text) -> Result<Arc<[u8]>> {
+        match text {
+            Text::Here(bytes) => Ok(Arc::clone(bytes)),
+            Text::There(place) => self.texts.read(place),
+        }
+    }
+
+    fn element(&self, entry: &Entry) -> Result<Element> {
+        let text = self.read(&entry.text)?;
+        // It was sound when the index was made: somebody has written over it.
+        Element::parse(text).map_err(|damage| {
+            let rule = format!(
+                "element {} is no longer what it was: {}",
+                entry.seq, damage.rule
+            );
+            Error::new(ErrorKind::Corrupt, rule)
+        })
     }
 
     /// Brings the sets up to the time. Costs what has changed, not what is there.
     fn advance(&mut self, now: &Now) {
         let ended: Vec<Seq> = if self.boot.as_ref() != Some(&now.boot_id) || !now.dead.is_empty() {
             self.boot = Some(Arc::clone(&now.boot_id));
-            let live = |seq: Seq| self.held(seq).is_some_and(|held| held.is_live(now));
+            let live = |seq: Seq| {
+                let held = self.entry(seq).and_then(Entry::held);
+                held.is_some_and(|held| held.is_live(now))
+            };
             self.leased
                 .iter()
                 .map(|(_, seq)| *seq)
@@ -294,100 +271,105 @@ impl Index {
             .map(|(_, seq)| *seq)
             .collect();
         for seq in ended.into_iter().chain(due).chain(early) {
-            if let Some(element) = self.take(seq) {
-                self.insert(seq, element, now);
-            }
+            self.leave_sets(seq);
+            self.enter_sets(seq, |entry| match (entry.held(), entry.not_before()) {
+                (Some(held), _) if held.is_live(now) => State::Leased,
+                (_, Some(not_before)) if not_before > now.wall => State::Delayed,
+                _ => State::Ready,
+            });
         }
     }
 
-    fn held(&self, seq: Seq) -> Option<&Held> {
-        self.entries.get(&seq)?.lease()?.held.as_ref()
-    }
-
-    fn append(&mut self, element: Element) {
+    pub(crate) fn append(&mut self, facts: &Facts<'_>, text: Text) {
         let seq = self.next;
         self.next += 1;
-        self.put(seq, element);
+        self.put(seq, facts, text);
     }
 
     /// Puts an entry where it belongs as far as that is known without the time; `advance` moves it on.
-    fn put(&mut self, seq: Seq, element: Element) {
-        let held = element.lease().and_then(|lease| lease.held.as_ref());
-        match (held, element.not_before()) {
-            (Some(held), _) => {
+    pub(crate) fn put(&mut self, seq: Seq, facts: &Facts<'_>, text: Text) {
+        let id = facts.id.as_deref().map_or(0, |id| self.ids.hash(id));
+        self.put_entry(Entry::new(seq, facts, id, text));
+    }
+
+    fn put_entry(&mut self, entry: Entry) {
+        let seq = entry.seq;
+        self.bytes += entry.text.length();
+        let slot = self.entries.insert(entry);
+        let entries = &self.entries;
+        let rehash = |slot: &Slot| entries.get(*slot).map_or(0, |entry| hash_of(entry.seq));
+        self.seqs.insert_unique(hash_of(seq), slot, rehash);
+        self.ids.insert(slot, &mut self.entries);
+        self.enter_sets(seq, |entry| match (entry.held(), entry.not_before()) {
+            (Some(_), _) => State::Leased,
+            (None, Some(_)) => State::Delayed,
+            (None, None) => State::Ready,
+        });
+    }
+
+    /// Takes an entry out of everything.
+    fn take(&mut self, seq: Seq) -> Option<Entry> {
+        self.leave_sets(seq);
+        let entries = &self.entries;
+        let is = |slot: &Slot| entries.get(*slot).is_some_and(|entry| entry.seq == seq);
+        let (slot, _) = self.seqs.find_entry(hash_of(seq), is).ok()?.remove();
+        self.ids.remove(slot, &mut self.entries);
+        let entry = self.entries.remove(slot)?;
+        self.bytes -= entry.text.length();
+        if self.seqs.is_empty() {
+            // A queue that was long once does not stay large in memory.
+            self.entries = Slab::default();
+            self.seqs.shrink_to(0, |_| 0);
+            self.ids.clear();
+        }
+        Some(entry)
+    }
+
+    fn enter_sets(&mut self, seq: Seq, state: impl FnOnce(&Entry) -> State) {
+        let Some(entry) = self.slot(seq).and_then(|slot| self.entries.get_mut(slot)) else {
+            return;
+        };
+        entry.state = state(entry);
+        match (entry.state, entry.held(), entry.not_before()) {
+            (State::Leased, Some(held), _) => {
                 // A lease of another boot is found when the boots are compared; in between it must not look like one
                 // of this boot that runs for long.
                 let is_other_boot = self.boot.as_ref().is_some_and(|boot| *boot != held.boot);
                 let until = if is_other_boot { 0 } else { held.until_boot_ms };
                 self.leased.insert((until, seq));
             }
-            (None, Some(not_before)) => {
+            (State::Delayed, _, Some(not_before)) => {
                 self.delayed.insert((not_before, seq));
             }
-            (None, None) => {
-                self.ready.insert(order(seq, &element));
-            }
-        }
-        self.store(seq, element);
-    }
-
-    /// Puts an entry where it belongs now.
-    fn insert(&mut self, seq: Seq, element: Element, now: &Now) {
-        let held = element.lease().and_then(|lease| lease.held.as_ref());
-        match (held.filter(|held| held.is_live(now)), element.not_before()) {
-            (Some(held), _) => {
-                self.leased.insert((held.until_boot_ms, seq));
-            }
-            (None, Some(not_before)) if not_before > now.wall => {
-                self.delayed.insert((not_before, seq));
-            }
-            (None, not_before) => {
-                self.ready.insert(order(seq, &element));
+            (_, _, not_before) => {
                 self.due
                     .extend(not_before.map(|not_before| (not_before, seq)));
+                self.ready.insert(entry.order());
             }
         }
-        self.store(seq, element);
     }
 
-    fn store(&mut self, seq: Seq, element: Element) {
-        self.bytes += element.text().len() as u64;
-        self.ids
-            .extend(element.id().map(|id| (Arc::clone(id), seq)));
-        self.entries.insert(seq, element);
-    }
-
-    fn take(&mut self, seq: Seq) -> Option<Element> {
-        let element = self.entries.remove(&seq)?;
-        self.bytes -= element.text().len() as u64;
-        if let Some(id) = element.id() {
-            self.ids.remove(&(Arc::clone(id), seq));
+    fn leave_sets(&mut self, seq: Seq) {
+        let Some(entry) = self.slot(seq).and_then(|slot| self.entries.get(slot)) else {
+            return;
+        };
+        if entry.state == State::Ready {
+            self.ready.remove(&entry.order());
         }
-        self.ready.remove(&order(seq, &element));
-        if let Some(not_before) = element.not_before() {
+        if let Some(not_before) = entry.not_before() {
             self.delayed.remove(&(not_before, seq));
             self.due.remove(&(not_before, seq));
         }
-        if let Some(held) = element.lease().and_then(|lease| lease.held.as_ref()) {
+        if let Some(held) = entry.held() {
             self.leased.remove(&(held.until_boot_ms, seq));
             self.leased.remove(&(0, seq));
         }
-        Some(element)
     }
+}
 
-    /// The state of an entry, after `advance`.
-    fn state(&self, seq: Seq, element: &Element) -> state::State {
-        if self.ready.contains(&order(seq, element)) {
-            state::State::Ready
-        } else if element
-            .not_before()
-            .is_some_and(|not_before| self.delayed.contains(&(not_before, seq)))
-        {
-            state::State::Delayed
-        } else {
-            state::State::Leased
-        }
-    }
+/// Numbers follow each other: a multiplication spreads them over the table.
+fn hash_of(seq: Seq) -> u64 {
+    seq.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 #[cfg(test)]

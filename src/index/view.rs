@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::entry::Entry;
 use super::state::State;
-use super::{Index, Now, Order, Seq, order};
+use super::{Index, Now, Order, Seq};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::envelope::Element;
 use crate::format::priority::Priority;
@@ -28,14 +29,10 @@ pub(crate) struct Counts {
 }
 
 impl Index {
-    pub(crate) fn peek(&mut self, count: usize, now: &Now) -> Vec<View> {
-        self.next_ready(count, now)
-            .into_iter()
-            .map(|(_, element)| View {
-                element,
-                state: State::Ready,
-            })
-            .collect()
+    pub(crate) fn peek(&mut self, count: usize, now: &Now) -> Result<Vec<View>> {
+        let next = self.next_ready(count, now)?.into_iter();
+        let state = State::Ready;
+        Ok(next.map(|(_, element)| View { element, state }).collect())
     }
 
     /// A page of the messages in a state, in order of delivery, and where the next page begins.
@@ -48,50 +45,53 @@ impl Index {
     ) -> Result<(Vec<View>, Option<String>)> {
         self.advance(now);
         let after = cursor.map(parse_cursor).transpose()?;
-        let mut found: Vec<(Order, State, &Element)> = self
+        let is_wanted = |entry: &&Entry| {
+            state.is_none_or(|state| state == entry.state)
+                && after.is_none_or(|after| entry.order() > after)
+        };
+        let mut found: Vec<Order> = self
             .entries
             .iter()
-            .map(|(seq, element)| (order(*seq, element), self.state(*seq, element), element))
-            .filter(|(order, found, _)| {
-                state.is_none_or(|state| state == *found)
-                    && after.is_none_or(|after| *order > after)
-            })
+            .filter(is_wanted)
+            .map(Entry::order)
             .collect();
-        found.sort_unstable_by_key(|(order, _, _)| *order);
         let more = found.len() > limit;
+        if more && limit > 0 {
+            // Only the page is sorted: the queue may be long.
+            found.select_nth_unstable(limit - 1);
+        }
         found.truncate(limit);
-        let next = found
-            .last()
-            .filter(|_| more)
-            .map(|(order, _, _)| cursor_text(*order));
-        Ok((
-            found
-                .into_iter()
-                .map(|(_, state, element)| View {
-                    element: element.clone(),
-                    state,
-                })
-                .collect(),
-            next,
-        ))
+        found.sort_unstable();
+        let next = found.last().filter(|_| more).copied().map(cursor_text);
+        let views = found.iter().filter_map(|(_, _, seq)| self.entry(*seq));
+        let views = views.map(|entry| self.view(entry)).collect::<Result<_>>()?;
+        Ok((views, next))
     }
 
-    pub(crate) fn get(&mut self, id: &str, now: &Now) -> Vec<View> {
+    pub(crate) fn get(&mut self, id: &str, now: &Now) -> Result<Vec<View>> {
         self.advance(now);
-        self.with_id(id)
-            .into_iter()
-            .map(|(seq, element)| View {
-                state: self.state(seq, &element),
-                element,
-            })
-            .collect()
+        let found = self.with_id(id)?.into_iter();
+        let view = |(entry, element): (&Entry, _)| View {
+            state: entry.state,
+            element,
+        };
+        Ok(found.map(view).collect())
+    }
+
+    fn view(&self, entry: &Entry) -> Result<View> {
+        Ok(View {
+            element: self.element(entry)?,
+            state: entry.state,
+        })
     }
 
     pub(crate) fn stats(&mut self, now: &Now) -> Counts {
         self.advance(now);
-        let oldest = self.entries.values().filter_map(Element::queued_at).min();
+        let ages = self.entries.iter().map(|entry| entry.queued);
+        let oldest = ages.filter(|queued| *queued != i64::MIN).min();
+        let oldest = oldest.and_then(|oldest| Timestamp::from_nanosecond(i128::from(oldest)).ok());
         Counts {
-            messages: self.entries.len() as u64,
+            messages: self.len() as u64,
             ready: self.ready.len() as u64,
             delayed: self.delayed.len() as u64,
             leased: self.leased.len() as u64,
@@ -103,22 +103,24 @@ impl Index {
     /// The places of the messages in a state.
     pub(crate) fn in_state(&mut self, wanted: Option<State>, now: &Now) -> Vec<Seq> {
         self.advance(now);
-        let is_wanted = |seq: &Seq, element: &Element| {
-            wanted.is_none_or(|wanted| self.state(*seq, element) == wanted)
-        };
-        self.entries
+        let is_wanted = |entry: &&Entry| wanted.is_none_or(|wanted| wanted == entry.state);
+        let mut found: Vec<Seq> = self
+            .entries
             .iter()
-            .filter(|(seq, element)| is_wanted(seq, element))
-            .map(|(seq, _)| *seq)
-            .collect()
+            .filter(is_wanted)
+            .map(|entry| entry.seq)
+            .collect();
+        found.sort_unstable();
+        found
     }
 }
 
 /// `PRIORITY.NANOSECONDS.PLACE`, with nothing for an unknown time.
 fn cursor_text((priority, queued_at, seq): Order) -> String {
-    let nanoseconds = queued_at
-        .map(|time| time.as_nanosecond().to_string())
-        .unwrap_or_default();
+    let nanoseconds = match queued_at {
+        i64::MIN => String::new(),
+        queued_at => queued_at.to_string(),
+    };
     format!("{priority}.{nanoseconds}.{seq}")
 }
 
@@ -128,8 +130,8 @@ fn parse_cursor(text: &str) -> Result<Order> {
         let (priority, time, seq) = (parts.next()?, parts.next()?, parts.next()?);
         let priority: Priority = priority.parse().ok()?;
         let time = match time {
-            "" => None,
-            time => Some(Timestamp::from_nanosecond(time.parse().ok()?).ok()?),
+            "" => i64::MIN,
+            time => time.parse().ok()?,
         };
         Some((priority, time, seq.parse().ok()?))
     };

@@ -7,19 +7,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config::{Config, Mode, Sync};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::name::{LockNames, QueueName};
+use crate::format::name::{CHECKPOINT_SUFFIX, LockNames, QueueName, TEMPORARY_SUFFIX};
 use crate::format::receipt::Receipt;
 use crate::format::time::Timestamp;
 use crate::index::{Index, Now, Plan, plan};
 use crate::spool::Shared;
-use crate::store::files::remove_left_over;
+use crate::store::files::{Files, Need, remove_left_over};
 use crate::store::gate::Tie;
+use crate::store::journal::{self, Unsynced};
 use crate::store::lock::{Care, Hold};
 use crate::store::patience::{LockWait, Patience};
 use crate::store::plain::Durable;
 use crate::store::real::{descriptors, generation};
 use crate::store::registry::{self, Entry, State};
-use crate::store::{LockKind, consumer};
+use crate::store::{LockKind, consumer, turn};
 use crate::wait::{Interrupts, Watches};
 
 #[derive(Debug)]
@@ -147,16 +148,20 @@ impl Handle {
         job(&attached, &hold)
     }
 
-    /// One change: lock, read what is new, decide, commit. Decides again when the lock was taken away meanwhile.
+    /// One change: lock, read what is new, decide, commit. Decides again when the lock was taken away meanwhile. A journal
+    /// is synced, and folded when it has become long, behind the lock: others can go on meanwhile.
     pub(crate) fn change<T>(
         &self,
         durable: Durable,
+        need: Need,
         probe: Probe,
         decide: impl FnMut(&mut Index, &Now, &mut Option<Timestamp>) -> Result<Plan<T>>,
     ) -> Result<T> {
         let attached = self.attached()?;
         let hold = attached.hold_for_change(&self.patience())?;
-        self.change_held(&attached, &hold, durable, probe, decide)
+        let result = self.change_held(&attached, &hold, durable, need, probe, decide)?;
+        self.finish(&attached, hold, durable)?;
+        Ok(result)
     }
 
     pub(crate) fn change_held<T>(
@@ -164,14 +169,15 @@ impl Handle {
         attached: &Attached,
         hold: &Hold,
         durable: Durable,
+        need: Need,
         probe: Probe,
         mut decide: impl FnMut(&mut Index, &Now, &mut Option<Timestamp>) -> Result<Plan<T>>,
     ) -> Result<T> {
         let store = &*self.spool.store;
         loop {
             let mut state = attached.entry.state();
-            if !state.swept {
-                remove_left_over(store, &self.name);
+            if !state.swept && hold.is_guarded() {
+                remove_left_over(store, &self.name, TEMPORARY_SUFFIX);
                 state.swept = true;
             }
             let State {
@@ -180,7 +186,15 @@ impl Handle {
                 probed_ms,
                 ..
             } = &mut *state;
-            let index = files.refresh(store, &self.name)?;
+            if let Err(error) = files.refresh(store, &self.name, need) {
+                if !files.is_replaced() {
+                    return Err(error);
+                }
+                drop(state);
+                self.mend(attached, hold)?;
+                continue;
+            }
+            let index = files.index();
             let now = self.now(index, probe, probed_ms);
             let mut queued = *last_queued;
             let plan = decide(index, &now, &mut queued)?;
@@ -198,9 +212,8 @@ impl Handle {
                 self.record(Mode::Journal)?;
                 files.recorded();
             }
-            if files.commit(store, &self.name, plan.changes, durable, || {
-                hold.is_current()
-            })? {
+            let still_ours = || hold.is_current();
+            if files.commit(store, &self.name, &plan.changes, durable, still_ours)? {
                 *last_queued = queued;
                 return Ok(plan.result);
             }
@@ -209,21 +222,146 @@ impl Handle {
         }
     }
 
+    /// What comes behind the lock when a change was committed.
+    fn finish(&self, attached: &Attached, hold: Hold, durable: Durable) -> Result<()> {
+        let (unsynced, is_long) = {
+            let state = attached.entry.state();
+            let wanted = durable == Durable::Yes;
+            let unsynced = wanted.then(|| state.files.unsynced()).flatten();
+            (unsynced, state.files.is_long())
+        };
+        drop(hold);
+        if let Some(unsynced) = unsynced {
+            self.make_durable(attached, &unsynced)?;
+        }
+        if is_long {
+            self.fold_on_the_side(attached);
+        }
+        Ok(())
+    }
+
+    /// Syncs a journal, unless another thread has done it meanwhile.
+    fn make_durable(&self, attached: &Attached, unsynced: &Unsynced) -> Result<()> {
+        let is_done = |files: &Files| {
+            let journal = files.journal();
+            journal.is_some_and(|journal| journal.is_durable(unsynced))
+        };
+        if is_done(&attached.entry.state().files) {
+            return Ok(());
+        }
+        let store = &*self.spool.store;
+        // Makes the commit durable, and every one before it.
+        let Err(error) = unsynced.sync() else {
+            if let Some(journal) = attached.entry.state().files.journal_mut() {
+                journal.synced(unsynced);
+            }
+            return Ok(());
+        };
+        // Whoever comes next must know, in whatever process.
+        if let Ok(_hold) = attached.hold(&self.patience()) {
+            let mut state = attached.entry.state();
+            let known = state.files.refresh(store, &self.name, Need::Tail).is_ok();
+            if let Some(journal) = state.files.journal_mut().filter(|_| known)
+                && !journal.is_durable(unsynced)
+            {
+                journal.poison(store, &self.name);
+            }
+        }
+        Err(journal::unknown(store, &self.name, error))
+    }
+
+    /// Folds a journal that has become long. The change is made: what goes wrong here does not concern it, and is tried
+    /// again when the journal has grown on.
+    fn fold_on_the_side(&self, attached: &Attached) {
+        let patience = Patience::new(LockWait::NoWait, None);
+        if self.fold(attached, &patience).is_err()
+            && let Some(journal) = attached.entry.state().files.journal_mut()
+        {
+            journal.put_off();
+        }
+    }
+
+    /// Folds the journal. Nobody waits for it longer than for any change: the files are written without the lock. False:
+    /// another process is at it for longer than the patience for the turn.
+    pub(crate) fn fold(&self, attached: &Attached, turn: &Patience) -> Result<bool> {
+        let store = &*self.spool.store;
+        let cut = || {
+            self.mending(attached, || {
+                let _hold = attached.hold_for_change(&self.patience())?;
+                attached.entry.state().files.cut(store, &self.name)
+            })
+        };
+        if cut()?.is_none() {
+            return Ok(true);
+        }
+        let mode = self.spool.file_mode;
+        let Some(_turn) = turn::take(store, &self.names.turn, mode, turn)? else {
+            return Ok(false);
+        };
+        remove_left_over(store, &self.name, CHECKPOINT_SUFFIX);
+        loop {
+            // What there is may have been folded while this one waited for its turn.
+            let Some(cut) = cut()? else { return Ok(true) };
+            let fold = cut.write(store, &self.name, CHECKPOINT_SUFFIX)?;
+            let hold = attached.hold(&self.patience())?;
+            let files = &mut attached.entry.state().files;
+            if files.end(store, &self.name, fold, || hold.is_current())? {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Does `job`, which takes the lock itself; when another program has replaced the snapshot of a journalled queue, mends
+    /// that and does it again.
+    pub(crate) fn mending<T>(
+        &self,
+        attached: &Attached,
+        mut job: impl FnMut() -> Result<T>,
+    ) -> Result<T> {
+        loop {
+            let done = job();
+            if done.is_ok() || !attached.entry.state().files.is_replaced() {
+                return done;
+            }
+            let hold = attached.hold(&self.patience())?;
+            self.mend(attached, &hold)?;
+        }
+    }
+
+    fn mend(&self, attached: &Attached, hold: &Hold) -> Result<()> {
+        if !hold.is_guarded() {
+            hold.guard(&self.patience())?;
+        }
+        let store = &*self.spool.store;
+        while !{
+            let files = &mut attached.entry.state().files;
+            // Somebody else may have mended it meanwhile.
+            files.refresh(store, &self.name, Need::Index).is_ok()
+                || !files.is_replaced()
+                || files.mend(store, &self.name, || hold.is_current())?
+        } {
+            hold.renew(&self.patience())?;
+        }
+        Ok(())
+    }
+
     /// One look, under the shared lock: programs without the library may be writing.
     pub(crate) fn look<T>(
         &self,
         probe: Probe,
-        look: impl FnOnce(&mut Index, &Now) -> Result<T>,
+        mut look: impl FnMut(&mut Index, &Now) -> Result<T>,
     ) -> Result<T> {
         let attached = self.attached()?;
-        let _hold = attached.hold_shared(&self.patience())?;
-        let mut state = attached.entry.state();
-        let State {
-            files, probed_ms, ..
-        } = &mut *state;
-        let index = files.refresh(&*self.spool.store, &self.name)?;
-        let now = self.now(index, probe, probed_ms);
-        look(index, &now)
+        self.mending(&attached, || {
+            let _hold = attached.hold_shared(&self.patience())?;
+            let mut state = attached.entry.state();
+            let State {
+                files, probed_ms, ..
+            } = &mut *state;
+            let index = files.refresh(&*self.spool.store, &self.name, Need::Index)?;
+            let now = self.now(index, probe, probed_ms);
+            look(index, &now)
+        })
     }
 
     /// The time, and who is known to be dead.
@@ -267,9 +405,11 @@ impl Handle {
         if !receipts.is_empty() {
             let hold = attached.hold(&self.patience())?;
             let durable = self.durable(None, true);
-            self.change_held(&attached, &hold, durable, Probe::None, |index, now, _| {
+            let (need, probe) = (Need::Index, Probe::None);
+            self.change_held(&attached, &hold, durable, need, probe, |index, now, _| {
                 plan::give_back(index, now, &receipts)
             })?;
+            self.finish(&attached, hold, durable)?;
         }
         self.show(&attached, &self.patience())
     }

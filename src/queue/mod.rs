@@ -24,8 +24,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::Mode;
-use crate::error::Result;
-use crate::store::files::Files;
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::files::{Files, Need};
 use crate::store::lock::Hold;
 
 /// A queue of a spool.
@@ -62,7 +62,7 @@ impl Queue {
         handle.with_lock(|attached, _hold| {
             let mut state = attached.entry.state();
             let store = &*handle.spool.store;
-            state.files.refresh(store, &handle.name)?;
+            state.files.refresh(store, &handle.name, Need::Tail)?;
             state.files.sync(store, &handle.name)
         })
     }
@@ -70,9 +70,16 @@ impl Queue {
     /// Folds the journal into the queue's file. Nothing to do for a plain queue.
     pub fn checkpoint(&self) -> Result<()> {
         let handle = &self.handle;
-        self.with_files(|files, hold| {
-            files.checkpoint(&*handle.spool.store, &handle.name, || hold.is_current())
-        })
+        let patience = handle.patience();
+        if handle.fold(&*handle.attached()?, &patience)? {
+            return Ok(());
+        }
+        let text = format!(
+            "another process is making a checkpoint of queue {}; gave up after {} ms, nothing was changed",
+            self.name(),
+            patience.waited().as_millis()
+        );
+        Err(Error::new(ErrorKind::LockTimeout, text))
     }
 
     /// How the queue commits.
@@ -82,7 +89,7 @@ impl Queue {
         let mut state = attached.entry.state();
         state
             .files
-            .refresh(&*self.handle.spool.store, &self.handle.name)?;
+            .refresh(&*self.handle.spool.store, &self.handle.name, Need::Tail)?;
         Ok(state.files.mode())
     }
 
@@ -98,9 +105,12 @@ impl Queue {
 
     /// Runs `job` under the exclusive lock until it says that it is done; false is that the lock was taken away.
     fn with_files(&self, mut job: impl FnMut(&mut Files, &Hold) -> Result<bool>) -> Result<()> {
-        self.handle.with_lock(|attached, hold| {
-            while !job(&mut attached.entry.state().files, hold)? {
-                hold.renew(&self.handle.patience())?;
+        let handle = &self.handle;
+        let attached = handle.attached()?;
+        handle.mending(&attached, || {
+            let hold = attached.hold(&handle.patience())?;
+            while !job(&mut attached.entry.state().files, &hold)? {
+                hold.renew(&handle.patience())?;
             }
             Ok(())
         })

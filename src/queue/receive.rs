@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::format::name::CONSUMERS_DIRECTORY;
 use crate::index::plan::{self, Grant, Taken};
 use crate::store::consumer;
+use crate::store::files::Need;
 use crate::store::lock::make_directories;
 use crate::store::patience::Patience;
 use crate::wait::Waiting;
@@ -114,7 +115,9 @@ impl Queue {
         let durable = self.handle.durable(None, true);
         let once = |probe| {
             self.handle
-                .change(durable, probe, |index, now, _| plan::pop(index, now, 1))
+                .change(durable, Need::Index, probe, |index, now, _| {
+                    plan::pop(index, now, 1)
+                })
         };
         let mut popped = once(Probe::Sometimes)?;
         if popped.is_empty() {
@@ -136,7 +139,7 @@ impl Queue {
         let handle = &self.handle;
         let store = &*handle.spool.store;
         let durable = handle.durable(None, true);
-        let taken: Vec<Taken> = handle.change(durable, probe, |index, now, _| {
+        let taken: Vec<Taken> = handle.change(durable, Need::Index, probe, |index, now, _| {
             // A consumer's file is made only when there is something to lease.
             let consumer = if how.detached || !index.has_ready(now) {
                 None
@@ -193,7 +196,10 @@ impl Handle {
     fn peek_ready(&self, attached: &Attached) -> (bool, Option<Duration>) {
         let mut state = attached.entry.state();
         let probed_ms = &mut state.probed_ms.clone();
-        let Ok(index) = state.files.refresh(&*self.spool.store, &self.name) else {
+        let Ok(index) = state
+            .files
+            .refresh(&*self.spool.store, &self.name, Need::Index)
+        else {
             // Under the lock it is damage or not.
             return (true, None);
         };

@@ -6,6 +6,7 @@ use crate::format::MAX_ID_BYTES;
 use crate::format::time::{Timestamp, after};
 use crate::index::plan::{self, Outgoing};
 use crate::message::{IntoMessage, Message};
+use crate::store::files::Need;
 
 use super::Queue;
 use super::handle::Probe;
@@ -55,8 +56,15 @@ impl Queue {
         }
         let durable = self.handle.durable(sync, false);
         let count = outgoing.len();
+        // Only who asks for an id has to know those that are there.
+        let asks = |message: &Outgoing| message.id.is_some() || message.dedup;
+        let need = if outgoing.iter().any(asks) {
+            Need::Index
+        } else {
+            Need::Tail
+        };
         self.handle
-            .change(durable, Probe::None, |index, now, last_queued| {
+            .change(durable, need, Probe::None, |index, now, last_queued| {
                 let queued_at = next_queued(now.wall, *last_queued);
                 let plan = plan::send(index, &outgoing, queued_at, &|| system.fresh_id())?;
                 *last_queued = Some(after(

@@ -6,6 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::receipt::Receipt;
 use crate::format::time::after;
 use crate::index::{Index, Now, Plan, plan};
+use crate::store::files::Need;
 
 use super::Queue;
 use super::handle::Probe;
@@ -93,11 +94,11 @@ impl Queue {
             .filter_map(|receipt| receipt.as_ref().ok().cloned())
             .collect();
         let durable = self.handle.durable(None, forgettable);
-        let done = self
-            .handle
-            .change(durable, Probe::Sometimes, |index, now, _| {
-                decide(index, now, &good)
-            })?;
+        let done =
+            self.handle
+                .change(durable, Need::Index, Probe::Sometimes, |index, now, _| {
+                    decide(index, now, &good)
+                })?;
         if ends {
             let attached = self.handle.attached()?;
             let mut leases = attached.leases();

@@ -6,6 +6,7 @@ use crate::envelope::Envelope;
 use crate::error::Result;
 use crate::index::plan;
 use crate::index::state::State;
+use crate::store::files::Need;
 
 use super::Queue;
 use super::handle::Probe;
@@ -90,7 +91,7 @@ impl Queue {
     pub fn peek(&self, count: usize) -> Result<Vec<Envelope>> {
         self.handle.look(Probe::Now, |index, now| {
             Ok(index
-                .peek(count, now)
+                .peek(count, now)?
                 .into_iter()
                 .map(Envelope::from)
                 .collect())
@@ -113,7 +114,11 @@ impl Queue {
     /// Every message with this id; ids may repeat. None is an empty list.
     pub fn get(&self, id: &str) -> Result<Vec<Envelope>> {
         self.handle.look(Probe::Now, |index, now| {
-            Ok(index.get(id, now).into_iter().map(Envelope::from).collect())
+            Ok(index
+                .get(id, now)?
+                .into_iter()
+                .map(Envelope::from)
+                .collect())
         })
     }
 
@@ -146,16 +151,18 @@ impl Queue {
     pub fn remove<I: AsRef<str>>(&self, ids: &[I]) -> Result<u64> {
         let ids: Vec<&str> = ids.iter().map(AsRef::as_ref).collect();
         let durable = self.handle.durable(None, false);
-        self.handle.change(durable, Probe::None, |index, _, _| {
-            plan::remove(index, &ids)
-        })
+        self.handle
+            .change(durable, Need::Index, Probe::None, |index, _, _| {
+                plan::remove(index, &ids)
+            })
     }
 
     /// Removes every message, or every message in one state; says how many.
     pub fn purge(&self, state: Option<State>) -> Result<u64> {
         let durable = self.handle.durable(None, false);
-        self.handle.change(durable, Probe::Now, |index, now, _| {
-            plan::purge(index, now, state)
-        })
+        self.handle
+            .change(durable, Need::Index, Probe::Now, |index, now, _| {
+                plan::purge(index, now, state)
+            })
     }
 }

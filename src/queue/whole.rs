@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::plan;
+use crate::store::files::Need;
 use crate::store::lock::Hold;
 
 use super::Queue;
@@ -34,7 +35,7 @@ impl Queue {
     /// The whole array, read under a shared lock.
     pub fn load(&self) -> Result<Array> {
         self.handle
-            .look(Probe::None, |index, _| raw(&index.array()))
+            .look(Probe::None, |index, _| raw(&index.array()?))
     }
 
     /// Replaces the whole array under an exclusive lock. Live leases are kept by message: an element without
@@ -45,9 +46,10 @@ impl Queue {
     pub fn save(&self, array: &[Box<RawValue>]) -> Result<()> {
         let texts = texts(array);
         let durable = self.handle.durable(None, false);
-        self.handle.change(durable, Probe::Now, |index, now, _| {
-            plan::save(index, now, texts.clone())
-        })
+        self.handle
+            .change(durable, Need::Index, Probe::Now, |index, now, _| {
+                plan::save(index, now, texts.clone())
+            })
     }
 
     /// Changes the whole array under one exclusive lock. The closure must not use this queue.
@@ -61,8 +63,11 @@ impl Queue {
     /// Begins a change of the whole array, for callers that cannot give a closure.
     pub fn begin(&self) -> Result<Transaction> {
         let attached = self.handle.attached()?;
-        let hold = attached.hold(&self.handle.patience())?;
-        let read = self.read(&attached)?;
+        let (hold, read) = self.handle.mending(&attached, || {
+            let hold = attached.hold(&self.handle.patience())?;
+            let read = self.read(&attached)?;
+            Ok((hold, read))
+        })?;
         Ok(Transaction {
             queue: self.clone(),
             attached,
@@ -74,10 +79,11 @@ impl Queue {
 
     fn read(&self, attached: &Attached) -> Result<Array> {
         let mut state = attached.entry.state();
-        let index = state
-            .files
-            .refresh(&*self.handle.spool.store, &self.handle.name)?;
-        raw(&index.array())
+        let index =
+            state
+                .files
+                .refresh(&*self.handle.spool.store, &self.handle.name, Need::Index)?;
+        raw(&index.array()?)
     }
 }
 
@@ -121,6 +127,7 @@ impl Transaction {
             &self.attached,
             &self.hold,
             durable,
+            Need::Index,
             Probe::Now,
             |index, now, _| plan::save(index, now, texts.clone()),
         )

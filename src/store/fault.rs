@@ -54,9 +54,12 @@ struct Inode {
     shared: Vec<u64>,
 }
 
-/// A clock that stands still, and chance that counts.
+/// A clock that stands still unless it is told to go on, and chance that counts.
 #[derive(Debug, Default)]
-struct Clock(AtomicU64);
+struct Clock {
+    drawn: AtomicU64,
+    passed_ms: AtomicU64,
+}
 
 struct FaultFile {
     disk: Arc<Mutex<Disk>>,
@@ -217,6 +220,22 @@ impl FaultStore {
     }
 
     /// Puts a file there, durably, as another program would.
+    /// Writes over the file in place, as a shell does.
+    pub(crate) fn overwrite(&self, name: &str, content: &[u8]) {
+        let mut disk = self.disk();
+        let inode = disk.names[name];
+        let inode = disk.inodes.get_mut(&inode).unwrap();
+        inode.content = content.to_vec();
+        inode.durable = content.to_vec();
+        inode.version += 1;
+    }
+
+    /// Lets time pass on the boot clock.
+    pub(crate) fn pass(&self, milliseconds: u64) {
+        let clock = &self.clock.passed_ms;
+        clock.fetch_add(milliseconds, Ordering::Relaxed);
+    }
+
     pub(crate) fn put(&self, name: &str, content: &[u8]) {
         let mut disk = self.disk();
         disk.next_inode += 1;
@@ -358,6 +377,17 @@ impl Store for FaultStore {
         Ok(())
     }
 
+    fn link(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut disk = self.disk();
+        let inode = *disk.names.get(from).ok_or(io::ErrorKind::NotFound)?;
+        if disk.names.contains_key(to) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        disk.effect(format!("link {to}"))?;
+        disk.names.insert(to.to_owned(), inode);
+        Ok(())
+    }
+
     fn remove(&self, path: &str) -> io::Result<()> {
         let mut disk = self.disk();
         disk.effect("remove".to_owned())?;
@@ -455,10 +485,13 @@ impl File for FaultFile {
         Ok(())
     }
 
-    fn read_from(&self, offset: u64) -> io::Result<Vec<u8>> {
+    fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
         self.disk.lock().unwrap().files_read += 1;
         let from = usize::try_from(offset).unwrap();
-        Ok(self.inode(|inode| inode.content.get(from..).unwrap_or_default().to_vec()))
+        Ok(self.inode(|inode| {
+            let end = from.saturating_add(length).min(inode.content.len());
+            inode.content.get(from..end).unwrap_or_default().to_vec()
+        }))
     }
 
     /// When it fails, half of the bytes have been written, as on a disk that fills up.
@@ -492,6 +525,10 @@ impl File for FaultFile {
         self.effect("sync")?;
         self.inode(|inode| inode.durable.clone_from(&inode.content));
         Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.sync()
     }
 
     fn attributes(&self) -> io::Result<Attributes> {
@@ -563,7 +600,7 @@ impl System for Clock {
     }
 
     fn boot_ms(&self) -> u64 {
-        1_000_000
+        1_000_000 + self.passed_ms.load(Ordering::Relaxed)
     }
 
     fn boot_id(&self) -> Arc<str> {
@@ -571,7 +608,7 @@ impl System for Clock {
     }
 
     fn random(&self) -> u64 {
-        self.0.fetch_add(1, Ordering::Relaxed)
+        self.drawn.fetch_add(1, Ordering::Relaxed)
     }
 
     fn process(&self) -> (u32, u64) {

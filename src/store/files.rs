@@ -1,15 +1,15 @@
 //! The files of one queue: which of them there are, and the way from them to the index and back.
 
-use super::journal::{Journal, Looked};
+use std::sync::Arc;
+
+use super::journal::{Cut, Fold, Journal, Looked, Unsynced};
 use super::plain::{Durable, Plain};
 use super::{Kind, Stat, Store};
 use crate::config::{Config, Mode};
 use crate::error::{Error, Result};
+use crate::format::journal::Totals;
 use crate::format::name::{QueueName, TEMPORARY_SUFFIX};
 use crate::index::{Change, Index};
-
-/// A journal and its snapshot that are no larger than this together are folded when a handle closes.
-const SMALL: u64 = 64 * 1024;
 
 /// What this process knows of a queue.
 #[derive(Debug)]
@@ -27,7 +27,20 @@ enum Seen {
     /// There is no file: the queue is empty. The next commit makes it, in this mode.
     Missing(Mode),
     Plain(Plain),
+    /// Another program has replaced the snapshot of a journalled queue.
+    Replaced,
+    /// The end of a journal, which is all that a sender needs; the index is empty.
+    Tail(Box<Journal>),
     Journal(Box<Journal>),
+}
+
+/// How much of a queue an operation has to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Every message.
+    Index,
+    /// Nothing: it only adds messages.
+    Tail,
 }
 
 impl Files {
@@ -39,37 +52,77 @@ impl Files {
         }
     }
 
-    /// Brings the index up to date. Costs one look when nothing changed.
-    pub(crate) fn refresh(&mut self, store: &dyn Store, name: &QueueName) -> Result<&mut Index> {
-        if !self.is_current(store, name)? {
+    /// Brings the index up to date. Costs one look when nothing changed. Who needs no index gets one that may be empty.
+    pub(crate) fn refresh(
+        &mut self,
+        store: &dyn Store,
+        name: &QueueName,
+        need: Need,
+    ) -> Result<&mut Index> {
+        if !self.is_current(store, name, need)? {
             self.seen = Seen::Nothing;
-            let config;
-            (self.seen, self.index, config) = open(store, name)?;
-            let journal = matches!(self.seen, Seen::Journal(_) | Seen::Missing(Mode::Journal));
-            self.unrecorded = journal && config.mode(name.as_str()) != Some(Mode::Journal);
+            self.index = Index::empty();
+            let config = Config::load(store)?;
+            if need == Need::Tail {
+                self.seen = open_tail(store, name)?;
+            }
+            if let Seen::Nothing = self.seen {
+                (self.seen, self.index) = open(store, name, &config)?;
+            }
+            if let Seen::Replaced = self.seen {
+                let rule = "it is not the snapshot that the journal beside it builds on: another program has replaced it";
+                return Err(Error::corrupt(store.root().join(name.snapshot()), 0, rule));
+            }
+            let is_recorded = config.mode(name.as_str()) == Some(Mode::Journal);
+            self.unrecorded = self.mode() == Mode::Journal && !is_recorded;
         }
         Ok(&mut self.index)
     }
 
-    fn is_current(&mut self, store: &dyn Store, name: &QueueName) -> Result<bool> {
+    fn is_current(&mut self, store: &dyn Store, name: &QueueName, need: Need) -> Result<bool> {
         let looked = || look(store, &name.snapshot());
-        match &mut self.seen {
-            Seen::Nothing => Ok(false),
-            Seen::Missing(_) => Ok(looked()?.is_none() && !has_journal(store, name)?),
+        let (journal, index) = match &mut self.seen {
+            Seen::Nothing | Seen::Replaced => return Ok(false),
+            Seen::Missing(_) => return Ok(looked()?.is_none() && !has_journal(store, name)?),
             Seen::Plain(plain) => {
-                Ok(looked()?.is_some_and(|stat| plain.is(&stat)) && !has_journal(store, name)?)
+                let is_same = looked()?.is_some_and(|stat| plain.is(&stat));
+                return Ok(is_same && !has_journal(store, name)?);
             }
-            Seen::Journal(journal) => {
-                let looked = journal.refresh(store, name, &mut self.index);
-                match looked {
-                    Ok(looked) => Ok(looked == Looked::Current),
-                    Err(error) => {
-                        self.seen = Seen::Nothing;
-                        Err(error)
-                    }
-                }
-            }
+            Seen::Tail(_) if need == Need::Index => return Ok(false),
+            Seen::Tail(journal) => (journal, None),
+            Seen::Journal(journal) => (journal, Some(&mut self.index)),
+        };
+        let is_known = index.is_some();
+        let looked = journal.refresh(store, name, index).and_then(|looked| {
+            let is_current = looked == Looked::Current;
+            Ok(is_current && (!is_known || journal.has_its_snapshot(store, name, false)?))
+        });
+        if looked.is_err() {
+            self.seen = Seen::Nothing;
         }
+        looked
+    }
+
+    /// What the last refresh brought.
+    pub(crate) fn index(&mut self) -> &mut Index {
+        &mut self.index
+    }
+
+    /// Whether another program has replaced the snapshot of a journalled queue, which is to be mended first.
+    pub(crate) fn is_replaced(&self) -> bool {
+        matches!(self.seen, Seen::Replaced)
+    }
+
+    /// Makes what another program has put in place a part of the queue, under lock and guard. False: the lock is no longer
+    /// ours.
+    pub(crate) fn mend(
+        &mut self,
+        store: &dyn Store,
+        name: &QueueName,
+        still_ours: impl FnOnce() -> Result<bool>,
+    ) -> Result<bool> {
+        self.seen = Seen::Nothing;
+        Journal::mend(store, name, still_ours)
     }
 
     /// Whether a journal has to be put on record before the next commit.
@@ -85,29 +138,31 @@ impl Files {
     pub(crate) fn make(&mut self, store: &dyn Store, name: &QueueName) -> Result<()> {
         if matches!(self.seen, Seen::Missing(Mode::Journal)) {
             self.seen = Seen::Nothing;
-            let journal = Journal::create(store, name)?;
-            self.index = Index::empty();
-            self.seen = Seen::Journal(Box::new(journal));
+            Journal::create(store, name)?;
+            (self.seen, self.index) = opened(Journal::open(store, name)?);
         }
         Ok(())
     }
 
-    /// Commits these changes. False: the lock is no longer ours, and nothing was changed.
+    /// Commits these changes; a journal is not synced. False: the lock is no longer ours, and nothing was changed.
     pub(crate) fn commit(
         &mut self,
         store: &dyn Store,
         name: &QueueName,
-        changes: Vec<Change>,
+        changes: &[Change],
         durable: Durable,
-        still_ours: impl FnOnce() -> Result<bool>,
+        still_ours: impl Fn() -> Result<bool>,
     ) -> Result<bool> {
         // What happened is not known when this fails: then everything is read again.
-        let seen = std::mem::replace(&mut self.seen, Seen::Nothing);
-        match seen {
-            Seen::Journal(journal) => {
-                self.append(store, name, journal, changes, durable, still_ours)
+        match std::mem::replace(&mut self.seen, Seen::Nothing) {
+            Seen::Tail(mut journal) => {
+                let totals = after(*journal.totals(), changes);
+                let wrote = journal.append(store, name, totals, changes, still_ours)?;
+                self.seen = Seen::Tail(journal);
+                Ok(wrote.is_some())
             }
-            Seen::Plain(_) | Seen::Missing(_) | Seen::Nothing => {
+            Seen::Journal(journal) => self.append(store, name, journal, changes, still_ours),
+            seen => {
                 let before = match &seen {
                     Seen::Plain(plain) => Some(plain),
                     _ => None,
@@ -116,13 +171,13 @@ impl Files {
                     // A left-over, which would be taken for the queue's as soon as the file is another one.
                     Journal::remove(store, name)?;
                 }
-                let image = self.index.image(&changes);
-                let Some(after) = Plain::commit(before, store, name, &image, durable, still_ours)?
-                else {
+                let image = self.index.image(changes)?;
+                let after = Plain::commit(before, store, name, &image, durable, still_ours)?;
+                let Some(after) = after else {
                     self.seen = seen;
                     return Ok(false);
                 };
-                self.index.apply(changes);
+                self.index.apply(changes, &[]);
                 self.seen = Seen::Plain(after);
                 Ok(true)
             }
@@ -134,49 +189,106 @@ impl Files {
         store: &dyn Store,
         name: &QueueName,
         mut journal: Box<Journal>,
-        changes: Vec<Change>,
-        durable: Durable,
-        still_ours: impl FnOnce() -> Result<bool>,
+        changes: &[Change],
+        still_ours: impl Fn() -> Result<bool>,
     ) -> Result<bool> {
-        let whole = changes
-            .iter()
-            .any(|change| matches!(change, Change::Reset(_)));
-        let done = if whole || journal.has_ended() || journal.is_long(&self.index) {
-            journal.checkpoint(store, name, &mut self.index, changes, still_ours)?
-        } else {
-            let sync = durable == Durable::Yes;
-            let done = journal.append(store, name, &self.index, &changes, sync, still_ours)?;
-            if done {
-                self.index.apply(changes);
+        if let [Change::Reset(elements)] = changes {
+            let array: Vec<_> = elements
+                .iter()
+                .map(|element| Arc::clone(element.text()))
+                .collect();
+            // Afterwards everything is read again.
+            let cut = Cut::array(&journal, &array);
+            return self.fold(store, name, &mut journal, cut, &still_ours);
+        }
+        if journal.has_ended() {
+            let cut = Cut::now(&journal, &self.index);
+            if !self.fold(store, name, &mut journal, cut, &still_ours)? {
+                return Ok(false);
             }
-            done
-        };
+        }
+        let totals = self.index.totals_after(changes);
+        let wrote = journal.append(store, name, totals, changes, still_ours)?;
+        if let Some(wrote) = &wrote {
+            self.index.apply(changes, wrote);
+        }
         self.seen = Seen::Journal(journal);
-        Ok(done)
+        Ok(wrote.is_some())
     }
 
-    /// Folds the journal into the snapshot; nothing to do for a plain queue. False: the lock is no longer ours.
+    /// A checkpoint in one go, under lock and guard.
+    fn fold(
+        &mut self,
+        store: &dyn Store,
+        name: &QueueName,
+        journal: &mut Journal,
+        cut: Cut,
+        still_ours: impl Fn() -> Result<bool>,
+    ) -> Result<bool> {
+        if !journal.has_its_snapshot(store, name, true)? {
+            return Ok(false);
+        }
+        let fold = cut.write(store, name, TEMPORARY_SUFFIX)?;
+        fold.end(journal, &mut self.index, store, name, still_ours)
+    }
+
+    /// Folds the journal into the snapshot under lock and guard; nothing to do for a plain queue. False: the lock is no
+    /// longer ours.
     pub(crate) fn checkpoint(
         &mut self,
         store: &dyn Store,
         name: &QueueName,
-        still_ours: impl FnOnce() -> Result<bool>,
+        still_ours: impl Fn() -> Result<bool>,
     ) -> Result<bool> {
-        self.refresh(store, name)?;
+        self.refresh(store, name, Need::Index)?;
         let Seen::Journal(mut journal) = std::mem::replace(&mut self.seen, Seen::Nothing) else {
             return Ok(true);
         };
-        let done = journal.is_folded()
-            || journal.checkpoint(store, name, &mut self.index, Vec::new(), still_ours)?;
-        self.seen = Seen::Journal(journal);
+        let mut done = journal.is_folded();
+        if !done {
+            let cut = Cut::now(&journal, &self.index);
+            done = self.fold(store, name, &mut journal, cut, still_ours)?;
+        }
+        if done {
+            self.seen = Seen::Journal(journal);
+        }
+        Ok(done)
+    }
+
+    /// The first step of a checkpoint, under the lock; `None` when there is nothing to fold.
+    pub(crate) fn cut(&mut self, store: &dyn Store, name: &QueueName) -> Result<Option<Cut>> {
+        self.refresh(store, name, Need::Index)?;
+        Ok(match &self.seen {
+            Seen::Journal(journal) if !journal.is_folded() => Some(Cut::now(journal, &self.index)),
+            _ => None,
+        })
+    }
+
+    /// The last step of a checkpoint, under lock and guard. False: it came to nothing, because somebody else made another.
+    pub(crate) fn end(
+        &mut self,
+        store: &dyn Store,
+        name: &QueueName,
+        fold: Fold<'_>,
+        still_ours: impl Fn() -> Result<bool>,
+    ) -> Result<bool> {
+        self.refresh(store, name, Need::Index)?;
+        let Seen::Journal(mut journal) = std::mem::replace(&mut self.seen, Seen::Nothing) else {
+            return Ok(false);
+        };
+        let done = journal.has_its_snapshot(store, name, true)?
+            && fold.end(&mut journal, &mut self.index, store, name, still_ours)?;
+        if done {
+            self.seen = Seen::Journal(journal);
+        }
         Ok(done)
     }
 
     /// Whether the next commit appends: no file is replaced, so no guard is needed.
     pub(crate) fn is_appended_to(&self) -> bool {
         match &self.seen {
-            Seen::Journal(journal) => {
-                !self.unrecorded && !journal.has_ended() && !journal.is_long(&self.index)
+            Seen::Journal(journal) | Seen::Tail(journal) => {
+                !self.unrecorded && !journal.has_ended()
             }
             _ => false,
         }
@@ -188,10 +300,19 @@ impl Files {
         !self.is_appended_to() || changes.iter().any(whole)
     }
 
+    /// Whether the journal has outgrown what is in it. Who only sends leaves it to those who receive, for a while.
+    pub(crate) fn is_long(&self) -> bool {
+        match &self.seen {
+            Seen::Journal(journal) => journal.is_long(),
+            Seen::Tail(journal) => journal.is_very_long(),
+            _ => false,
+        }
+    }
+
     /// How the queue commits.
     pub(crate) fn mode(&self) -> Mode {
         match &self.seen {
-            Seen::Journal(_) | Seen::Missing(Mode::Journal) => Mode::Journal,
+            Seen::Journal(_) | Seen::Tail(_) | Seen::Missing(Mode::Journal) => Mode::Journal,
             _ => Mode::Plain,
         }
     }
@@ -205,7 +326,7 @@ impl Files {
         record: impl FnOnce() -> Result<()>,
         still_ours: impl Fn() -> Result<bool>,
     ) -> Result<bool> {
-        self.refresh(store, name)?;
+        self.refresh(store, name, Need::Index)?;
         if self.mode() == mode && !self.unrecorded {
             return Ok(true);
         }
@@ -216,8 +337,7 @@ impl Files {
                 }
                 if let Seen::Plain(_) = self.seen {
                     self.seen = Seen::Nothing;
-                    let journal = Journal::adopt(store, name)?;
-                    self.seen = Seen::Journal(Box::new(journal));
+                    Journal::adopt(store, name)?;
                 }
                 self.make(store, name)?;
                 record()?;
@@ -238,18 +358,40 @@ impl Files {
 
     /// Whether folding now costs next to nothing, and shows the queue to whoever reads the snapshot alone.
     pub(crate) fn is_small_and_unfolded(&self) -> bool {
-        let Seen::Journal(journal) = &self.seen else {
-            return false;
-        };
-        !journal.is_folded() && journal.size() + self.index.totals().bytes <= SMALL
+        match &self.seen {
+            Seen::Journal(journal) | Seen::Tail(journal) => {
+                journal.is_small() && !journal.is_folded()
+            }
+            _ => false,
+        }
+    }
+
+    /// What was appended and is not known to be durable.
+    pub(crate) fn unsynced(&self) -> Option<Unsynced> {
+        self.journal()?.unsynced()
+    }
+
+    /// The journal, when something of it is known.
+    pub(crate) fn journal(&self) -> Option<&Journal> {
+        match &self.seen {
+            Seen::Journal(journal) | Seen::Tail(journal) => Some(journal),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn journal_mut(&mut self) -> Option<&mut Journal> {
+        match &mut self.seen {
+            Seen::Journal(journal) | Seen::Tail(journal) => Some(journal),
+            _ => None,
+        }
     }
 
     /// Makes what is there durable.
     pub(crate) fn sync(&mut self, store: &dyn Store, name: &QueueName) -> Result<()> {
         match &mut self.seen {
-            Seen::Journal(journal) => journal.sync(store, name)?,
+            Seen::Journal(journal) | Seen::Tail(journal) => journal.sync(store, name)?,
             Seen::Plain(plain) => plain.sync(store, name)?,
-            Seen::Missing(_) | Seen::Nothing => {}
+            Seen::Missing(_) | Seen::Replaced | Seen::Nothing => {}
         }
         store.sync_directory("").map_err(|error| {
             Error::io(
@@ -259,6 +401,18 @@ impl Files {
             )
         })
     }
+}
+
+/// The totals when messages were added.
+fn after(mut totals: Totals, changes: &[Change]) -> Totals {
+    for change in changes {
+        if let Change::Append(element) = change {
+            totals.messages += 1;
+            totals.next += 1;
+            totals.bytes += element.text().len() as u64;
+        }
+    }
+    totals
 }
 
 fn look(store: &dyn Store, file: &str) -> Result<Option<Stat>> {
@@ -271,15 +425,31 @@ fn has_journal(store: &dyn Store, name: &QueueName) -> Result<bool> {
     Ok(look(store, &name.journal())?.is_some())
 }
 
+/// Finds out whether there is a journal of which the end is enough to go on.
+fn open_tail(store: &dyn Store, name: &QueueName) -> Result<Seen> {
+    if !has_journal(store, name)? {
+        return Ok(Seen::Nothing);
+    }
+    let tail = Journal::open_tail(store, name)?;
+    // A journal without commits may be the left-over of a conversion.
+    let tail = tail.filter(|journal| !journal.is_folded());
+    Ok(tail.map_or(Seen::Nothing, |journal| Seen::Tail(Box::new(journal))))
+}
+
+fn opened(found: Option<(Journal, Index)>) -> (Seen, Index) {
+    match found {
+        Some((journal, index)) => (Seen::Journal(Box::new(journal)), index),
+        None => (Seen::Replaced, Index::empty()),
+    }
+}
+
 /// Finds out what there is and reads it.
-fn open(store: &dyn Store, name: &QueueName) -> Result<(Seen, Index, Config)> {
-    let config = Config::load(store)?;
+fn open(store: &dyn Store, name: &QueueName, config: &Config) -> Result<(Seen, Index)> {
     if has_journal(store, name)? {
-        let (journal, index) = Journal::open(store, name)?;
         // A conversion to plain was cut short before it removed the journal, in which there is nothing any more.
-        let is_left_over = config.mode(name.as_str()) == Some(Mode::Plain) && journal.is_folded();
-        if !is_left_over {
-            return Ok((Seen::Journal(Box::new(journal)), index, config));
+        let is_plain = config.mode(name.as_str()) == Some(Mode::Plain);
+        if !is_plain || !Journal::is_left_over(store, name)? {
+            return Ok(opened(Journal::open(store, name)?));
         }
     }
     if config.mode(name.as_str()) == Some(Mode::Journal) {
@@ -287,10 +457,7 @@ fn open(store: &dyn Store, name: &QueueName) -> Result<(Seen, Index, Config)> {
         return Err(Error::corrupt(store.root().join(name.journal()), 0, rule));
     }
     match look(store, &name.snapshot())? {
-        None => {
-            let seen = Seen::Missing(config.mode_of_new());
-            Ok((seen, Index::empty(), config))
-        }
+        None => Ok((Seen::Missing(config.mode_of_new()), Index::empty())),
         Some(stat) if stat.kind != Kind::Regular => Err(Error::io(
             "read",
             store.root().join(name.snapshot()),
@@ -298,20 +465,20 @@ fn open(store: &dyn Store, name: &QueueName) -> Result<(Seen, Index, Config)> {
         )),
         Some(_) => {
             let (plain, index) = Plain::open(store, name)?;
-            Ok((Seen::Plain(plain), index, config))
+            Ok((Seen::Plain(plain), index))
         }
     }
 }
 
-/// Removes what a process that died in a commit left behind. Under the queue's lock and guard:
-/// nobody else is writing this queue's temporary files then.
-pub(crate) fn remove_left_over(store: &dyn Store, name: &QueueName) {
+/// Removes what a process that died left behind: in a commit, under the queue's lock and guard, or in a checkpoint, in
+/// its turn. Nobody else is writing this queue's temporary files with this suffix then.
+pub(crate) fn remove_left_over(store: &dyn Store, name: &QueueName, suffix: &str) {
     let prefix = name.temp_prefix();
     for found in store.list("").unwrap_or_default() {
         // Behind the prefix of `a` may stand a temporary file of the queue `a.json.b`; a random part has no dot.
         let random = found
             .strip_prefix(&prefix)
-            .and_then(|rest| rest.strip_suffix(TEMPORARY_SUFFIX));
+            .and_then(|rest| rest.strip_suffix(suffix));
         if random.is_some_and(|random| !random.contains('.')) {
             let _ = store.remove(&found);
         }

@@ -38,7 +38,7 @@ impl LockFile {
     }
 
     /// Whether it was opened by this process and not by one that forked it.
-    fn is_ours(&self) -> bool {
+    pub(crate) fn is_ours(&self) -> bool {
         self.generation == generation()
     }
 }

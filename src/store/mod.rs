@@ -17,6 +17,7 @@ pub(crate) mod patience;
 pub(crate) mod plain;
 pub(crate) mod real;
 pub(crate) mod registry;
+pub(crate) mod turn;
 pub(crate) mod wake;
 
 use std::fmt::Debug;
@@ -104,6 +105,8 @@ pub(crate) trait Store: Debug + Send + Sync {
     fn stat(&self, path: &str) -> io::Result<Option<Stat>>;
     /// Renames over whatever is at `to`.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Gives the file at `from` a second name, which must not be there yet.
+    fn link(&self, from: &str, to: &str) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, path: &str) -> io::Result<()>;
     /// Makes a directory with exactly this mode; that it exists is fine.
@@ -125,13 +128,15 @@ pub(crate) trait File: Debug + Send + Sync {
     fn stat(&self) -> io::Result<Stat>;
     fn read_all(&self) -> io::Result<Vec<u8>>;
     fn write_all(&self, bytes: &[u8]) -> io::Result<()>;
-    /// What stands from `offset` to the end.
-    fn read_from(&self, offset: u64) -> io::Result<Vec<u8>>;
+    /// What stands at `offset`, at most so many bytes; fewer only where the file ends.
+    fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>>;
     /// Writes at `offset`; how far it got is unknown when it fails.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     fn set_size(&self, size: u64) -> io::Result<()>;
-    /// Makes content and size durable.
+    /// Makes content and size durable, and when it was changed and by whom.
     fn sync(&self) -> io::Result<()>;
+    /// Makes content and size durable.
+    fn sync_data(&self) -> io::Result<()>;
     fn attributes(&self) -> io::Result<Attributes>;
     /// Gives the file these attributes, as far as this process may.
     fn set_attributes(&self, attributes: &Attributes) -> io::Result<()>;

@@ -45,7 +45,7 @@
  *
  *  - Delivery is at least once: a message comes again when its lease ran out, its consumer died or gave it back, or a
  *    power cut forgot an unsynced ack.
- *  - Every commit writes the whole file: the cost of an operation grows with the length of the queue.
+ *  - In a plain queue every commit writes the whole file: its cost grows with the length of the queue.
  *  - Programs that do not use the library do not know leases. Where they take messages too, use flockq_queue_pop().
  *  - A program that unlinks the lock file while it unlocks leaves a gap in which its changes and flockq's can overwrite
  *    each other. Processes with the library never lose each other's messages.

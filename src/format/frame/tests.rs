@@ -32,7 +32,7 @@ fn journal(count: u64, lag: usize) -> (Vec<u8>, Vec<u64>) {
 
 /// How many frames are read, or that damage was found.
 fn read(bytes: &[u8]) -> Option<usize> {
-    let (frames, cursor, _) = scan(bytes, Cursor::start(SALT)).ok()?;
+    let (frames, cursor, _) = scan(bytes, Cursor::start(SALT), bytes.len() as u64).ok()?;
     for frame in &frames {
         let number = frame.header.number.to_string();
         assert!(bytes[frame.body.clone()].starts_with(number.as_bytes()));
@@ -72,7 +72,7 @@ fn a_header_is_a_line_of_its_width_that_a_person_can_read() {
 fn what_was_written_is_read() {
     let (bytes, starts) = journal(30, 1);
     assert_eq!(read(&bytes), Some(30));
-    let (frames, _, tail) = scan(&bytes, Cursor::start(SALT)).unwrap();
+    let (frames, _, tail) = scan(&bytes, Cursor::start(SALT), bytes.len() as u64).unwrap();
     assert_eq!(tail, Tail::Clean);
     // From the middle on, as a process does that has read the first half.
     let half = frames[14].header;
@@ -83,7 +83,7 @@ fn what_was_written_is_read() {
         previous: half.sum,
     };
     let rest = &bytes[usize::try_from(starts[15]).unwrap()..];
-    assert_eq!(scan(rest, from).unwrap().0.len(), 15);
+    assert_eq!(scan(rest, from, rest.len() as u64).unwrap().0.len(), 15);
 }
 
 #[test]
@@ -151,6 +151,7 @@ fn what_was_torn_off_does_not_join_again_behind_a_new_frame() {
     let (frames, _, _) = scan(
         &bytes[..usize::try_from(starts[2]).unwrap()],
         Cursor::start(SALT),
+        starts[2],
     )
     .unwrap();
     let at = Cursor {
@@ -166,13 +167,19 @@ fn what_was_torn_off_does_not_join_again_behind_a_new_frame() {
     let mut joined = bytes[..usize::try_from(starts[1]).unwrap()].to_vec();
     joined.extend(second);
     joined.extend(&bytes[usize::try_from(starts[2]).unwrap()..]);
-    assert_eq!(scan(&joined, Cursor::start(SALT)).unwrap().0.len(), 2);
+    assert_eq!(
+        scan(&joined, Cursor::start(SALT), joined.len() as u64)
+            .unwrap()
+            .0
+            .len(),
+        2
+    );
 }
 
 #[test]
 fn frames_of_another_generation_do_not_fit() {
     let (bytes, _) = journal(3, 1);
-    let (frames, _, tail) = scan(&bytes, Cursor::start(SALT + 1)).unwrap();
+    let (frames, _, tail) = scan(&bytes, Cursor::start(SALT + 1), bytes.len() as u64).unwrap();
     assert_eq!((frames.len(), tail), (0, Tail::Torn));
 }
 
@@ -181,7 +188,7 @@ fn a_frame_says_nothing_of_what_is_behind_itself() {
     let (mut bytes, cursor) = Cursor::start(SALT).frame(Kind::Base, 0, b"{}\n");
     bytes.extend(cursor.frame(Kind::Commit, cursor.offset + 1, b"x\n").0);
     assert_eq!(
-        scan(&bytes, Cursor::start(SALT))
+        scan(&bytes, Cursor::start(SALT), bytes.len() as u64)
             .map(|(frames, _, _)| frames.len())
             .ok(),
         None
@@ -203,7 +210,7 @@ proptest! {
         let (mut journal, _) = journal(4, 1);
         journal.truncate(cut);
         journal.extend(bytes);
-        let _ = scan(&journal, Cursor::start(SALT));
+        let _ = scan(&journal, Cursor::start(SALT), journal.len() as u64);
         let _ = first(&journal);
     }
 }

@@ -39,7 +39,7 @@ pub(crate) fn receive(
 ) -> Result<Plan<Vec<Taken>>> {
     let mut changes = Vec::new();
     let mut result = Vec::new();
-    for (seq, element) in index.next_ready(max, now) {
+    for (seq, element) in index.next_ready(max, now)? {
         let token = Lease::next_token(now, element.lease());
         let random = (grant.random)();
         let lease = Lease {
@@ -71,18 +71,14 @@ pub(crate) fn receive(
             attempts,
             element: element.clone(),
         });
-        changes.push(Change::Replace(seq, element));
+        changes.push(Change::Envelope(seq, element));
     }
     Ok(Plan { changes, result })
 }
 
 /// Takes the next ready messages for good.
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "every decision has the same shape"
-)]
 pub(crate) fn pop(index: &mut Index, now: &Now, max: usize) -> Result<Plan<Vec<View>>> {
-    let next = index.next_ready(max, now);
+    let next = index.next_ready(max, now)?;
     Ok(Plan {
         changes: next.iter().map(|(seq, _)| Change::Remove(*seq)).collect(),
         result: next

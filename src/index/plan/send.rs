@@ -44,7 +44,7 @@ pub(crate) fn send(
         };
         let element = Element::compose(&fresh).map_err(|damage| internal(&damage))?;
         let id = element.id().map(ToString::to_string).unwrap_or_default();
-        if asks(message) && (index.has_id(&id) || new.contains(&id)) {
+        if asks(message) && (new.contains(&id) || index.has_id(&id)?) {
             if !message.dedup {
                 return Err(exists(&id));
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::edited;
 use crate::error::Result;
-use crate::format::envelope::{Element, quoted};
+use crate::format::envelope::{Edit, quoted};
 use crate::format::lease::{Held, Lease};
 use crate::format::receipt::Receipt;
 use crate::format::time::Timestamp;
@@ -13,7 +13,7 @@ use crate::index::{Change, Index, Now, Plan, Seq};
 
 /// Done: the messages are removed.
 pub(crate) fn ack(index: &mut Index, now: &Now, receipts: &[Receipt]) -> Result<Plan<Vec<bool>>> {
-    settle(index, now, receipts, |seq, _, _| Ok(Change::Remove(seq)))
+    settle(index, now, receipts, |_, seq, _| Ok(Change::Remove(seq)))
 }
 
 /// Failed or given back, with a reason and a time before which it is not to come again.
@@ -24,18 +24,9 @@ pub(crate) fn nack(
     error: Option<&str>,
     not_before: Option<Timestamp>,
 ) -> Result<Plan<Vec<bool>>> {
-    settle(index, now, receipts, |seq, element, held| {
+    settle(index, now, receipts, |index, seq, (token, _)| {
         let mut edits = vec![
-            (
-                "lease",
-                Some(
-                    Lease {
-                        token: held.0,
-                        held: None,
-                    }
-                    .text(),
-                ),
-            ),
+            ("lease", Some(Lease { token, held: None }.text())),
             (
                 "not_before",
                 not_before.map(|time| quoted(&time.to_string())),
@@ -44,7 +35,7 @@ pub(crate) fn nack(
         if let Some(error) = error {
             edits.push(("error", Some(quoted(error))));
         }
-        Ok(Change::Replace(seq, edited(element, &edits)?))
+        change(index, seq, &edits)
     })
 }
 
@@ -64,27 +55,14 @@ pub(crate) fn extend(
     receipts: &[Receipt],
     lease: Duration,
 ) -> Result<Plan<Vec<bool>>> {
-    settle(index, now, receipts, |seq, element, (token, held)| {
+    settle(index, now, receipts, |index, seq, (token, held)| {
         let longer = Held {
             consumer: held.consumer.clone(),
             ..Held::new(now, lease, held.random, None)
         };
-        Ok(Change::Replace(
-            seq,
-            edited(
-                element,
-                &[(
-                    "lease",
-                    Some(
-                        Lease {
-                            token,
-                            held: Some(longer),
-                        }
-                        .text(),
-                    ),
-                )],
-            )?,
-        ))
+        let held = Some(longer);
+        let lease = Lease { token, held }.text();
+        change(index, seq, &[("lease", Some(lease))])
     })
 }
 
@@ -94,54 +72,43 @@ pub(crate) fn detach(
     now: &Now,
     receipts: &[Receipt],
 ) -> Result<Plan<Vec<bool>>> {
-    settle(index, now, receipts, |seq, element, (token, held)| {
+    settle(index, now, receipts, |index, seq, (token, held)| {
         let detached = Held {
             consumer: None,
             ..held.clone()
         };
-        Ok(Change::Replace(
-            seq,
-            edited(
-                element,
-                &[(
-                    "lease",
-                    Some(
-                        Lease {
-                            token,
-                            held: Some(detached),
-                        }
-                        .text(),
-                    ),
-                )],
-            )?,
-        ))
+        let held = Some(detached);
+        let lease = Lease { token, held }.text();
+        change(index, seq, &[("lease", Some(lease))])
     })
+}
+
+/// Another envelope around the same payload.
+fn change(index: &Index, seq: Seq, edits: &[Edit<'_>]) -> Result<Change> {
+    let element = index.element_of(seq)?;
+    Ok(Change::Envelope(seq, edited(&element, edits)?))
 }
 
 fn settle(
     index: &mut Index,
     now: &Now,
     receipts: &[Receipt],
-    mut change: impl FnMut(Seq, &Element, (u64, &Held)) -> Result<Change>,
+    mut change: impl FnMut(&Index, Seq, (u64, &Held)) -> Result<Change>,
 ) -> Result<Plan<Vec<bool>>> {
     let mut changes = Vec::new();
     let mut settled: HashSet<Seq> = HashSet::new();
     let mut result = Vec::with_capacity(receipts.len());
     for receipt in receipts {
+        // The random part makes a receipt name one message: the message itself need not be read.
         let named = index
-            .with_id(&receipt.id)
-            .into_iter()
-            .find_map(|(seq, element)| {
-                let lease = element.lease()?;
-                let held = lease
-                    .held
-                    .as_ref()
-                    .filter(|held| held.is_live(now) && held.random == receipt.random)?;
-                (lease.token == receipt.token).then(|| (seq, element.clone(), held.clone()))
-            });
+            .leases_of(&receipt.id)
+            .find(|(_, token, held)| {
+                *token == receipt.token && held.random == receipt.random && held.is_live(now)
+            })
+            .map(|(seq, token, held)| (seq, token, held.clone()));
         let good = match named {
-            Some((seq, element, held)) if settled.insert(seq) => {
-                changes.push(change(seq, &element, (receipt.token, &held))?);
+            Some((seq, token, held)) if settled.insert(seq) => {
+                changes.push(change(index, seq, (token, &held))?);
                 true
             }
             _ => false,

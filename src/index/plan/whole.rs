@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::edited;
+use super::{edited, internal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Damage;
 use crate::format::envelope::Element;
@@ -13,16 +13,11 @@ use crate::index::state::State;
 use crate::index::{Change, Index, Now, Plan, Seq};
 
 /// Every message with one of these ids.
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "every decision has the same shape"
-)]
 pub(crate) fn remove(index: &Index, ids: &[&str]) -> Result<Plan<u64>> {
-    let places: BTreeSet<Seq> = ids
-        .iter()
-        .flat_map(|id| index.with_id(id))
-        .map(|(seq, _)| seq)
-        .collect();
+    let mut places: BTreeSet<Seq> = BTreeSet::new();
+    for id in ids {
+        places.extend(index.numbers_of(id)?);
+    }
     Ok(Plan {
         result: places.len() as u64,
         changes: places.into_iter().map(Change::Remove).collect(),
@@ -45,7 +40,8 @@ pub(crate) fn purge(index: &mut Index, now: &Now, state: Option<State>) -> Resul
 /// Another array. A live lease stays with its message (INV-9): an element that has it keeps it; one whose id is that of
 /// a leased message, and that says nothing of a lease or something older, gets it.
 pub(crate) fn save(index: &mut Index, now: &Now, texts: Vec<Arc<[u8]>>) -> Result<Plan<()>> {
-    if texts == index.array() {
+    let before = index.array()?;
+    if texts == before {
         return Ok(Plan {
             changes: Vec::new(),
             result: (),
@@ -60,7 +56,7 @@ pub(crate) fn save(index: &mut Index, now: &Now, texts: Vec<Arc<[u8]>>) -> Resul
         Element::parse(text).map_err(wrong)
     });
     let mut elements = parsed.collect::<Result<Vec<Element>>>()?;
-    let mut leases = live_leases(index, now);
+    let mut leases = live_leases(&before, now)?;
     // A lease goes to one element only: first to the one that has it, perhaps as it was before it was extended.
     let mut settled = Vec::with_capacity(elements.len());
     for element in &mut elements {
@@ -86,20 +82,17 @@ pub(crate) fn save(index: &mut Index, now: &Now, texts: Vec<Arc<[u8]>>) -> Resul
 /// Live leases by the id of their message, in the order of the array.
 type Leases = HashMap<Arc<str>, Vec<Lease>>;
 
-fn live_leases(index: &Index, now: &Now) -> Leases {
+fn live_leases(array: &[Arc<[u8]>], now: &Now) -> Result<Leases> {
     let mut leases = Leases::new();
-    for element in index.entries.values() {
-        let lease = element
-            .lease()
-            .filter(|lease| lease.held.as_ref().is_some_and(|held| held.is_live(now)));
-        if let (Some(id), Some(lease)) = (element.id(), lease) {
-            leases
-                .entry(Arc::clone(id))
-                .or_default()
-                .push(lease.clone());
+    for text in array {
+        let element = Element::parse(Arc::clone(text)).map_err(|damage| internal(&damage))?;
+        let is_live = |lease: &&Lease| lease.held.as_ref().is_some_and(|held| held.is_live(now));
+        if let (Some(id), Some(lease)) = (element.id(), element.lease().filter(is_live)) {
+            let live = leases.entry(Arc::clone(id)).or_default();
+            live.push(lease.clone());
         }
     }
-    leases
+    Ok(leases)
 }
 
 /// Gives an element the first lease of its message that `fits`; says whether there was one.

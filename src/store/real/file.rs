@@ -70,10 +70,8 @@ impl File for RealFile {
         (&self.0).write_all(bytes)
     }
 
-    fn read_from(&self, offset: u64) -> io::Result<Vec<u8>> {
-        let size = self.0.metadata()?.len().saturating_sub(offset);
-        let mut bytes = vec![0; usize::try_from(size).map_err(io::Error::other)?];
-        // Another process may cut a torn tail off meanwhile.
+    fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
         let mut read = 0;
         while let Some(rest) = bytes.get_mut(read..).filter(|rest| !rest.is_empty()) {
             match self.0.read_at(rest, offset + read as u64) {
@@ -97,6 +95,10 @@ impl File for RealFile {
 
     fn sync(&self) -> io::Result<()> {
         self.0.sync_all()
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
     }
 
     fn attributes(&self) -> io::Result<Attributes> {

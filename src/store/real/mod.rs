@@ -236,6 +236,11 @@ impl Store for RealStore {
         retry(|| rustix::fs::renameat(&self.directory, from, &self.directory, to))
     }
 
+    fn link(&self, from: &str, to: &str) -> io::Result<()> {
+        let flags = AtFlags::empty();
+        retry(|| rustix::fs::linkat(&self.directory, from, &self.directory, to, flags))
+    }
+
     fn remove(&self, path: &str) -> io::Result<()> {
         retry(|| rustix::fs::unlinkat(&self.directory, path, AtFlags::empty()))
     }

@@ -1,0 +1,140 @@
+//! Another program has set the array anew: what becomes of what the journal says. Pure.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use super::Seq;
+use crate::format::envelope::Element;
+
+/// Elements by their numbers.
+pub(crate) type Numbered = BTreeMap<Seq, Element>;
+
+/// What a merge leads to, and what it did with messages that only one side had.
+#[derive(Debug, Default)]
+pub(crate) struct Merged {
+    pub(crate) array: Vec<Arc<[u8]>>,
+    /// What the other program added, by id.
+    pub(crate) added: Vec<String>,
+    /// What it took away although it was still in the queue, by id.
+    pub(crate) removed: Vec<String>,
+}
+
+/// Applies what happened to messages since the snapshot `before` to the array that another program has put in its place.
+/// `now` is what the queue held, in which numbers from `new` on are of messages that were never in a snapshot.
+///
+/// Messages are found again by id, the first by the first; without an id, by their payload.
+pub(crate) fn merge(array: Vec<Element>, before: &Numbered, mut now: Numbered, new: Seq) -> Merged {
+    let mut merged = Merged::default();
+    let sent = now.split_off(&new);
+    let mut places: HashMap<Vec<u8>, VecDeque<Seq>> = HashMap::new();
+    for (seq, element) in before {
+        places.entry(key(element)).or_default().push_back(*seq);
+    }
+    for element in array {
+        let place = places.get_mut(&key(&element));
+        let Some(seq) = place.and_then(VecDeque::pop_front) else {
+            merged.added.push(label(&element));
+            merged.array.push(Arc::clone(element.text()));
+            continue;
+        };
+        let Some(known) = now.remove(&seq) else {
+            // It was acked or removed since.
+            continue;
+        };
+        let is_unchanged = before
+            .get(&seq)
+            .is_some_and(|old| old.text() == known.text());
+        merged.array.push(if is_unchanged {
+            Arc::clone(element.text())
+        } else {
+            let (head, tail) = known.around();
+            [head, element.payload(), tail].concat().into()
+        });
+    }
+    merged.removed = now.values().map(label).collect();
+    merged
+        .array
+        .extend(sent.values().map(|element| Arc::clone(element.text())));
+    merged
+}
+
+fn key(element: &Element) -> Vec<u8> {
+    match element.id() {
+        Some(id) => [b"i", id.as_bytes()].concat(),
+        None => [b"p", element.payload()].concat(),
+    }
+}
+
+fn label(element: &Element) -> String {
+    element
+        .id()
+        .map_or_else(|| "without an id".to_owned(), ToString::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn element(text: &str) -> Element {
+        Element::parse(Arc::from(text.as_bytes())).unwrap()
+    }
+
+    fn numbered(all: &[(Seq, &str)]) -> Numbered {
+        all.iter()
+            .map(|(seq, text)| (*seq, element(text)))
+            .collect()
+    }
+
+    fn texts(merged: &Merged) -> Vec<&str> {
+        merged
+            .array
+            .iter()
+            .map(|text| std::str::from_utf8(text).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn what_was_acked_stays_acked_what_was_leased_stays_leased_and_what_was_sent_is_there() {
+        let before = numbered(&[
+            (0, r#"{"message":{"id":"acked"}}"#),
+            (1, r#"{"message":{"id":"leased"}}"#),
+            (2, r#"{"message":{"id":"untouched"}}"#),
+            (3, r#"{"message":{"id":"taken away"}}"#),
+        ]);
+        let now = numbered(&[
+            (1, r#"{"message":{"id":"leased"},"attempts":1}"#),
+            (2, r#"{"message":{"id":"untouched"}}"#),
+            (3, r#"{"message":{"id":"taken away"}}"#),
+            (4, r#"{"message":{"id":"sent"}}"#),
+        ]);
+        let array = [
+            r#"{"message":{"id":"acked"}}"#,
+            r#"{"message":{"id":"leased","read":true}}"#,
+            r#"{"message":{"id":"untouched"},"mine":1}"#,
+            r#"{"message":{"id":"theirs"}}"#,
+        ];
+        let merged = merge(array.map(element).into(), &before, now, 4);
+        assert_eq!(
+            texts(&merged),
+            [
+                r#"{"message":{"id":"leased","read":true},"attempts":1}"#,
+                r#"{"message":{"id":"untouched"},"mine":1}"#,
+                r#"{"message":{"id":"theirs"}}"#,
+                r#"{"message":{"id":"sent"}}"#,
+            ]
+        );
+        assert_eq!(
+            (merged.added, merged.removed),
+            (vec!["theirs".into()], vec!["taken away".into()])
+        );
+    }
+
+    #[test]
+    fn messages_without_ids_are_known_by_their_payload_and_equal_ones_are_counted() {
+        let before = numbered(&[(0, "1"), (1, "1"), (2, "2")]);
+        let now = numbered(&[(1, "1"), (2, "2")]);
+        let merged = merge(["1", "1", "1"].map(element).into(), &before, now, 3);
+        assert_eq!(texts(&merged), ["1", "1"]);
+        assert_eq!((merged.added.len(), merged.removed.len()), (1, 1));
+    }
+}

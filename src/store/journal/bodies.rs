@@ -1,0 +1,189 @@
+//! Bodies stay on disk: this reads them from the files that hold them. Descriptors of files that have been replaced
+//! stay open as long as the index has bodies in them.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::error::{Error, Result};
+use crate::index::text::{Piece, Place, Source, Texts};
+use crate::store::File;
+
+/// So much is read at once for one message: those that come next are mostly behind it.
+const WINDOW: usize = 32 * 1024;
+/// The same where all are read.
+const LARGE_WINDOW: usize = 128 * 1024;
+/// So much of what was appended last is kept: what was sent just now is mostly received first.
+const RECENT: usize = 64 * 1024;
+/// Messages of several priorities stand at several places.
+const WINDOWS: usize = 4;
+
+/// The files of one queue that hold bodies.
+#[derive(Debug)]
+pub(crate) struct Bodies(Mutex<Reader>);
+
+/// Reads bodies, with what was read last at hand.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    files: Vec<Option<Held>>,
+    recent: Window,
+    windows: [Window; WINDOWS],
+    /// The window that is used for the next read.
+    turn: usize,
+    size: usize,
+}
+
+#[derive(Debug, Clone)]
+struct Held {
+    file: Arc<dyn File>,
+    path: PathBuf,
+    /// Behind it nothing has been committed yet.
+    end: u64,
+}
+
+/// Bytes of one file.
+#[derive(Debug, Default, Clone)]
+struct Window {
+    source: Source,
+    at: u64,
+    bytes: Vec<u8>,
+}
+
+impl Window {
+    fn get(&self, piece: &Piece) -> Option<&[u8]> {
+        let from = usize::try_from(piece.at.checked_sub(self.at)?).ok()?;
+        let bytes = self.bytes.get(from..from.checked_add(piece.length)?)?;
+        (self.source == piece.source).then_some(bytes)
+    }
+}
+
+impl Bodies {
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(Reader::new(Vec::new(), WINDOW)))
+    }
+
+    /// One more file, whose bytes before `end` are committed.
+    pub(crate) fn add(&self, file: Arc<dyn File>, path: PathBuf, end: u64) -> Source {
+        let mut reader = self.reader();
+        reader.files.push(Some(Held { file, path, end }));
+        Source::try_from(reader.files.len() - 1).unwrap_or(Source::MAX)
+    }
+
+    /// How many files are open.
+    pub(crate) fn count(&self) -> usize {
+        self.reader().files.iter().flatten().count()
+    }
+
+    /// Closes the files in which no body is.
+    pub(crate) fn keep(&self, is_used: impl Fn(Source) -> bool) {
+        for (source, held) in self.reader().files.iter_mut().enumerate() {
+            if !is_used(Source::try_from(source).unwrap_or(Source::MAX)) {
+                *held = None;
+            }
+        }
+    }
+
+    /// These bytes were committed at the end of this file.
+    pub(crate) fn appended(&self, source: Source, at: u64, bytes: &[u8]) {
+        self.reader().appended(source, at, bytes);
+    }
+
+    /// What stands before `end` of this file is committed.
+    pub(crate) fn committed(&self, source: Source, end: u64) {
+        if let Some(held) = self.reader().held(source) {
+            held.end = end;
+        }
+    }
+
+    /// A reader for all bodies.
+    pub(crate) fn all(&self) -> Reader {
+        Reader::new(self.reader().files.clone(), LARGE_WINDOW)
+    }
+
+    fn reader(&self) -> MutexGuard<'_, Reader> {
+        // Windows are set as wholes.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Texts for Bodies {
+    fn read(&self, place: &Place) -> Result<Arc<[u8]>> {
+        let mut text = Vec::new();
+        self.reader().read(place, &mut text)?;
+        Ok(Arc::from(text))
+    }
+}
+
+impl Reader {
+    fn new(files: Vec<Option<Held>>, size: usize) -> Self {
+        Self {
+            files,
+            recent: Window::default(),
+            windows: Default::default(),
+            turn: 0,
+            size,
+        }
+    }
+
+    /// Adds the element at this place to `text`.
+    pub(crate) fn read(&mut self, place: &Place, text: &mut Vec<u8>) -> Result<()> {
+        for piece in place.pieces() {
+            self.copy(&piece, text)?;
+        }
+        Ok(())
+    }
+
+    fn copy(&mut self, piece: &Piece, text: &mut Vec<u8>) -> Result<()> {
+        let mut known = std::iter::once(&self.recent).chain(&self.windows);
+        let known = known.find_map(|window| window.get(piece));
+        if let Some(bytes) = known {
+            text.extend_from_slice(bytes);
+            return Ok(());
+        }
+        let held = self.files.get(usize::from(piece.source));
+        let Some(held) = held.and_then(Option::as_ref) else {
+            let text = "a message is in a file that is no longer open";
+            return Err(Error::new(crate::ErrorKind::Internal, text));
+        };
+        let committed = usize::try_from(held.end.saturating_sub(piece.at)).unwrap_or(usize::MAX);
+        let bytes = held
+            .file
+            .read_at(piece.at, self.size.max(piece.length).min(committed))
+            .map_err(|error| Error::io("read", &held.path, error))?;
+        let Some(found) = bytes.get(..piece.length) else {
+            let rule = "it ends before a message that was read of it already";
+            return Err(Error::corrupt(&held.path, piece.at, rule));
+        };
+        text.extend_from_slice(found);
+        if let Some(window) = self.windows.get_mut(self.turn) {
+            *window = Window {
+                source: piece.source,
+                at: piece.at,
+                bytes,
+            };
+        }
+        self.turn = (self.turn + 1) % WINDOWS;
+        Ok(())
+    }
+
+    fn held(&mut self, source: Source) -> Option<&mut Held> {
+        self.files.get_mut(usize::from(source))?.as_mut()
+    }
+
+    fn appended(&mut self, source: Source, at: u64, bytes: &[u8]) {
+        let end = at + bytes.len() as u64;
+        if let Some(held) = self.held(source) {
+            held.end = end;
+        }
+        let recent = &mut self.recent;
+        if recent.source != source || recent.at + recent.bytes.len() as u64 != at {
+            (recent.source, recent.at) = (source, at);
+            recent.bytes.clear();
+        }
+        recent.bytes.extend_from_slice(bytes);
+        if recent.bytes.len() > 2 * RECENT {
+            let old = recent.bytes.len() - RECENT;
+            recent.bytes.drain(..old);
+            recent.at += old as u64;
+        }
+    }
+}

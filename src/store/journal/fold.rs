@@ -1,0 +1,367 @@
+//! A checkpoint: everything is folded into a new snapshot, and a new journal begins. `docs/format.md`, section 17.
+//!
+//! In three steps: the cut, under the queue's lock, notes what there is; the files are written without it; and the end,
+//! under lock and guard, copies what was committed meanwhile and puts both files in place. Whoever needs all of it under
+//! one lock does the three at once.
+
+use std::sync::Arc;
+
+use super::bodies::Reader;
+use super::frames::Frames;
+use super::{Journal, foreign};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::frame::{Cursor, Kind};
+use crate::format::journal::{self, Base, Binder, Binding, Switch, Totals, Written};
+use crate::format::name::QueueName;
+use crate::index::text::Text;
+use crate::index::{Index, Seq};
+use crate::store::{Attributes, File, FileId, Stat, Store};
+
+/// So much is written at once.
+const PART: usize = 256 * 1024;
+/// No more than this is left to be copied under the lock, if that can be reached.
+const LITTLE: u64 = 64 * 1024;
+/// So often what was committed meanwhile is copied before the lock is taken.
+const ROUNDS: u32 = 8;
+
+/// What there is at one moment, in the order of the array.
+#[derive(Debug)]
+pub(crate) struct Cut {
+    elements: Vec<(Seq, Text)>,
+    totals: Totals,
+    /// They are another array than what there was.
+    is_new: bool,
+    bodies: Reader,
+    attributes: Attributes,
+    generation: u64,
+    /// How often another program has replaced the snapshot.
+    pub(super) replaced: u64,
+    /// The journal, and behind which frame of it the cut is.
+    journal: Arc<dyn File>,
+    behind: Cursor,
+}
+
+/// The files of the next generation, not yet in place.
+#[derive(Debug)]
+pub(crate) struct Fold<'a> {
+    cut: Cut,
+    base: Base,
+    /// Where each element is in the new snapshot.
+    places: Vec<u64>,
+    snapshot: Temporary<'a>,
+    journal: Temporary<'a>,
+    /// Where commits begin in the new journal.
+    start: u64,
+    /// Where they end.
+    cursor: Cursor,
+    /// Behind the last frame of the old one that was copied.
+    copied: Cursor,
+    copies: u64,
+}
+
+/// A file without its final name; removed if it never gets it.
+#[derive(Debug)]
+struct Temporary<'a> {
+    store: &'a dyn Store,
+    file: Arc<dyn File>,
+    name: Option<String>,
+}
+
+impl<'a> Temporary<'a> {
+    fn make(
+        store: &'a dyn Store,
+        name: &QueueName,
+        suffix: &str,
+        attributes: &Attributes,
+    ) -> std::io::Result<Self> {
+        let (file, made) = store.temporary(&name.temp_prefix(), suffix)?;
+        let temporary = Self {
+            store,
+            file,
+            name: Some(made),
+        };
+        temporary.file.set_attributes(attributes)?;
+        Ok(temporary)
+    }
+
+    fn put_in_place(mut self, name: &str) -> Result<Arc<dyn File>> {
+        let path = || self.store.root().join(name);
+        if let Some(own) = &self.name {
+            let renamed = self.store.rename(own, name);
+            renamed.map_err(|error| Error::io("replace", path(), error))?;
+        }
+        self.name = None;
+        // Makes the name durable.
+        let synced = self.store.sync_directory("");
+        synced.map_err(|error| Error::io("sync the directory of", path(), error))?;
+        Ok(Arc::clone(&self.file))
+    }
+}
+
+impl Drop for Temporary<'_> {
+    fn drop(&mut self) {
+        if let Some(name) = &self.name {
+            let _ = self.store.remove(name);
+        }
+    }
+}
+
+impl Cut {
+    /// What the index holds now.
+    pub(crate) fn now(journal: &Journal, index: &Index) -> Self {
+        Self::of(journal, index.in_order(), index.totals(), false)
+    }
+
+    /// Another array in place of what there is.
+    pub(crate) fn array(journal: &Journal, array: &[Arc<[u8]>]) -> Self {
+        let bytes = array.iter().map(|text| text.len() as u64).sum();
+        let messages = array.len() as u64;
+        let next = messages;
+        let elements = (0..).zip(array.iter().map(|text| Text::Here(Arc::clone(text))));
+        let totals = Totals {
+            messages,
+            bytes,
+            next,
+        };
+        Self::of(journal, elements.collect(), totals, true)
+    }
+
+    fn of(journal: &Journal, elements: Vec<(Seq, Text)>, totals: Totals, is_new: bool) -> Self {
+        Self {
+            elements,
+            totals,
+            is_new,
+            bodies: journal.bodies.all(),
+            attributes: journal.attributes.clone(),
+            generation: journal.generation,
+            replaced: journal.replaced,
+            journal: Arc::clone(&journal.file),
+            behind: journal.cursor,
+        }
+    }
+
+    /// Writes the next generation. `suffix` is what the files' names end with until they are in place.
+    pub(crate) fn write<'a>(
+        mut self,
+        store: &'a dyn Store,
+        name: &QueueName,
+        suffix: &str,
+    ) -> Result<Fold<'a>> {
+        let path = store.root().join(name.snapshot());
+        let failed = |error| Error::io("write a new version of", &path, error);
+        let snapshot = Temporary::make(store, name, suffix, &self.attributes).map_err(failed)?;
+        let mut binder = Binder::new();
+        let mut places = Vec::with_capacity(self.elements.len());
+        let (mut part, mut at) = (b"[".to_vec(), 1u64);
+        for (_, text) in &self.elements {
+            let separator: &[u8] = if places.is_empty() { b"\n  " } else { b",\n  " };
+            part.extend_from_slice(separator);
+            at += separator.len() as u64;
+            places.push(at);
+            match text {
+                Text::Here(bytes) => part.extend_from_slice(bytes),
+                Text::There(place) => self.bodies.read(place, &mut part)?,
+            }
+            at += text.length();
+            if part.len() >= PART {
+                binder.write(&part);
+                snapshot.file.write_all(&part).map_err(failed)?;
+                part.clear();
+            }
+        }
+        let end: &[u8] = if places.is_empty() { b"]\n" } else { b"\n]\n" };
+        part.extend_from_slice(end);
+        binder.write(&part);
+        snapshot.file.write_all(&part).map_err(failed)?;
+        // Makes the new snapshot's bytes durable before any name leads to them.
+        snapshot.file.sync().map_err(failed)?;
+        let stat = snapshot.file.stat().map_err(failed)?;
+        let base = Base {
+            generation: self.generation + 1,
+            replaced: self.replaced,
+            snapshot: Binding {
+                file: Some(written(&stat)),
+                ..binder.end()
+            },
+            totals: self.totals,
+            numbers: ranges(&self.elements),
+        };
+        Fold::begin(self, base, places, snapshot, name, suffix)
+    }
+}
+
+/// How a file is known again.
+pub(super) fn written(stat: &Stat) -> Written {
+    Written {
+        inode: stat.id.inode,
+        modified: i64::try_from(stat.modified).unwrap_or_default(),
+    }
+}
+
+/// The numbers of the elements.
+fn ranges(elements: &[(Seq, Text)]) -> Vec<std::ops::Range<Seq>> {
+    let mut ranges: Vec<std::ops::Range<Seq>> = Vec::new();
+    for (seq, _) in elements {
+        match ranges.last_mut() {
+            Some(range) if range.end == *seq => range.end += 1,
+            _ => ranges.push(*seq..*seq + 1),
+        }
+    }
+    ranges
+}
+
+impl<'a> Fold<'a> {
+    fn begin(
+        cut: Cut,
+        base: Base,
+        places: Vec<u64>,
+        snapshot: Temporary<'a>,
+        name: &QueueName,
+        suffix: &str,
+    ) -> Result<Self> {
+        let store = snapshot.store;
+        let path = store.root().join(name.journal());
+        let failed = |error| Error::io("write a new version of", &path, error);
+        let salt = store.system().random();
+        let (bytes, cursor) =
+            Cursor::start(salt).frame(Kind::Base, 0, &journal::write_object(&base));
+        let journal = Temporary::make(store, name, suffix, &cut.attributes).map_err(failed)?;
+        journal.file.write_all(&bytes).map_err(failed)?;
+        let copied = cut.behind;
+        let mut fold = Self {
+            cut,
+            base,
+            places,
+            snapshot,
+            journal,
+            start: cursor.offset,
+            cursor,
+            copied,
+            copies: 0,
+        };
+        for _ in 0..ROUNDS {
+            if fold.copy(name)? <= LITTLE {
+                break;
+            }
+        }
+        // Makes what was copied durable; little is left for the end.
+        fold.journal.file.sync().map_err(failed)?;
+        Ok(fold)
+    }
+
+    /// Copies the commits that the old journal has got since; says how many bytes that were.
+    fn copy(&mut self, name: &QueueName) -> Result<u64> {
+        let path = self.journal.store.root().join(name.journal());
+        let failed = |error| Error::io("read", &path, error);
+        let frames = Frames {
+            size: self.cut.journal.stat().map_err(failed)?.size,
+            file: Arc::clone(&self.cut.journal),
+            path: path.clone(),
+        };
+        let (mut part, mut cursor, mut copies) = (Vec::new(), self.cursor, 0);
+        let mut written = Ok(());
+        let (end, _) = frames.read(self.copied, |seen| {
+            if seen.frame.header.kind == Kind::Commit {
+                let bytes;
+                (bytes, cursor) = cursor.frame(Kind::Commit, 0, seen.body);
+                part.extend_from_slice(&bytes);
+                copies += 1;
+            }
+            if part.len() >= PART && written.is_ok() {
+                written = self.journal.file.write_all(&part);
+                part.clear();
+            }
+            Ok(())
+        })?;
+        let written = written.and_then(|()| self.journal.file.write_all(&part));
+        written.map_err(|error| Error::io("write a new version of", &path, error))?;
+        let bytes = end.offset - self.copied.offset;
+        (self.cursor, self.copied) = (cursor, end);
+        self.copies += copies;
+        Ok(bytes)
+    }
+
+    /// Puts the files in place, under lock and guard. False: somebody else began another generation, or the lock is no
+    /// longer ours; nothing was changed.
+    pub(crate) fn end(
+        mut self,
+        journal: &mut Journal,
+        index: &mut Index,
+        store: &dyn Store,
+        name: &QueueName,
+        still_ours: impl FnOnce() -> Result<bool>,
+    ) -> Result<bool> {
+        if journal.cursor.salt != self.cut.behind.salt {
+            return Ok(false);
+        }
+        self.copy(name)?;
+        if self.copied != journal.cursor {
+            let text = "a checkpoint did not copy what was committed meanwhile";
+            return Err(Error::new(ErrorKind::Internal, text));
+        }
+        if !still_ours()? {
+            return Ok(false);
+        }
+        let path = store.root().join(name.journal());
+        let failed = |error| Error::io("sync", &path, error);
+        let switch = Switch {
+            salt: format!("{:016x}", self.cursor.salt),
+            from: self.cut.behind.offset,
+            copied: self.copies,
+            anew: self.cut.is_new,
+            base: self.base.clone(),
+        };
+        // Durable before the snapshot has its name: whoever finds the new snapshot finds what it is.
+        let body = journal::write_object(&switch);
+        journal.write(store, name, Kind::Switch, &body)?;
+        journal.sync(store, name)?;
+        // Makes the new journal's bytes durable before any name leads to them.
+        self.journal.file.sync().map_err(failed)?;
+        let snapshot = self.snapshot.put_in_place(&name.snapshot())?;
+        foreign::remember(store, name);
+        let file = self.journal.put_in_place(&name.journal())?;
+        let stat = |file: &dyn File| file.stat().map_err(failed);
+        let (id, seen) = (stat(&*file)?.id, stat(&*snapshot)?);
+        journal.go_on(
+            &self.base,
+            (file, id),
+            (self.start, self.cursor),
+            seen,
+            path,
+        );
+        // What is known stays true; only where the bodies are is new.
+        let source = journal.bodies.add(
+            snapshot,
+            store.root().join(name.snapshot()),
+            self.base.snapshot.bytes,
+        );
+        let moves = self.cut.elements.into_iter().zip(self.places);
+        index.moved(source, moves.map(|((seq, text), at)| (seq, text, at)));
+        let own = journal.source;
+        let used = index.sources();
+        journal
+            .bodies
+            .keep(|source| source == own || used.contains(&source));
+        Ok(true)
+    }
+}
+
+impl Journal {
+    /// The same queue in its next generation.
+    fn go_on(
+        &mut self,
+        base: &Base,
+        (file, id): (Arc<dyn File>, FileId),
+        (start, cursor): (u64, Cursor),
+        snapshot: Stat,
+        path: std::path::PathBuf,
+    ) {
+        self.source = self.bodies.add(Arc::clone(&file), path, cursor.offset);
+        (self.file, self.id, self.cursor) = (file, id, cursor);
+        (self.start, self.synced, self.not_before) = (start, cursor.offset, 0);
+        (self.generation, self.replaced) = (base.generation, base.replaced);
+        self.binding = base.snapshot.clone();
+        self.snapshot = Some(snapshot);
+        (self.torn, self.ended, self.switch) = (false, false, None);
+    }
+}

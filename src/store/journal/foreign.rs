@@ -1,0 +1,296 @@
+//! Another program has put its own array in the place of a journalled queue's snapshot: nothing of it is lost, and nothing
+//! of what the journal says. `docs/format.md`, section 17.
+
+use std::io;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::bodies::Bodies;
+use super::fold::{Cut, written};
+use super::snapshot::Snapshot;
+use super::{Applied, Journal};
+use crate::error::{Error, Result};
+use crate::format::envelope::{Element, Facts};
+use crate::format::journal::{Base, Binding, Switch};
+use crate::format::name::{QueueName, TEMPORARY_SUFFIX};
+use crate::format::{Damage, frame, journal, json};
+use crate::index::merge::{Merged, Numbered, merge};
+use crate::index::text::Text;
+use crate::index::{Index, Seq};
+use crate::store::lock::make_directories;
+use crate::store::{Open, Store, plain};
+
+/// A second name of each queue's snapshot, as flockq wrote it: what other programs replaced can be told by it.
+const WRITTEN: &str = ".gastown/written";
+/// What other programs replaced, and what they put in its place.
+const REPLACED: &str = ".gastown/replaced";
+/// So many versions are kept of what was replaced and of what replaced it.
+const KEPT: usize = 16;
+/// The log of what was replaced is begun anew when it is longer.
+const LOG_MAX: u64 = 1024 * 1024;
+/// So many ids are named in one line of the log.
+const NAMED: usize = 100;
+/// How long (in milliseconds) a look at the snapshot is good for; a checkpoint always looks.
+const LOOK_EVERY_MS: u64 = 1000;
+
+/// Keeps the snapshot that was just put in place under a second name. Where that does not work, less is known when
+/// another program replaces it.
+pub(super) fn remember(store: &dyn Store, name: &QueueName) {
+    let kept = format!("{WRITTEN}/{}", name.snapshot());
+    let _ = store.remove(&kept);
+    if let Err(error) = store.link(&name.snapshot(), &kept)
+        && error.kind() == io::ErrorKind::NotFound
+        && make(store, WRITTEN).is_ok()
+    {
+        let _ = store.link(&name.snapshot(), &kept);
+    }
+}
+
+fn make(store: &dyn Store, directory: &str) -> io::Result<()> {
+    let mode = store.root_stat()?.directory_mode();
+    make_directories(store, directory, mode)
+}
+
+impl Journal {
+    /// Whether the snapshot is the one that the journal builds on. Asked of the file when the last look is old or when it
+    /// has to be known `now`.
+    pub(crate) fn has_its_snapshot(
+        &mut self,
+        store: &dyn Store,
+        name: &QueueName,
+        now: bool,
+    ) -> Result<bool> {
+        let ms = store.system().boot_ms();
+        if !now && self.snapshot.is_some() && ms.abs_diff(self.looked_ms) < LOOK_EVERY_MS {
+            return Ok(true);
+        }
+        let path = || store.root().join(name.snapshot());
+        let looked = store.stat(&name.snapshot());
+        let looked = looked.map_err(|error| Error::io("look at", path(), error))?;
+        let Some(stat) = looked else {
+            return Ok(self.is_unborn());
+        };
+        let is_known = self.snapshot.is_some_and(|seen| seen.same_content(&stat));
+        let is_written =
+            self.binding.file == Some(written(&stat)) && self.binding.bytes == stat.size;
+        if !is_known && !is_written {
+            let snapshot = Snapshot::open(store, &name.snapshot())?;
+            if !snapshot.is_some_and(|found| found.binding.is(&self.binding)) {
+                return Ok(false);
+            }
+        }
+        (self.snapshot, self.looked_ms) = (Some(stat), ms);
+        Ok(true)
+    }
+
+    /// Makes the array that another program has put in place the base, applies to it what happened since the snapshot
+    /// before, and writes a checkpoint, under lock and guard. False: the lock is no longer ours.
+    pub(crate) fn mend(
+        store: &dyn Store,
+        name: &QueueName,
+        still_ours: impl FnOnce() -> Result<bool>,
+    ) -> Result<bool> {
+        let path = store.root().join(name.snapshot());
+        let (_, bytes) = plain::read(store, &name.snapshot())
+            .map_err(|error| Error::io("read", &path, error))?;
+        let array = elements(&bytes)
+            .map_err(|damage| Error::corrupt(&path, damage.offset, &damage.rule))?;
+        let (journal, history) = History::read(store, name)?;
+        let merged = merge(array, &history.before, history.now, history.new);
+        let mut cut = Cut::array(&journal, &merged.array);
+        cut.replaced += 1;
+        let kept = Versions::keep(store, name, cut.replaced);
+        let fold = cut.write(store, name, TEMPORARY_SUFFIX)?;
+        let mut journal = journal;
+        let done = fold.end(&mut journal, &mut Index::empty(), store, name, still_ours)?;
+        if done {
+            kept.log(store, name, &merged, history.is_known);
+        }
+        Ok(done)
+    }
+}
+
+fn elements(bytes: &[u8]) -> std::result::Result<Vec<Element>, Damage> {
+    let spans = json::elements(bytes)?.into_iter();
+    let element = |span: std::ops::Range<usize>| {
+        let start = span.start;
+        let text = Arc::from(bytes.get(span).unwrap_or_default());
+        Element::parse(text).map_err(|damage| damage.within(start))
+    };
+    spans.map(element).collect()
+}
+
+/// What the journal tells of the messages.
+struct History {
+    /// The snapshot before, if it is still to be had.
+    before: Numbered,
+    now: Numbered,
+    /// From this number on messages were never in a snapshot.
+    new: Seq,
+    /// Whether `before` is what was there.
+    is_known: bool,
+}
+
+impl History {
+    fn read(store: &dyn Store, name: &QueueName) -> Result<(Journal, Self)> {
+        let (mut journal, base, size) = Journal::begin(store, name)?;
+        let kept = format!("{WRITTEN}/{}", name.snapshot());
+        let snapshot = Snapshot::open(store, &kept).ok().flatten();
+        let (base, from) = newest(&journal, store, name, base, size, snapshot.as_ref())?;
+        let snapshot = snapshot.filter(|snapshot| snapshot.binding.is(&base.snapshot));
+        let bodies: Arc<Bodies> = Arc::clone(&journal.bodies);
+        let is_known = snapshot.is_some();
+        let mut index = match snapshot {
+            Some(snapshot) => {
+                let path = store.root().join(&kept);
+                snapshot.index(&path, &bodies, &base.numbers, &base.totals)?
+            }
+            None => unknown(bodies, &base),
+        };
+        let before = if is_known {
+            all(&index)?
+        } else {
+            Numbered::new()
+        };
+        let frames = journal.frames(store, name, size);
+        let (cursor, tail) = frames.read(journal.cursor, |seen| {
+            let is_in_snapshot = seen.at - (frame::HEADER_BYTES as u64) < from;
+            let applied = if is_in_snapshot {
+                Applied::Before
+            } else {
+                Applied::Loosely(&mut index)
+            };
+            journal.take(&seen, applied)
+        })?;
+        (journal.cursor, journal.torn) = (cursor, tail == frame::Tail::Torn);
+        let history = Self {
+            before,
+            now: all(&index)?,
+            new: base.totals.next,
+            is_known,
+        };
+        Ok((journal, history))
+    }
+}
+
+/// What the snapshot that is to be found holds, and where in the journal go on the frames that it has not.
+fn newest(
+    journal: &Journal,
+    store: &dyn Store,
+    name: &QueueName,
+    base: Base,
+    size: u64,
+    snapshot: Option<&Snapshot>,
+) -> Result<(Base, u64)> {
+    let is_its = |binding: &Binding| snapshot.is_some_and(|found| found.binding.is(binding));
+    let mut found = (base, journal.start);
+    if is_its(&found.0.snapshot) {
+        return Ok(found);
+    }
+    let mut last: Option<Switch> = None;
+    journal
+        .frames(store, name, size)
+        .read(journal.cursor, |seen| {
+            if seen.frame.header.kind == frame::Kind::Switch {
+                let switch: Switch = journal::read_object(seen.body)?;
+                if is_its(&switch.base.snapshot) {
+                    last = Some(switch);
+                }
+            }
+            Ok(())
+        })?;
+    if let Some(switch) = last {
+        found = (switch.base, switch.from);
+    }
+    Ok(found)
+}
+
+/// An index in which the elements of the snapshot have numbers and nothing else.
+fn unknown(bodies: Arc<Bodies>, base: &Base) -> Index {
+    let mut index = Index::reading(bodies, base.totals.next);
+    for seq in base.numbers.iter().cloned().flatten() {
+        index.put(seq, &Facts::default(), Text::Here(Arc::from([])));
+    }
+    index
+}
+
+/// The elements of which the text is known.
+fn all(index: &Index) -> Result<Numbered> {
+    let in_order = index.in_order().into_iter();
+    let known = in_order.filter(|(_, text)| text.place().is_some());
+    known
+        .map(|(seq, _)| Ok((seq, index.element_of(seq)?)))
+        .collect()
+}
+
+/// The two versions of a snapshot, as they are kept.
+struct Versions {
+    before: String,
+    after: String,
+}
+
+impl Versions {
+    /// Gives both second names, before one of them loses its first. The oldest ones go.
+    fn keep(store: &dyn Store, name: &QueueName, number: u64) -> Self {
+        let kept = |what: &str| format!("{REPLACED}/{}.{number}.{what}", name.snapshot());
+        let versions = Self {
+            before: kept("before"),
+            after: kept("after"),
+        };
+        let written = format!("{WRITTEN}/{}", name.snapshot());
+        let _ = make(store, REPLACED);
+        for (from, to) in [
+            (&written, &versions.before),
+            (&name.snapshot(), &versions.after),
+        ] {
+            let _ = store.remove(to);
+            let _ = store.link(from, to);
+        }
+        let prefix = format!("{}.", name.snapshot());
+        let number = |file: &String| {
+            let rest = file.strip_prefix(&prefix)?;
+            rest.split('.').next()?.parse::<u64>().ok()
+        };
+        let mut old: Vec<(u64, String)> = store
+            .list(REPLACED)
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|file| Some((number(&file)?, file)))
+            .collect();
+        old.sort();
+        let many = old.len().saturating_sub(KEPT);
+        for (_, file) in old.drain(..many) {
+            let _ = store.remove(&format!("{REPLACED}/{file}"));
+        }
+        versions
+    }
+
+    /// Adds a line to the log.
+    fn log(&self, store: &dyn Store, name: &QueueName, merged: &Merged, is_known: bool) {
+        let named = |ids: &[String]| ids.iter().take(NAMED).cloned().collect::<Vec<_>>();
+        let line = json!({
+            "at": store.system().wall().to_string(),
+            "queue": name.as_str(),
+            "added": merged.added.len(),
+            "added_ids": named(&merged.added),
+            "removed": merged.removed.len(),
+            "removed_ids": named(&merged.removed),
+            "before_is_known": is_known,
+            "before": self.before,
+            "after": self.after,
+        });
+        let _ = append(store, &format!("{line}\n"));
+    }
+}
+
+fn append(store: &dyn Store, line: &str) -> io::Result<()> {
+    let path = format!("{REPLACED}/log.jsonl");
+    let mode = store.root_stat()?.file_mode();
+    let mut file = store.open(&path, Open::Shared { mode })?;
+    if file.stat()?.size > LOG_MAX {
+        store.rename(&path, &format!("{REPLACED}/log.1.jsonl"))?;
+        file = store.open(&path, Open::Shared { mode })?;
+    }
+    file.write_at(line.as_bytes(), file.stat()?.size)
+}
