@@ -254,6 +254,38 @@ func (q *Queue) Checkpoint(ctx context.Context) error {
 	return failure("checkpoint", C.flockq_queue_checkpoint(q.c, &failed), &failed)
 }
 
+// Check checks every byte of the queue's files. Damage is in the report and no error.
+func (q *Queue) Check(ctx context.Context) (*Report, error) {
+	if err := ended(ctx); err != nil {
+		return nil, err
+	}
+	defer runtime.KeepAlive(q)
+	var report *C.flockq_text
+	var failed *C.flockq_error
+	status := C.flockq_queue_check(q.c, &report, &failed)
+	if err := failure("check", status, &failed); err != nil {
+		return nil, err
+	}
+	return readReport("check", report)
+}
+
+// Repair saves what can be saved of a damaged queue, message by message, and keeps the damaged files beside it, as
+// NAME.json.damaged-N and NAME.json.journal.damaged-N. The report says what could not be saved. Nothing is done to a sound
+// queue. A message may be delivered again whose ack was in what is lost.
+func (q *Queue) Repair(ctx context.Context) (*Report, error) {
+	if err := ended(ctx); err != nil {
+		return nil, err
+	}
+	defer runtime.KeepAlive(q)
+	var report *C.flockq_text
+	var failed *C.flockq_error
+	status := C.flockq_queue_repair(q.c, &report, &failed)
+	if err := failure("repair", status, &failed); err != nil {
+		return nil, err
+	}
+	return readReport("repair", report)
+}
+
 // Mode returns how the queue commits.
 func (q *Queue) Mode(ctx context.Context) (Mode, error) {
 	if err := ended(ctx); err != nil {

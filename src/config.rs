@@ -168,7 +168,7 @@ impl Config {
 
     /// How a queue that is made now commits.
     pub(crate) fn mode_of_new(&self) -> Mode {
-        self.default.mode.unwrap_or(Mode::Plain)
+        self.default.mode.unwrap_or(Mode::Journal)
     }
 
     /// Puts it on record how a queue commits, under the spool's lock. Everything else in the file stays.
@@ -328,7 +328,7 @@ impl Init {
         Self::default()
     }
 
-    /// Every queue stays a plain file, for directories that are shared with programs that do not use the library.
+    /// New queues are plain files, for directories that are shared with programs that do not use the library.
     #[must_use]
     pub fn plain(mut self, plain: bool) -> Self {
         self.plain = plain;
@@ -365,7 +365,10 @@ impl Init {
             .is_some()
         {
             let found = Config::load(store)?;
-            return if found == wanted {
+            // What is on record of single queues is no choice of whoever sets a spool up.
+            let is_same =
+                found.lock_directory == wanted.lock_directory && found.default == wanted.default;
+            return if is_same {
                 Ok(())
             } else {
                 let text = format!(

@@ -47,6 +47,7 @@
 #[cfg(not(unix))]
 compile_error!("flockq needs flock(2): it is built and tested on Linux");
 
+mod check;
 mod config;
 mod delivery;
 mod envelope;
@@ -65,6 +66,7 @@ pub mod capi;
 #[cfg(feature = "python")]
 mod python;
 
+pub use check::{Finding, Report};
 pub use config::{Init, Mode, Sync};
 pub use delivery::Delivery;
 pub use envelope::Envelope;

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::Driver;
 
 /// An answer to bad input comes at once.
@@ -87,8 +87,11 @@ fn run(language: &'static str, mode: &str, scenario: &Value) -> bool {
         write(&directory.join(file), text);
     }
     let config = directory.join("flockq.json");
-    if mode == "journal" && !config.exists() && mounted.is_none() {
-        fs::write(config, r#"{"version":1,"default":{"mode":"journal"}}"#).unwrap();
+    if !config.exists() {
+        // What a small disk does to a journal is another thing, and has scenarios of its own.
+        let mode = if mounted.is_some() { "plain" } else { mode };
+        let text = json!({"version": 1, "default": {"mode": mode}});
+        fs::write(config, text.to_string()).unwrap();
     }
     let mut run = Run {
         driver: Driver::start(language),

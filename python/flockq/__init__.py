@@ -56,6 +56,7 @@ from ._flockq import __version__
 from ._lock import FileLock, write_atomic
 from ._message import Delivery, Envelope
 from ._queue import Page, Queue, Stats
+from ._report import Finding, Report
 from ._spool import Spool
 
 __all__ = [
@@ -65,6 +66,7 @@ __all__ = [
     "Delivery",
     "Envelope",
     "FileLock",
+    "Finding",
     "FlockqError",
     "Full",
     "Internal",
@@ -78,6 +80,7 @@ __all__ = [
     "Page",
     "Poisoned",
     "Queue",
+    "Report",
     "Spool",
     "StaleReceipt",
     "Stats",

@@ -127,6 +127,12 @@ class Queue:
     def checkpoint(self) -> None:
         """Fold the journal into the queue's file."""
 
+    def check(self) -> str:
+        """Return the report as JSON."""
+
+    def repair(self) -> str:
+        """Return the report as JSON."""
+
     def mode(self) -> str:
         """Return the name of the mode."""
 

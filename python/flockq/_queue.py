@@ -11,6 +11,7 @@ from ._errors import FlockqError
 from ._flockq import Queue as _Queue
 from ._json import decode, encode, same
 from ._message import Delivery, Envelope, Seconds
+from ._report import Report
 
 
 class Page(NamedTuple):
@@ -233,6 +234,19 @@ class Queue:
     def checkpoint(self) -> None:
         """Fold the journal into the queue's file. Nothing to do for a plain queue."""
         self._inner.checkpoint()
+
+    def check(self) -> Report:
+        """Check every byte of the queue's files; damage is in the report and no error."""
+        return Report._of(self._inner.check())
+
+    def repair(self) -> Report:
+        """Save what can be saved of a damaged queue, message by message.
+
+        The damaged files are kept beside it, as ``NAME.json.damaged-N`` and ``NAME.json.journal.damaged-N``; the report
+        says what could not be saved. Nothing is done to a sound queue. A message may be delivered again whose ack was
+        in what is lost.
+        """
+        return Report._of(self._inner.repair())
 
     @property
     def mode(self) -> str:

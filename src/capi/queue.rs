@@ -349,6 +349,43 @@ pub extern "C" fn flockq_queue_convert(
     })
 }
 
+/// Checks every byte of the queue's files. `report` is one JSON object, to be freed by flockq_text_free(): "queue", "mode",
+/// "messages", "replaced" (how often another program has replaced the file of a journalled queue), "damage" (an array of
+/// objects with "path", "offset" and "rule"; empty when the queue is sound), "notes" and "kept". Damage is no error.
+///
+/// FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_VERSION, FLOCKQ_STATUS_CLOSED.
+#[unsafe(no_mangle)]
+pub extern "C" fn flockq_queue_check(
+    queue: *const flockq_queue,
+    report: *mut *mut flockq_text,
+    error: *mut *mut flockq_error,
+) -> flockq_status {
+    guard(error, || {
+        let out = Out::new(report, "report")?;
+        out.give(flockq_text(borrow(queue, "queue")?.0.check()?.to_json()));
+        Ok(())
+    })
+}
+
+/// Saves what can be saved of a damaged queue, message by message, and keeps the damaged files beside it, as
+/// NAME.json.damaged-N and NAME.json.journal.damaged-N. `report` is as for flockq_queue_check(): "damage" is what could not
+/// be saved, "kept" names the kept files. Nothing is done to a sound queue. A message may be delivered again whose ack was
+/// in what is lost.
+///
+/// FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_INTERRUPTED, FLOCKQ_STATUS_VERSION, FLOCKQ_STATUS_CLOSED.
+#[unsafe(no_mangle)]
+pub extern "C" fn flockq_queue_repair(
+    queue: *const flockq_queue,
+    report: *mut *mut flockq_text,
+    error: *mut *mut flockq_error,
+) -> flockq_status {
+    guard(error, || {
+        let out = Out::new(report, "report")?;
+        out.give(flockq_text(borrow(queue, "queue")?.0.repair()?.to_json()));
+        Ok(())
+    })
+}
+
 /// Ends the waits in progress on this handle with FLOCKQ_STATUS_INTERRUPTED; when there is none, the next one. From any
 /// thread; not from a signal handler.
 #[unsafe(no_mangle)]

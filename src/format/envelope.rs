@@ -280,6 +280,17 @@ impl Element {
         self.lease.as_deref()
     }
 
+    /// Whether it has the marks of an envelope that was sent, and not only a key that happens to have its name.
+    pub(crate) fn is_marked(&self) -> bool {
+        let object = utf8(&self.text).and_then(Object::read).ok().flatten();
+        let has = |name: &str| {
+            object
+                .as_ref()
+                .is_some_and(|object| object.get(name).is_some())
+        };
+        !self.bare && (has("attempts") || has("queued_at"))
+    }
+
     /// Reads what is not kept, because only people look at it.
     pub(crate) fn texts(&self) -> Texts {
         let object = utf8(&self.text).and_then(Object::read).ok().flatten();

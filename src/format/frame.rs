@@ -270,13 +270,32 @@ pub(crate) fn first_in_tail(bytes: &[u8], offset: u64, salt: u64) -> Option<Curs
     })
 }
 
+/// Every frame whose header and body have the right sums, wherever it stands and whatever is before it.
+pub(crate) fn all_whole(bytes: &[u8]) -> Vec<(usize, Frame)> {
+    let whole = |(at, header): (usize, Header)| {
+        let body = at + HEADER_BYTES..at + HEADER_BYTES + usize::try_from(header.length).ok()?;
+        let text = bytes.get(body.clone())?;
+        let sound = text.ends_with(b"\n") && crc32c::crc32c(text) == header.body_sum;
+        sound.then_some((at, Frame { header, body }))
+    };
+    headers(bytes).filter_map(whole).collect()
+}
+
+/// `flockq`, another number, a space.
+fn is_of_another_version(bytes: &[u8]) -> bool {
+    let rest = bytes.strip_prefix(FAMILY).unwrap_or_default();
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let is_number = digits > 0 && rest.get(digits) == Some(&b' ');
+    is_number && !bytes.starts_with(MAGIC)
+}
+
 /// The first header of a journal; `None` when the file is of a newer version.
 pub(crate) fn first(bytes: &[u8]) -> Result<Option<Header>, Damage> {
     let known =
         Header::read(bytes).filter(|header| header.kind == Kind::Base && header.number == 0);
     match known {
         Some(header) => Ok(Some(header)),
-        None if bytes.starts_with(FAMILY) && !bytes.starts_with(MAGIC) => Ok(None),
+        None if is_of_another_version(bytes) => Ok(None),
         None => Err(Damage::new(
             0,
             "the journal does not begin with a base frame",

@@ -10,6 +10,7 @@ pub(crate) mod object;
 pub(crate) mod outline;
 pub(crate) mod priority;
 pub(crate) mod receipt;
+pub(crate) mod salvage;
 pub(crate) mod time;
 
 /// The largest payload that can be sent, in bytes: 16 MiB.

@@ -5,7 +5,7 @@
 //! has passed, before anything is read from these sets; and INV-10, the order of delivery. The invariants are
 //! numbered in `docs/format.md`.
 
-mod change;
+pub(crate) mod change;
 mod entry;
 mod ids;
 pub(crate) mod merge;

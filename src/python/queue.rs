@@ -252,6 +252,14 @@ impl Queue {
         call(py, || self.0.checkpoint())
     }
 
+    fn check(&self, py: Python<'_>) -> PyResult<String> {
+        call(py, || self.0.check()).map(|report| report.to_json())
+    }
+
+    fn repair(&self, py: Python<'_>) -> PyResult<String> {
+        call(py, || self.0.repair()).map(|report| report.to_json())
+    }
+
     fn mode(&self, py: Python<'_>) -> PyResult<&'static str> {
         call(py, || self.0.mode()).map(Mode::name)
     }

@@ -8,13 +8,10 @@ use serde_json::{Value, json};
 use crate::store::fault::{FaultStore, Unsynced};
 use crate::{ErrorKind, Message, Mode, Nack, Queue, Receive, Result, Spool, Sync};
 
-const CONFIG: &[u8] = br#"{"version":1,"default":{"mode":"journal"}}"#;
 const JOURNAL: &str = "inbound.json.journal";
 
 fn store() -> FaultStore {
-    let store = FaultStore::new();
-    store.put("flockq.json", CONFIG);
-    store
+    FaultStore::new()
 }
 
 /// The queue as another process sees it: with a registry entry of its own.
@@ -461,7 +458,7 @@ fn the_configuration_says_that_there_is_a_journal_and_keeps_everything_else() {
 
 #[test]
 fn a_queue_is_converted_to_and_fro_with_its_messages_and_leases() {
-    let store = FaultStore::new();
+    let store = FaultStore::plain();
     let (inbound, other) = (
         queue(&store, Sync::Full),
         queue(&store.another_process(), Sync::Full),
@@ -499,7 +496,7 @@ fn a_queue_is_converted_to_and_fro_with_its_messages_and_leases() {
 fn a_conversion_that_is_cut_short_leaves_the_queue_in_one_of_both_modes() {
     for to in [Mode::Journal, Mode::Plain] {
         for last in 0.. {
-            let store = FaultStore::new();
+            let store = FaultStore::plain();
             let inbound = queue(&store, Sync::Full);
             inbound.send(&json!(1)).unwrap();
             if to == Mode::Plain {
@@ -557,7 +554,7 @@ proptest! {
     /// The plain queue is the model: whatever three processes do and whenever they begin anew, both show the same.
     #[test]
     fn a_journalled_queue_does_what_a_plain_one_does(steps in proptest::collection::vec((0usize..12, 0usize..3), 1..60)) {
-        let stores = [FaultStore::new(), store()];
+        let stores = [FaultStore::plain(), store()];
         let open = |store: &FaultStore| queue(&store.another_process(), Sync::Full);
         let mut processes: Vec<Vec<Queue>> =
             stores.iter().map(|store| (0..3).map(|_| open(store)).collect()).collect();

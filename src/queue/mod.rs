@@ -14,6 +14,8 @@ pub use whole::{Array, Transaction};
 
 pub(crate) use handle::Handle;
 
+#[cfg(test)]
+mod damaged;
 mod handle;
 #[cfg(test)]
 mod journalled;

@@ -1,4 +1,4 @@
-//! What a failing disk and a power cut may do to a queue, on the store in memory.
+//! What a failing disk and a power cut may do to a plain queue, on the store in memory.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ fn bodies(queue: &Queue) -> Vec<serde_json::Value> {
 
 /// A store whose queue holds one message, durably.
 fn with_one() -> FaultStore {
-    let store = FaultStore::new();
+    let store = FaultStore::plain();
     queue(&store, Sync::Full).send(&json!("first")).unwrap();
     store.forget_effects();
     store

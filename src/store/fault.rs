@@ -95,6 +95,16 @@ impl FaultStore {
         self.disk.lock().unwrap()
     }
 
+    /// A spool whose queues are plain files.
+    pub(crate) fn plain() -> Self {
+        let store = Self::new();
+        store.put(
+            "flockq.json",
+            br#"{"version":1,"default":{"mode":"plain"}}"#,
+        );
+        store
+    }
+
     /// The effects so far, in order: "sync inbound.json", "rename a b", …
     pub(crate) fn effects(&self) -> Vec<String> {
         self.disk().effects.clone()

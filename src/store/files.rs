@@ -103,6 +103,11 @@ impl Files {
         looked
     }
 
+    /// Whatever is known is read again.
+    pub(crate) fn forget(&mut self) {
+        *self = Self::new();
+    }
+
     /// What the last refresh brought.
     pub(crate) fn index(&mut self) -> &mut Index {
         &mut self.index
@@ -415,7 +420,7 @@ fn after(mut totals: Totals, changes: &[Change]) -> Totals {
     totals
 }
 
-fn look(store: &dyn Store, file: &str) -> Result<Option<Stat>> {
+pub(crate) fn look(store: &dyn Store, file: &str) -> Result<Option<Stat>> {
     let looked = store.stat(file);
     looked.map_err(|error| Error::io("look at", store.root().join(file), error))
 }

@@ -17,6 +17,7 @@ pub(crate) mod patience;
 pub(crate) mod plain;
 pub(crate) mod real;
 pub(crate) mod registry;
+pub(crate) mod repair;
 pub(crate) mod turn;
 pub(crate) mod wake;
 

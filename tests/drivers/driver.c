@@ -647,6 +647,17 @@ static flockq_status on_queue(buffer *out, const char *request, flockq_bytes op,
     if (status == FLOCKQ_STATUS_OK) add_format(out, "\"%s\"", modes[mode - 1]);
     return status;
   }
+  if (is(op, "check") || is(op, "repair")) {
+    flockq_text *report;
+    flockq_status status =
+        is(op, "check") ? flockq_queue_check(queue, &report, error) : flockq_queue_repair(queue, &report, error);
+    if (status == FLOCKQ_STATUS_OK) {
+      flockq_bytes text = flockq_text_bytes(report);
+      add(out, text.data, text.size);
+      flockq_text_free(report);
+    }
+    return status;
+  }
   add(out, "null", 4);
   if (is(op, "checkpoint")) return flockq_queue_checkpoint(queue, error);
   if (is(op, "convert")) return flockq_queue_convert(queue, choice(text_of(request, "to"), modes), error);

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from dataclasses import asdict
 from typing import Any
 
 import flockq
@@ -278,6 +279,14 @@ class Driver:
     def on_checkpoint(self, queue: flockq.Queue, _: Request) -> None:
         """Fold the journal."""
         queue.checkpoint()
+
+    def on_check(self, queue: flockq.Queue, _: Request) -> object:
+        """Check the files."""
+        return asdict(queue.check())
+
+    def on_repair(self, queue: flockq.Queue, _: Request) -> object:
+        """Save what can be saved."""
+        return asdict(queue.repair())
 
     def on_mode(self, queue: flockq.Queue, _: Request) -> str:
         """Say how the queue commits."""

@@ -300,6 +300,10 @@ func (d *driver) onQueue(queue *flockq.Queue, r *request) (any, error) {
 		return nil, queue.Sync(ctx)
 	case "checkpoint":
 		return nil, queue.Checkpoint(ctx)
+	case "check":
+		return queue.Check(ctx)
+	case "repair":
+		return queue.Repair(ctx)
 	case "mode":
 		mode, err := queue.Mode(ctx)
 		return mode.String(), err

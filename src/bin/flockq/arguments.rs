@@ -171,6 +171,23 @@ pub(crate) enum Command {
         #[arg(long)]
         to: Mode,
     },
+    /// Check every byte of the queues' files; exit code 1 when something is damaged
+    Check {
+        /// Only this queue
+        queue: Option<String>,
+        /// One JSON object a queue instead of lines for people
+        #[arg(long)]
+        json: bool,
+    },
+    /// Save what can be saved of a damaged queue; the damaged files are kept beside it
+    ///
+    /// Exit code 1 when something could not be saved; what that is, is printed.
+    Repair {
+        queue: String,
+        /// A JSON object instead of lines for people
+        #[arg(long)]
+        json: bool,
+    },
     /// How the queues stand
     Stats {
         /// Only this queue

@@ -6,6 +6,7 @@
 )]
 
 mod arguments;
+mod check;
 mod lock;
 mod print;
 mod queue;
@@ -127,6 +128,8 @@ fn run(arguments: Arguments) -> Result<Outcome, Failure> {
             timeout,
             command,
         } => lock::run(&file, shared, timeout, &command),
+        Command::Check { queue, json } => check::check(&directory, queue.as_deref(), json),
+        Command::Repair { queue, json } => check::repair(&directory, &queue, json),
         Command::Stats { queue, json } => stats::run(&directory, queue.as_deref(), json),
         command => queue::run(&directory, command),
     }

@@ -148,7 +148,11 @@ pub(crate) fn run(directory: &Path, command: Command) -> Result<Outcome, Failure
             open(&queue)?.convert(to)?;
             Ok(Outcome::Done)
         }
-        Command::Init { .. } | Command::Stats { .. } | Command::Lock { .. } => Ok(Outcome::Done),
+        Command::Init { .. }
+        | Command::Check { .. }
+        | Command::Repair { .. }
+        | Command::Stats { .. }
+        | Command::Lock { .. } => Ok(Outcome::Done),
     }
 }
 

@@ -273,7 +273,9 @@ impl<'a> Fold<'a> {
             }
             Ok(())
         })?;
-        let written = written.and_then(|()| self.journal.file.write_all(&part));
+        if !part.is_empty() && written.is_ok() {
+            written = self.journal.file.write_all(&part);
+        }
         written.map_err(|error| Error::io("write a new version of", &path, error))?;
         let bytes = end.offset - self.copied.offset;
         (self.cursor, self.copied) = (cursor, end);

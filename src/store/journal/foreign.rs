@@ -22,7 +22,7 @@ use crate::store::lock::make_directories;
 use crate::store::{Open, Store, plain};
 
 /// A second name of each queue's snapshot, as flockq wrote it: what other programs replaced can be told by it.
-const WRITTEN: &str = ".gastown/written";
+pub(super) const WRITTEN: &str = ".gastown/written";
 /// What other programs replaced, and what they put in its place.
 const REPLACED: &str = ".gastown/replaced";
 /// So many versions are kept of what was replaced and of what replaced it.

@@ -5,6 +5,7 @@ mod fold;
 mod foreign;
 mod frames;
 mod replay;
+pub(crate) mod salvage;
 mod snapshot;
 
 use std::sync::Arc;
@@ -553,21 +554,52 @@ impl Journal {
         let path = || store.root().join(name.snapshot());
         let (plain, bytes) = plain::read(store, &name.snapshot())
             .map_err(|error| Error::io("read", path(), error))?;
-        let index = Index::parse(&bytes)
-            .map_err(|damage| Error::corrupt(path(), damage.offset, &damage.rule))?;
         // Makes the bytes that the journal builds on durable, and their name: whoever wrote them may not have.
         plain.sync(store, name)?;
         let synced = store.sync_directory("");
         synced.map_err(|error| Error::io("sync the directory of", path(), error))?;
+        Self::restart(store, name, plain.attributes(), &bytes, 1)
+    }
+
+    /// Begins a journal anew, on a snapshot that was just put in place.
+    pub(crate) fn restart(
+        store: &dyn Store,
+        name: &QueueName,
+        attributes: &Attributes,
+        image: &[u8],
+        generation: u64,
+    ) -> Result<()> {
+        let path = store.root().join(name.snapshot());
+        let index = Index::parse(image).map_err(|damage| corrupt(&path, &damage))?;
         let totals = index.totals();
         let base = Base {
-            generation: 1,
+            generation,
             replaced: 0,
-            snapshot: journal::binding(&bytes),
+            snapshot: journal::binding(image),
             totals,
             numbers: std::iter::once(0..totals.next).collect(),
         };
-        put_in_place(store, name, plain.attributes(), &base)
+        put_in_place(store, name, attributes, &base)
+    }
+
+    /// How often another program has replaced the snapshot.
+    pub(crate) fn replaced(&self) -> u64 {
+        self.replaced
+    }
+
+    /// What is no damage and worth knowing.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        let mut note = |is_so: bool, text: &str| notes.extend(is_so.then(|| text.to_owned()));
+        note(
+            self.torn,
+            "a commit was not finished; the next change cuts it off",
+        );
+        note(
+            self.ended,
+            "a checkpoint was cut short or a sync failed; the next change finishes with a checkpoint",
+        );
+        notes
     }
 
     /// Removes a journal that has been folded.

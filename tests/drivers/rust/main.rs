@@ -385,6 +385,8 @@ impl Driver {
             )),
             "sync" => Ok(queue.sync().map(|()| Value::Null)?),
             "checkpoint" => Ok(queue.checkpoint().map(|()| Value::Null)?),
+            "check" => Ok(serde_json::from_str(&queue.check()?.to_json()).unwrap_or_default()),
+            "repair" => Ok(serde_json::from_str(&queue.repair()?.to_json()).unwrap_or_default()),
             "mode" => Ok(json!(queue.mode()?.name())),
             "convert" => {
                 let to = request.text("to").unwrap_or_default().parse()?;
