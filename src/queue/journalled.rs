@@ -220,6 +220,29 @@ fn a_full_disk_fails_the_send_and_leaves_no_half_frame() {
 }
 
 #[test]
+fn on_a_full_disk_a_send_fails_and_what_makes_room_still_works() {
+    let store = store();
+    let inbound = queue(&store, Sync::Full);
+    for number in 0..20 {
+        inbound.send(&json!({ "n": number })).unwrap();
+    }
+    store.fill();
+    let error = inbound.send(&json!(2)).unwrap_err();
+    assert_eq!(error.errno(), Some(libc::ENOSPC));
+    for number in 0..20 {
+        let delivery = inbound.receive(Receive::new().detached()).unwrap().unwrap();
+        assert_eq!(delivery.message::<Value>().unwrap(), json!({ "n": number }));
+        delivery.ack().unwrap();
+        let error = inbound.send(&json!("x".repeat(100_000))).unwrap_err();
+        assert_eq!(error.errno(), Some(libc::ENOSPC));
+    }
+    assert_eq!(
+        bodies(&queue(&store.another_process(), Sync::Full)).unwrap(),
+        Vec::<Value>::new()
+    );
+}
+
+#[test]
 fn a_sync_that_failed_is_an_unknown_outcome_and_ends_the_generation_for_everybody() {
     let store = store();
     let (inbound, other) = (

@@ -40,6 +40,8 @@ struct Disk {
     effects: Vec<String>,
     files_read: usize,
     fail: Option<(usize, i32)>,
+    /// The bytes that are left on a disk that is full.
+    left: Option<usize>,
     /// Every effect after the failing one fails too.
     dead: bool,
 }
@@ -230,6 +232,11 @@ impl FaultStore {
     }
 
     /// Puts a file there, durably, as another program would.
+    /// From now on there is no space but what is freed.
+    pub(crate) fn fill(&self) {
+        self.disk().left = Some(0);
+    }
+
     /// Writes over the file in place, as a shell does.
     pub(crate) fn overwrite(&self, name: &str, content: &[u8]) {
         let mut disk = self.disk();
@@ -401,6 +408,13 @@ impl Store for FaultStore {
     fn remove(&self, path: &str) -> io::Result<()> {
         let mut disk = self.disk();
         disk.effect("remove".to_owned())?;
+        let freed = disk
+            .names
+            .get(path)
+            .map_or(0, |inode| disk.inodes[inode].content.len());
+        if let Some(left) = &mut disk.left {
+            *left += freed;
+        }
         disk.names
             .remove(path)
             .map(drop)
@@ -468,6 +482,15 @@ impl FaultFile {
         )
     }
 
+    fn take_space(&self, bytes: usize) -> io::Result<()> {
+        let mut disk = self.disk.lock().unwrap();
+        if let Some(left) = &mut disk.left {
+            let enough = left.checked_sub(bytes);
+            *left = enough.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSPC))?;
+        }
+        Ok(())
+    }
+
     fn effect(&self, what: &str) -> io::Result<()> {
         let mut disk = self.disk.lock().unwrap();
         let name = disk.name_of(self.inode);
@@ -507,6 +530,7 @@ impl File for FaultFile {
     /// When it fails, half of the bytes have been written, as on a disk that fills up.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let failed = self.effect("write").err();
+        let failed = failed.or_else(|| self.take_space(bytes.len()).err());
         let written = if failed.is_some() {
             bytes.len() / 2
         } else {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::bodies::Reader;
 use super::frames::Frames;
-use super::{Journal, foreign};
+use super::{Journal, foreign, reserve};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::frame::{Cursor, Kind};
 use crate::format::journal::{self, Base, Binder, Binding, Switch, Totals, Written};
@@ -321,6 +321,7 @@ impl<'a> Fold<'a> {
         self.journal.file.sync().map_err(failed)?;
         let snapshot = self.snapshot.put_in_place(&name.snapshot())?;
         foreign::remember(store, name);
+        reserve::keep(store, name);
         let file = self.journal.put_in_place(&name.journal())?;
         let stat = |file: &dyn File| file.stat().map_err(failed);
         let (id, seen) = (stat(&*file)?.id, stat(&*snapshot)?);

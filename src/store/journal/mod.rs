@@ -5,6 +5,7 @@ mod fold;
 mod foreign;
 mod frames;
 mod replay;
+mod reserve;
 pub(crate) mod salvage;
 mod snapshot;
 
@@ -70,6 +71,8 @@ pub(crate) struct Journal {
     torn: bool,
     /// This generation cannot go on: a sync failed, or a checkpoint was cut short.
     ended: bool,
+    /// The space that was kept for acks on a full disk has been used.
+    reserve_is_used: bool,
     /// The last frame, if it is a switch: another process has begun the next generation, or tried to.
     switch: Option<Switch>,
 }
@@ -214,6 +217,7 @@ impl Journal {
             not_before: 0,
             torn: false,
             ended: false,
+            reserve_is_used: false,
             switch: None,
         };
         Ok((journal, base, stat.size))
@@ -432,6 +436,7 @@ impl Journal {
         still_ours: impl FnOnce() -> Result<bool>,
     ) -> Result<Option<Vec<Wrote>>> {
         let (body, places) = journal::write_commit(&totals, replay::records(changes));
+        let adds = totals.messages > self.totals.messages;
         if u32::try_from(body.len()).is_err() {
             let text = format!(
                 "the messages of one commit have {} bytes together, the limit is 4 GiB; send fewer at once (a single one may have {MAX_PAYLOAD_BYTES})",
@@ -442,14 +447,31 @@ impl Journal {
         if !still_ours()? {
             return Ok(None);
         }
-        let at = self.write(store, name, Kind::Commit, &body)?;
+        let at = match self.write(store, name, Kind::Commit, &body) {
+            Err(error) if !adds && self.makes_room(store, name, &error) => {
+                self.write(store, name, Kind::Commit, &body)?
+            }
+            other => other?,
+        };
         self.totals = totals;
+        if adds && self.reserve_is_used {
+            reserve::keep(store, name);
+            self.reserve_is_used = false;
+        }
         let source = self.source;
         let wrote = |place| Wrote {
             source,
             at: at + place as u64,
         };
         Ok(Some(places.into_iter().map(wrote).collect()))
+    }
+
+    /// Whether the disk is full and some space was kept for this.
+    fn makes_room(&mut self, store: &dyn Store, name: &QueueName, error: &Error) -> bool {
+        let cause = error.errno().map(std::io::Error::from_raw_os_error);
+        let made = cause.is_some_and(|cause| reserve::release(store, name, &cause));
+        self.reserve_is_used |= made;
+        made
     }
 
     /// Writes one frame behind the last one; says where its body begins.
@@ -546,6 +568,7 @@ impl Journal {
         };
         // The journal first: a journal without a snapshot can be told from a plain queue, a snapshot alone cannot.
         put_in_place(store, name, &attributes, &base)?;
+        reserve::keep(store, name);
         plain::replace_snapshot(store, name, &attributes, EMPTY)
     }
 

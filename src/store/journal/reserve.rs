@@ -1,0 +1,41 @@
+//! Space that is kept for acks: on a full disk messages can still be received and acked, which is what makes room again.
+
+use std::io;
+
+use crate::format::name::QueueName;
+use crate::store::lock::make_directories;
+use crate::store::{Open, Store};
+
+const DIRECTORY: &str = ".gastown/reserve";
+/// Enough for some hundred acks.
+const SIZE: usize = 64 * 1024;
+
+/// Makes the reserve if it is not there. Best effort: where there is no space for it, there is none to keep.
+pub(super) fn keep(store: &dyn Store, name: &QueueName) {
+    let path = path(name);
+    let looked = store.stat(&path);
+    if looked.is_ok_and(|stat| stat.is_some_and(|stat| stat.size >= SIZE as u64)) {
+        return;
+    }
+    if make(store, &path).is_err() {
+        let _ = store.remove(&path);
+    }
+}
+
+fn make(store: &dyn Store, path: &str) -> io::Result<()> {
+    let root = store.root_stat()?;
+    make_directories(store, DIRECTORY, root.directory_mode())?;
+    let mode = root.file_mode();
+    let file = store.open(path, Open::Shared { mode })?;
+    file.write_at(&[b'.'; SIZE], 0)
+}
+
+/// Gives the space free, if this is what a failed write needs; says whether there was any.
+pub(super) fn release(store: &dyn Store, name: &QueueName, error: &io::Error) -> bool {
+    let is_full = matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT));
+    is_full && store.remove(&path(name)).is_ok()
+}
+
+fn path(name: &QueueName) -> String {
+    format!("{DIRECTORY}/{}", name.snapshot())
+}
