@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 )
 
@@ -83,12 +84,15 @@ func length(t *testing.T, queue *Queue) int {
 	return must[int](t)(queue.Len(background))
 }
 
-// files returns what is in a directory.
+// files returns what is in a directory, without what a queue has there because it has a journal.
 func files(t *testing.T, directory string) []string {
 	t.Helper()
 	var names []string
 	for _, entry := range must[[]os.DirEntry](t)(os.ReadDir(directory)) {
-		names = append(names, entry.Name())
+		name := entry.Name()
+		if name != "flockq.json" && !strings.HasSuffix(name, ".journal") {
+			names = append(names, name)
+		}
 	}
 	return names
 }

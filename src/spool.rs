@@ -123,10 +123,11 @@ impl Spool {
             .map_err(|error| Error::io("read the directory", store.root(), error))?;
         let mut names: Vec<String> = files
             .iter()
-            .filter_map(|file| QueueName::from_snapshot(file))
+            .filter_map(|file| QueueName::of_file(file))
             .map(|name| name.to_string())
             .collect();
         names.sort_unstable();
+        names.dedup();
         Ok(names)
     }
 

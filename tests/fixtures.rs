@@ -1,6 +1,11 @@
 //! Directories as this version of the files has been written once, to be read for ever; and as a newer one may write them.
 
-#![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "tests"
+)]
 
 mod support;
 
@@ -74,7 +79,7 @@ fn a_newer_version_is_refused_and_left_untouched() {
         };
         let before = content();
         let refused = |result: flockq::Result<()>| {
-            assert_eq!(result.unwrap_err().kind(), ErrorKind::Version, "{name}")
+            assert_eq!(result.unwrap_err().kind(), ErrorKind::Version, "{name}");
         };
         match open(directory.path()) {
             Err(error) => refused(Err(error)),

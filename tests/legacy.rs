@@ -92,7 +92,7 @@ fn flockq_process(language: &'static str, number: usize, directory: &Path, until
 
 /// Runs four processes of each side, and returns what flockq's did, the lines of the peers, and what is left.
 fn share(keep_lock: bool) -> (Vec<Log>, Vec<String>, Vec<String>, u64) {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = support::spool("plain");
     let seconds = seconds();
     let languages = support::languages();
     let until = Instant::now() + Duration::from_secs(seconds);
@@ -243,7 +243,7 @@ fn with_a_lock_file_that_is_unlinked_losses_are_attributed() {
 /// all the time. The guard alone keeps them apart here.
 #[test]
 fn while_the_lock_file_is_unlinked_all_the_time_processes_with_the_library_lose_nothing() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = support::spool("plain");
     let until = Instant::now() + Duration::from_secs(seconds().min(5));
     let lock = directory.path().join(".gastown/locks/inbound.json.lock");
     let languages = support::languages();

@@ -42,7 +42,7 @@ fn spin(until: Instant) {
 #[test]
 fn a_plain_send_is_at_least_five_times_faster_than_the_same_change_by_a_program_without_the_library()
  {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = support::spool("plain");
     let queue = Spool::builder(directory.path())
         .sync(Sync::Off)
         .open()

@@ -19,8 +19,8 @@ class Finding:
 class Report:
     """What a check found, or what a repair did.
 
-    ``damage`` is what breaks a rule; of a repair, what could not be saved. ``replaced`` counts how often another program
-    has replaced the file of a journalled queue. ``kept`` names the damaged files that a repair has kept.
+    ``damage`` is what breaks a rule; of a repair, what could not be saved. ``replaced`` counts how often another
+    program has replaced the file of a journalled queue. ``kept`` names the damaged files that a repair has kept.
     """
 
     queue: str

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import workers
+from support import files
 
 import flockq
 
@@ -39,7 +40,7 @@ def test_ten_writers_of_twenty_messages_and_two_readers(directory: Path, inbound
     received = [line for log in logs for line in Path(log).read_text().splitlines()]
     assert (len(received), len(set(received))) == (200, 200)
     assert len(inbound) == 0
-    assert sorted(os.listdir(directory)) == [".gastown", "inbound.json"], "no temporary file is left"
+    assert files(directory) == [".gastown", "inbound.json"], "no temporary file is left"
 
 
 def test_five_writers_that_change_the_array_and_five_readers(directory: Path, inbound: flockq.Queue) -> None:
@@ -54,7 +55,7 @@ def test_five_writers_that_change_the_array_and_five_readers(directory: Path, in
         assert process.exitcode == 0
     ids = sorted(element["message"]["id"] for element in inbound.load())
     assert ids == sorted(f"{writer}-{number}" for writer in range(5) for number in range(20))
-    assert sorted(os.listdir(directory)) == [".gastown", "inbound.json"]
+    assert files(directory) == [".gastown", "inbound.json"]
 
 
 def test_threads_share_a_handle(inbound: flockq.Queue) -> None:

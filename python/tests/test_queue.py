@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support import files
 
 import flockq
 
@@ -122,7 +123,7 @@ def test_three_queues_at_once_and_nothing_else_in_the_directory(directory: Path,
         assert [envelope.message["number"] for envelope in queue.peek(50)] == list(range(20))
         assert {envelope.message["queue"] for envelope in queue.peek(50)} == {queue.name}
     assert spool.queues() == names
-    assert sorted(os.listdir(directory)) == [".gastown", *(f"{name}.json" for name in names)]
+    assert files(directory) == [".gastown", *(f"{name}.json" for name in names)]
 
 
 def test_init_writes_the_configuration_once(tmp_path: Path) -> None:

@@ -76,6 +76,11 @@ impl QueueName {
         Self::parse(file.strip_suffix(SNAPSHOT)?).ok()
     }
 
+    /// The queue whose snapshot or journal has this file name.
+    pub(crate) fn of_file(file: &str) -> Option<Self> {
+        Self::from_snapshot(file.strip_suffix(JOURNAL).unwrap_or(file))
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }

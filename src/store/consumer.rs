@@ -123,7 +123,7 @@ fn path_of(name: &str) -> String {
     format!("{CONSUMERS_DIRECTORY}/{name}")
 }
 
-/// Removes the files of dead consumers that no lease names. A dead one takes no new lease, so the
+/// Removes the files of dead consumers that no lease names, in a snapshot or in a journal. A dead one takes no new lease, so the
 /// answer cannot become wrong between the look and the removal.
 fn sweep(store: &dyn Store) {
     let names: Vec<String> = store.list(CONSUMERS_DIRECTORY).unwrap_or_default();
@@ -135,7 +135,7 @@ fn sweep(store: &dyn Store) {
         .filter(|name| is_dead(store, name))
         .collect();
     for file in store.list("").unwrap_or_default() {
-        if QueueName::from_snapshot(&file).is_none() {
+        if QueueName::of_file(&file).is_none() {
             continue;
         }
         // What cannot be read may name any of them.

@@ -1049,6 +1049,29 @@ flockq_status flockq_queue_mode(const flockq_queue *queue, flockq_mode *found, f
 flockq_status flockq_queue_convert(const flockq_queue *queue, uint32_t to, flockq_error **error);
 
 /**
+ * Checks every byte of the queue's files. `report` is one JSON object, to be freed by flockq_text_free(): "queue", "mode",
+ * "messages", "replaced" (how often another program has replaced the file of a journalled queue), "damage" (an array of
+ * objects with "path", "offset" and "rule"; empty when the queue is sound), "notes" and "kept". Damage is no error.
+ *
+ * FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_VERSION, FLOCKQ_STATUS_CLOSED.
+ */
+flockq_status flockq_queue_check(const flockq_queue *queue,
+                                 flockq_text **report,
+                                 flockq_error **error);
+
+/**
+ * Saves what can be saved of a damaged queue, message by message, and keeps the damaged files beside it, as
+ * NAME.json.damaged-N and NAME.json.journal.damaged-N. `report` is as for flockq_queue_check(): "damage" is what could not
+ * be saved, "kept" names the kept files. Nothing is done to a sound queue. A message may be delivered again whose ack was
+ * in what is lost.
+ *
+ * FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_INTERRUPTED, FLOCKQ_STATUS_VERSION, FLOCKQ_STATUS_CLOSED.
+ */
+flockq_status flockq_queue_repair(const flockq_queue *queue,
+                                  flockq_text **report,
+                                  flockq_error **error);
+
+/**
  * Ends the waits in progress on this handle with FLOCKQ_STATUS_INTERRUPTED; when there is none, the next one. From any
  * thread; not from a signal handler.
  */

@@ -27,7 +27,7 @@ fn make(store: &dyn Store, path: &str) -> io::Result<()> {
     make_directories(store, DIRECTORY, root.directory_mode())?;
     let mode = root.file_mode();
     let file = store.open(path, Open::Shared { mode })?;
-    file.write_at(&[b'.'; SIZE], 0)
+    file.write_at(&vec![b'.'; SIZE], 0)
 }
 
 /// Gives the space free, if this is what a failed write needs; says whether there was any.
