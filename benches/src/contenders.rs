@@ -12,6 +12,10 @@ pub trait Contender {
     fn send(&mut self, payload: &str);
     fn send_many(&mut self, payloads: &[String]);
     fn receive_and_ack(&mut self);
+    /// The same, when a message may have to be waited for.
+    fn wait_and_ack(&mut self) {
+        self.receive_and_ack();
+    }
 }
 
 /// This library.
@@ -20,7 +24,10 @@ pub struct Flockq(Queue);
 impl Flockq {
     pub fn new(directory: &Path, mode: &str, durable: bool) -> Self {
         let config = format!("{{\"version\":1,\"default\":{{\"mode\":\"{mode}\"}}}}");
-        std::fs::write(directory.join("flockq.json"), config).expect("a configuration");
+        let file = directory.join("flockq.json");
+        if !file.exists() {
+            std::fs::write(file, config).expect("a configuration");
+        }
         let sync = if durable { Sync::Normal } else { Sync::Off };
         let spool = Spool::builder(directory)
             .sync(sync)
@@ -53,6 +60,12 @@ impl Contender for Flockq {
             .expect("a message");
         delivery.ack().expect("acked");
     }
+
+    fn wait_and_ack(&mut self) {
+        let how = Receive::new().wait(std::time::Duration::from_secs(60));
+        let delivery = self.0.receive(how).expect("looked").expect("a message");
+        delivery.ack().expect("acked");
+    }
 }
 
 /// SQLite in WAL mode: prepared statements, one index that gives the order, a receive that marks and returns in one
@@ -65,10 +78,10 @@ impl Sqlite {
         let synchronous = if durable { "FULL" } else { "NORMAL" };
         connection
             .execute_batch(&format!(
-                "PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; PRAGMA busy_timeout = 30000;
-                 CREATE TABLE messages (id INTEGER PRIMARY KEY, priority INTEGER NOT NULL, ready_at INTEGER NOT NULL,
+                "PRAGMA busy_timeout = 30000; PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous};
+                 CREATE TABLE IF NOT EXISTS messages (id INTEGER PRIMARY KEY, priority INTEGER NOT NULL, ready_at INTEGER NOT NULL,
                                         attempts INTEGER NOT NULL, payload TEXT NOT NULL);
-                 CREATE INDEX next ON messages (priority, id) WHERE ready_at = 0;"
+                 CREATE INDEX IF NOT EXISTS next ON messages (priority, id) WHERE ready_at = 0;"
             ))
             .expect("a schema");
         Self(connection)
@@ -100,6 +113,20 @@ impl Contender for Sqlite {
     }
 
     fn receive_and_ack(&mut self) {
+        assert!(self.take(), "a message");
+    }
+
+    fn wait_and_ack(&mut self) {
+        while !self.take() {
+            // Nothing tells of a message: whoever waits has to look again.
+            std::thread::sleep(std::time::Duration::from_micros(100));
+        }
+    }
+}
+
+impl Sqlite {
+    /// Receives and acks; whether there was something.
+    fn take(&mut self) -> bool {
         let mut receive = self
             .0
             .prepare_cached(
@@ -108,17 +135,20 @@ impl Contender for Sqlite {
                  RETURNING id, payload",
             )
             .expect("a statement");
-        let (id, _payload): (i64, String) = receive
+        let found: Option<(i64, String)> = receive
             .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()
-            .expect("looked")
-            .expect("a message");
+            .expect("looked");
         drop(receive);
+        let Some((id, _payload)) = found else {
+            return false;
+        };
         let mut ack = self
             .0
             .prepare_cached("DELETE FROM messages WHERE id = ?1")
             .expect("a statement");
         ack.execute(params![id]).expect("acked");
+        true
     }
 }
 

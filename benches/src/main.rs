@@ -4,6 +4,7 @@
 //! part of its name; ROUNDS is the number of rounds.
 
 mod contenders;
+mod together;
 
 use std::time::{Duration, Instant};
 
@@ -32,7 +33,7 @@ struct Work {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Who {
+pub enum Who {
     Flockq,
     FlockqPlain,
     Sqlite,
@@ -99,6 +100,13 @@ const WORK: &[Work] = &[
 ];
 
 fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some((together::WORKER, rest)) = arguments
+        .split_first()
+        .map(|(first, rest)| (first.as_str(), rest))
+    {
+        return together::work(rest);
+    }
     let rounds: usize = std::env::var("ROUNDS")
         .ok()
         .and_then(|rounds| rounds.parse().ok())
@@ -108,7 +116,7 @@ fn main() {
         "{:32} {:>12} {:>14} {:>10}",
         "work", "contender", "microseconds", "flockq is"
     );
-    let wanted = std::env::args().nth(1).unwrap_or_default();
+    let wanted = arguments.first().cloned().unwrap_or_default();
     for work in WORK.iter().filter(|work| work.name.contains(&wanted)) {
         let mut times: Vec<Vec<Duration>> = vec![Vec::new(); work.contenders.len()];
         for _ in 0..rounds {
@@ -137,6 +145,19 @@ fn main() {
                 format!("{who:?}")
             );
         }
+    }
+    for crowd in together::CROWDS
+        .iter()
+        .filter(|crowd| crowd.name.contains(&wanted))
+    {
+        let [(_, flockq), (_, sqlite)] = together::measure(crowd, rounds);
+        println!("{:32} {:>12} {flockq:>14.2}", crowd.name, "Flockq");
+        println!(
+            "{:32} {:>12} {sqlite:>14.2} {:>8.2} x",
+            "",
+            "Sqlite",
+            sqlite / flockq
+        );
     }
 }
 
