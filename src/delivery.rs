@@ -1,6 +1,7 @@
 //! What was received.
 
 use serde::de::DeserializeOwned;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::envelope::decode;
@@ -18,16 +19,16 @@ use crate::queue::{Nack, Queue};
 pub struct Delivery {
     queue: Queue,
     taken: Taken,
-    queued_at: Option<String>,
+    /// Read when somebody asks for it.
+    queued_at: OnceLock<Option<String>>,
 }
 
 impl Delivery {
     pub(crate) fn new(queue: &Queue, taken: Taken) -> Self {
-        let queued_at = taken.element.texts().queued_at;
         Self {
             queue: queue.clone(),
             taken,
-            queued_at,
+            queued_at: OnceLock::new(),
         }
     }
 
@@ -59,7 +60,8 @@ impl Delivery {
     /// When it was sent, as the file has it.
     #[must_use]
     pub fn queued_at(&self) -> Option<&str> {
-        self.queued_at.as_deref()
+        let read = || self.taken.element.texts().queued_at;
+        self.queued_at.get_or_init(read).as_deref()
     }
 
     /// The payload: JSON text, byte for byte as it was sent.

@@ -40,6 +40,13 @@ pub(crate) struct Facts<'a> {
     pub(crate) lease: Option<(u64, Held)>,
 }
 
+/// What is known of a payload that has been read before.
+struct Payload {
+    place: Range<usize>,
+    id: Option<Arc<str>>,
+    priority: Priority,
+}
+
 /// The texts of an envelope that only people look at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Texts {
@@ -116,8 +123,14 @@ const KNOWN: &[&str] = &[
 impl Element {
     /// Reads an element of an array that is known to be JSON.
     pub(crate) fn parse(bytes: Arc<[u8]>) -> Result<Self, Damage> {
+        Self::parse_around(bytes, None)
+    }
+
+    /// The same, when it is known where the payload stands and what it says of itself.
+    fn parse_around(bytes: Arc<[u8]>, known: Option<Payload>) -> Result<Self, Damage> {
         let text = utf8(&bytes)?;
-        let object = Object::read(text)?;
+        let place = known.as_ref().map_or(0..0, |known| known.place.clone());
+        let object = Object::read_around(text, &place)?;
         let Some((object, message)) = object
             .as_ref()
             .and_then(|object| Some((object, object.place("message")?)))
@@ -144,8 +157,10 @@ impl Element {
                 format!("{name} stands twice in one envelope"),
             ));
         }
-        let (own_id, own_priority) =
-            own(Object::read(text.get(message.clone()).unwrap_or_default())?.as_ref());
+        let (own_id, own_priority) = match known {
+            Some(known) => (known.id, Some(known.priority)),
+            None => own(Object::read(text.get(message.clone()).unwrap_or_default())?.as_ref()),
+        };
         let keys = Keys(object);
         let attempts = keys
             .get("attempts")
@@ -224,14 +239,26 @@ impl Element {
     /// The same element with some keys changed; every other byte stays (INV-3). A bare payload becomes the
     /// `message` of an envelope.
     pub(crate) fn edit(&self, edits: &[Edit<'_>]) -> Result<Self, Damage> {
+        const HEAD: &str = "{\"message\":";
         let text = utf8(&self.text)?;
-        let edited = if self.bare {
-            let wrapped = format!("{{\"message\":{text}}}");
-            Object::read(&wrapped)?.map(|object| object.edit(edits))
+        let (text, place) = if self.bare {
+            let place = HEAD.len()..HEAD.len() + text.len();
+            (Cow::Owned(format!("{HEAD}{text}}}")), place)
         } else {
-            Object::read(text)?.map(|object| object.edit(edits))
+            (Cow::Borrowed(text), self.payload.clone())
         };
-        Self::parse(Arc::from(edited.unwrap_or_default().into_bytes()))
+        let object = Object::read_around(&text, &place)?;
+        let edited = object.map(|object| object.edit_around(edits, &place));
+        let (edited, start) = edited.unwrap_or_default();
+        // The payload stays, and what is known of it, unless an edit took away what the envelope said instead.
+        let is_taken_away =
+            |(key, value): &Edit<'_>| matches!(*key, "id" | "priority") && value.is_none();
+        let known = (!edits.iter().any(is_taken_away)).then(|| Payload {
+            place: start..start + place.len(),
+            id: self.id.clone(),
+            priority: self.priority,
+        });
+        Self::parse_around(Arc::from(edited.into_bytes()), known)
     }
 
     /// What an index keeps of it.

@@ -103,19 +103,20 @@ impl Cursor {
     /// A frame that fits here, in bytes; and where the next one goes. The body ends with a line feed.
     pub(crate) fn frame(&self, kind: Kind, synced: u64, body: &[u8]) -> (Vec<u8>, Self) {
         let mut bytes = Vec::with_capacity(HEADER_BYTES + body.len());
-        bytes.extend_from_slice(
-            format!(
-                "flockq1 {} {:016x} {:016x} {:08x} {:016x} {:08x} {:08x} ",
-                char::from(kind.letter()),
-                self.salt,
-                self.number,
-                body.len(),
-                synced,
-                self.previous,
-                crc32c::crc32c(body),
-            )
-            .as_bytes(),
-        );
+        bytes.extend_from_slice(MAGIC);
+        bytes.extend_from_slice(&[kind.letter(), b' ']);
+        let mut field = |value: u64, digits: u32, end: u8| {
+            for place in (0..digits).rev() {
+                bytes.push(b"0123456789abcdef"[(value >> (4 * place) & 15) as usize]);
+            }
+            bytes.push(end);
+        };
+        field(self.salt, 16, b' ');
+        field(self.number, 16, b' ');
+        field(body.len() as u64, 8, b' ');
+        field(synced, 16, b' ');
+        field(self.previous.into(), 8, b' ');
+        field(crc32c::crc32c(body).into(), 8, b' ');
         let sum = crc32c::crc32c(&bytes);
         bytes.extend_from_slice(format!("{sum:08x}\n").as_bytes());
         bytes.extend_from_slice(body);

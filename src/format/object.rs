@@ -26,6 +26,11 @@ struct Pair<'a> {
 impl<'a> Object<'a> {
     /// Reads an object's keys; `None` when the text is another kind of value.
     pub(super) fn read(text: &'a str) -> Result<Option<Self>, Damage> {
+        Self::read_around(text, &(0..0))
+    }
+
+    /// The same, when it is known already where one of the values stands: it is not looked at.
+    pub(super) fn read_around(text: &'a str, known: &Range<usize>) -> Result<Option<Self>, Damage> {
         let bytes = text.as_bytes();
         if bytes.first() != Some(&b'{') {
             return Ok(None);
@@ -52,7 +57,11 @@ impl<'a> Object<'a> {
             let key = expect(at, b'"')?..expect(end_of_string(bytes, at + 1), b'"')? + 1;
             let colon = expect(blank(bytes, key.end), b':')?;
             let start = blank(bytes, colon + 1);
-            let value = start..end_of_value(bytes, start);
+            let value = if start == known.start {
+                known.clone()
+            } else {
+                start..end_of_value(bytes, start)
+            };
             at = blank(bytes, value.end);
             let raw = text.get(key.clone()).ok_or_else(|| unexpected(key.start))?;
             if value.is_empty() || text.get(value.clone()).is_none() {
@@ -96,6 +105,12 @@ impl<'a> Object<'a> {
     /// The object with some keys changed. Everything else stays byte for byte (INV-3); new keys come last and are
     /// set off like the ones before them.
     pub(super) fn edit(&self, edits: &[Edit<'_>]) -> String {
+        self.edit_around(edits, &(0..0)).0
+    }
+
+    /// The same, and where the value begins then that is `known` now.
+    pub(super) fn edit_around(&self, edits: &[Edit<'_>], known: &Range<usize>) -> (String, usize) {
+        let mut known_at = 0;
         let part = |range: Range<usize>| self.text.get(range).unwrap_or_default();
         let (first, second) = (self.pairs.first(), self.pairs.get(1));
         let before_first = part(1..first.map_or(1, |pair| pair.key.start));
@@ -122,6 +137,9 @@ impl<'a> Object<'a> {
                 before
             });
             text.push_str(part(pair.key.start..pair.value.start));
+            if pair.value == *known {
+                known_at = text.len();
+            }
             text.push_str(value);
         }
         for (name, value) in edits.iter().filter(|(name, _)| self.place(name).is_none()) {
@@ -140,7 +158,7 @@ impl<'a> Object<'a> {
         } else {
             part(end..self.text.len())
         });
-        text
+        (text, known_at)
     }
 }
 

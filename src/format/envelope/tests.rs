@@ -207,6 +207,20 @@ proptest! {
         let edited = composed.edit(&[("attempts", Some(attempts.to_string())), ("error", Some(quoted(&error)))]).unwrap();
         prop_assert_eq!(edited.payload(), payload.as_bytes());
         prop_assert_eq!(edited.texts().error.unwrap(), error);
+        // What was known before the edit and what is read after it are the same.
+        let bare = Element::parse(Arc::from(payload.as_bytes())).unwrap();
+        let token = || Some("{\"token\":7}".to_owned());
+        for edits in [
+            vec![("attempts", Some("3".to_owned())), ("lease", token())],
+            vec![("id", Some("\"new\"".to_owned()))],
+            vec![("id", None)],
+            vec![("priority", None), ("error", None), ("queued_at", None)],
+        ] {
+            for before in [&composed, &edited, &bare] {
+                let after = before.edit(&edits).unwrap();
+                prop_assert_eq!(&Element::parse(Arc::clone(after.text())).unwrap(), &after);
+            }
+        }
         let bare = Element::parse(Arc::from(payload.as_bytes())).unwrap();
         if bare.bare {
             let wrapped = bare.edit(&[("attempts", Some(attempts.to_string()))]).unwrap();
