@@ -101,35 +101,39 @@ fn what_one_language_sends_every_other_receives_and_acks_by_receipt() {
     let payload = r#"{"id":"m","n":1e-7,"big":123456789012345678901234567890,"e":"\u003c"}"#;
     let mut languages = support::languages();
     languages.push("shell");
-    let mut pairs = 0;
-    for sender in languages.iter().copied() {
-        for receiver in languages
-            .iter()
-            .copied()
-            .filter(|receiver| *receiver != sender)
-        {
-            let directory = tempfile::tempdir().unwrap();
-            let (mut one, mut other) = (
-                Peer::new(sender, directory.path()),
-                Peer::new(receiver, directory.path()),
-            );
-            one.send(directory.path(), payload);
-            let (received, receipt) = other.receive(directory.path());
-            assert_eq!(received, payload, "{sender} to {receiver}");
-            // Acked by the sender's language: a receipt is good in any process.
-            one.ack(directory.path(), &receipt);
-            one.send(directory.path(), "2");
-            let (_, receipt) = other.receive(directory.path());
-            other.ack(directory.path(), &receipt);
-            assert_eq!(
-                std::fs::read(directory.path().join("inbound.json")).unwrap(),
-                b"[]\n",
-                "{sender} to {receiver}"
-            );
-            pairs += 1;
-        }
+    let is_other = |(sender, receiver): &(&str, &str)| sender != receiver;
+    let pairs: Vec<(&str, &str)> = languages
+        .iter()
+        .flat_map(|sender| languages.iter().map(move |receiver| (*sender, *receiver)))
+        .filter(is_other)
+        .collect();
+    for (mode, (sender, receiver)) in support::MODES
+        .iter()
+        .flat_map(|mode| pairs.iter().map(move |pair| (mode, *pair)))
+    {
+        let directory = support::spool(mode);
+        let (mut one, mut other) = (
+            Peer::new(sender, directory.path()),
+            Peer::new(receiver, directory.path()),
+        );
+        one.send(directory.path(), payload);
+        let (received, receipt) = other.receive(directory.path());
+        assert_eq!(received, payload, "{mode} {sender} to {receiver}");
+        // Acked by the sender's language: a receipt is good in any process.
+        one.ack(directory.path(), &receipt);
+        one.send(directory.path(), "2");
+        let (_, receipt) = other.receive(directory.path());
+        other.ack(directory.path(), &receipt);
+        let spool = flockq::Spool::open(directory.path()).unwrap();
+        spool.queue("inbound").unwrap().checkpoint().unwrap();
+        assert_eq!(
+            std::fs::read(directory.path().join("inbound.json")).unwrap(),
+            b"[]\n",
+            "{mode} {sender} to {receiver}"
+        );
     }
-    eprintln!("{pairs} ordered pairs");
+    let pairs = pairs.len();
+    eprintln!("{pairs} ordered pairs in each mode");
 }
 
 #[test]

@@ -46,11 +46,12 @@
  *  - Delivery is at least once: a message comes again when its lease ran out, its consumer died or gave it back, or a
  *    power cut forgot an unsynced ack.
  *  - In a plain queue every commit writes the whole file: its cost grows with the length of the queue.
+ *  - The file of a journalled queue shows what was folded last. What another program takes away by replacing it is gone.
  *  - Programs that do not use the library do not know leases. Where they take messages too, use flockq_queue_pop().
  *  - A program that unlinks the lock file while it unlocks leaves a gap in which its changes and flockq's can overwrite
  *    each other. Processes with the library never lose each other's messages.
- *  - At durability "off" a power cut can leave a queue's file empty or zeroed; it is then reported as damaged, not as an
- *    empty queue.
+ *  - At durability "off" a power cut can lose the last commits, and leave a plain queue's file empty or zeroed; it is
+ *    then reported as damaged, not as an empty queue.
  *  - Leases end at a reboot. Network file systems are refused.
  *  - Whoever may open the lock file can keep everybody waiting: the directory's permissions are the boundary.
  *  - Linux is what is built and tested.

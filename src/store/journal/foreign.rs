@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::Journal;
 use super::bodies::Bodies;
 use super::fold::{Cut, written};
+use super::read::Applied;
 use super::snapshot::Snapshot;
-use super::{Applied, Journal};
 use crate::error::{Error, Result};
 use crate::format::envelope::{Element, Facts};
 use crate::format::journal::{Base, Binding, Switch};
