@@ -1,11 +1,11 @@
 //! Changes: what an operation decided, the array that it leads to, and what is known when it is committed.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::entry::Entry;
 use super::text::{Lengths, Place, Source, Text};
-use super::{Index, Seq};
+use super::{Index, Seq, Standing};
 use crate::error::Result;
 use crate::format::envelope::{Element, Facts};
 use crate::format::journal::Totals;
@@ -56,9 +56,9 @@ impl Index {
         let mut image =
             Image::new(usize::try_from(self.bytes).unwrap_or_default() + 4 * self.len());
         let old = if reset { Vec::new() } else { self.in_order() };
-        for (seq, text) in &old {
-            match changed.get(seq) {
-                None => image.push(&self.read(text)?),
+        for standing in &old {
+            match changed.get(&standing.seq) {
+                None => image.push(&self.read(&standing.text)?),
                 Some(Some(element)) => image.push(element.text()),
                 Some(None) => {}
             }
@@ -158,23 +158,40 @@ impl Index {
         drop(self.take(seq));
     }
 
-    /// Tells where the elements of a new snapshot are, in the order of the array.
-    pub(crate) fn moved(&mut self, source: Source, moves: impl Iterator<Item = (Seq, Text, u64)>) {
-        for (seq, before, at) in moves {
-            let Some(entry) = self.slot(seq).and_then(|slot| self.entries.get_mut(slot)) else {
+    /// Tells where elements are in a new snapshot; says which files have bodies in them then.
+    pub(crate) fn moved(
+        &mut self,
+        source: Source,
+        moves: impl Iterator<Item = (Standing, u64)>,
+    ) -> Vec<bool> {
+        for (before, at) in moves {
+            let Some(entry) = self.entries.get_mut(before.slot) else {
                 continue;
             };
             // One that was changed meanwhile stands in the journal.
-            if let (Text::There(place), true) = (&entry.text, entry.text == before) {
+            if let (Text::There(place), true) = (
+                &entry.text,
+                entry.seq == before.seq && entry.text == before.text,
+            ) {
                 entry.text = Text::There(Place::whole(source, at, place.lengths()));
             }
         }
+        self.sources()
     }
 
-    /// The files that have bodies in them.
-    pub(crate) fn sources(&self) -> HashSet<Source> {
+    /// Which files have bodies in them.
+    pub(crate) fn sources(&self) -> Vec<bool> {
+        let mut used = Vec::new();
         let places = self.entries.iter().filter_map(|entry| entry.text.place());
-        places.flat_map(Place::sources).collect()
+        for source in places.flat_map(Place::sources).map(usize::from) {
+            if used.len() <= source {
+                used.resize(source + 1, false);
+            }
+            if let Some(used) = used.get_mut(source) {
+                *used = true;
+            }
+        }
+        used
     }
 }
 

@@ -132,6 +132,15 @@ impl Slab {
         Some(entry)
     }
 
+    /// All entries with their slots, in no order.
+    pub(super) fn with_slots(&self) -> impl Iterator<Item = (Slot, &Entry)> {
+        let slots = 0..;
+        let places = self.chunks.iter().flatten();
+        slots
+            .zip(places)
+            .filter_map(|(slot, entry)| Some((slot, entry.as_ref()?)))
+    }
+
     /// All entries, in no order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.chunks.iter().flatten().flatten()

@@ -32,13 +32,29 @@ use crate::format::lease::Held;
 pub(crate) use crate::format::lease::Now;
 use crate::format::priority::Priority;
 use crate::format::time::{Timestamp, between};
-use entry::{Entry, Slab, Slot};
+use entry::{Entry, NOWHERE, Slab, Slot};
 use ids::Ids;
 use state::State;
 use text::{NoFiles, Text, Texts};
 
 /// An entry's number: entries stand in the array in this order.
 pub(crate) type Seq = u64;
+
+/// Where an element is.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    pub(crate) seq: Seq,
+    pub(crate) text: Text,
+    slot: Slot,
+}
+
+impl Standing {
+    /// One of an array that is about to be written.
+    pub(crate) fn new(seq: Seq, text: Text) -> Self {
+        let slot = NOWHERE;
+        Self { seq, text, slot }
+    }
+}
 
 /// The order of delivery (INV-10). An unknown age counts as the oldest.
 type Order = (Priority, i64, Seq);
@@ -113,20 +129,30 @@ impl Index {
     }
 
     /// The elements, as places, in the order of the array.
-    pub(crate) fn in_order(&self) -> Vec<(Seq, Text)> {
-        let mut all: Vec<(Seq, Text)> = self
-            .entries
-            .iter()
-            .map(|entry| (entry.seq, entry.text.clone()))
-            .collect();
-        all.sort_unstable_by_key(|(seq, _)| *seq);
+    pub(crate) fn in_order(&self) -> Vec<Standing> {
+        let mut all = self.standing();
+        all.sort_unstable_by_key(|standing| standing.seq);
+        all
+    }
+
+    /// The elements, as places, in no order: quick, because others may be waiting.
+    pub(crate) fn standing(&self) -> Vec<Standing> {
+        let mut all = Vec::with_capacity(self.len());
+        all.extend(self.entries.with_slots().map(|(slot, entry)| Standing {
+            seq: entry.seq,
+            text: entry.text.clone(),
+            slot,
+        }));
         all
     }
 
     /// The whole array, byte for byte.
     pub(crate) fn array(&self) -> Result<Vec<Arc<[u8]>>> {
         let in_order = self.in_order();
-        in_order.iter().map(|(_, text)| self.read(text)).collect()
+        in_order
+            .iter()
+            .map(|standing| self.read(&standing.text))
+            .collect()
     }
 
     /// The distinct consumers of leases that look live.

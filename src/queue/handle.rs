@@ -54,6 +54,11 @@ static NUMBERS: AtomicU64 = AtomicU64::new(0);
 /// After this long (in milliseconds) the consumers are looked at again even when something is ready.
 const PROBE_EVERY_MS: u64 = 1000;
 
+/// So often a checkpoint tries to have little to do under the lock,
+const CATCH_UPS: u32 = 8;
+/// and so many bytes of the journal are little.
+const LITTLE: u64 = 512 * 1024;
+
 /// Which consumers an operation has to know the death of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Probe {
@@ -158,6 +163,9 @@ impl Handle {
         decide: impl FnMut(&mut Index, &Now, &mut Option<Timestamp>) -> Result<Plan<T>>,
     ) -> Result<T> {
         let attached = self.attached()?;
+        if need == Need::Index && !attached.entry.state().files.is_known() {
+            self.catch_up(&attached);
+        }
         let hold = attached.hold_for_change(&self.patience())?;
         let result = self.change_held(&attached, &hold, durable, need, probe, decide)?;
         self.finish(&attached, hold, durable)?;
@@ -220,6 +228,33 @@ impl Handle {
             drop(state);
             hold.renew(&self.patience())?;
         }
+    }
+
+    /// Reads what is new without the lock, so that little is left to be read under it: nobody waits while a long queue is
+    /// read for the first time. What comes of it is looked at again under the lock.
+    fn catch_up(&self, attached: &Attached) {
+        let files = &mut attached.entry.state().files;
+        let _ = files.refresh(&*self.spool.store, &self.name, Need::Index);
+    }
+
+    /// The lock, at a moment when little is left to be read under it: whoever commits all the time is ahead after each
+    /// look without it. `also` is done before each try.
+    fn hold_caught_up(
+        &self,
+        attached: &Attached,
+        hold: impl Fn() -> Result<Hold>,
+        mut also: impl FnMut() -> Result<()>,
+    ) -> Result<Hold> {
+        for _ in 0..CATCH_UPS {
+            also()?;
+            self.catch_up(attached);
+            let hold = hold()?;
+            let files = &attached.entry.state().files;
+            if files.lag(&*self.spool.store, &self.name) <= LITTLE {
+                return Ok(hold);
+            }
+        }
+        hold()
     }
 
     /// What comes behind the lock when a change was committed.
@@ -287,11 +322,16 @@ impl Handle {
         let store = &*self.spool.store;
         let cut = || {
             self.mending(attached, || {
-                let _hold = attached.hold_for_change(&self.patience())?;
+                let hold = || attached.hold_for_change(&self.patience());
+                let _hold = self.hold_caught_up(attached, hold, || Ok(()))?;
                 attached.entry.state().files.cut(store, &self.name)
             })
         };
-        if cut()?.is_none() {
+        let is_unfolded = || {
+            let _hold = attached.hold_for_change(&self.patience())?;
+            attached.entry.state().files.is_unfolded(store, &self.name)
+        };
+        if !self.mending(attached, is_unfolded)? {
             return Ok(true);
         }
         let mode = self.spool.file_mode;
@@ -302,8 +342,9 @@ impl Handle {
         loop {
             // What there is may have been folded while this one waited for its turn.
             let Some(cut) = cut()? else { return Ok(true) };
-            let fold = cut.write(store, &self.name, CHECKPOINT_SUFFIX)?;
-            let hold = attached.hold(&self.patience())?;
+            let mut fold = cut.write(store, &self.name, CHECKPOINT_SUFFIX)?;
+            let hold = || attached.hold(&self.patience());
+            let hold = self.hold_caught_up(attached, hold, || fold.catch_up(&self.name))?;
             let files = &mut attached.entry.state().files;
             if files.end(store, &self.name, fold, || hold.is_current())? {
                 return Ok(true);

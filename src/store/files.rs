@@ -103,6 +103,18 @@ impl Files {
         looked
     }
 
+    /// Whether anything is known.
+    pub(crate) fn is_known(&self) -> bool {
+        !matches!(self.seen, Seen::Nothing)
+    }
+
+    /// How many bytes of a journal have not been read yet.
+    pub(crate) fn lag(&self, store: &dyn Store, name: &QueueName) -> u64 {
+        let size = store.stat(&name.journal()).ok().flatten();
+        let read = self.journal().map_or(0, Journal::size);
+        size.map_or(0, |stat| stat.size.saturating_sub(read))
+    }
+
     /// Whatever is known is read again.
     pub(crate) fn forget(&mut self) {
         *self = Self::new();
@@ -258,6 +270,12 @@ impl Files {
             self.seen = Seen::Journal(journal);
         }
         Ok(done)
+    }
+
+    /// Whether there is something to fold.
+    pub(crate) fn is_unfolded(&mut self, store: &dyn Store, name: &QueueName) -> Result<bool> {
+        self.refresh(store, name, Need::Tail)?;
+        Ok(self.journal().is_some_and(|journal| !journal.is_folded()))
     }
 
     /// The first step of a checkpoint, under the lock; `None` when there is nothing to fold.

@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::json::check_element;
 use crate::format::name::QueueName;
 use crate::index::change::Image;
-use crate::index::{Index, text::Text};
+use crate::index::{Index, Standing, text::Text};
 use crate::store::files::Files;
 
 /// Under the shared lock at least.
@@ -61,7 +61,7 @@ fn check_elements(
     report: &mut Report,
 ) -> Result<()> {
     let path = store.root().join(name.snapshot());
-    for (seq, text) in index.in_order() {
+    for Standing { seq, text, .. } in index.in_order() {
         let Text::There(_) = text else { continue };
         let sound = match index.element_of(seq) {
             Ok(element) => check_element(element.text()).map_err(|damage| {

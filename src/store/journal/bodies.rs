@@ -73,10 +73,11 @@ impl Bodies {
         self.reader().files.iter().flatten().count()
     }
 
-    /// Closes the files in which no body is.
-    pub(crate) fn keep(&self, is_used: impl Fn(Source) -> bool) {
+    /// Closes the files in which no body is, except for the journal.
+    pub(crate) fn keep(&self, used: &[bool], journal: Source) {
         for (source, held) in self.reader().files.iter_mut().enumerate() {
-            if !is_used(Source::try_from(source).unwrap_or(Source::MAX)) {
+            let is_used = used.get(source).copied().unwrap_or(false);
+            if !is_used && source != usize::from(journal) {
                 *held = None;
             }
         }

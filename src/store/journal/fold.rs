@@ -14,7 +14,7 @@ use crate::format::frame::{Cursor, Kind};
 use crate::format::journal::{self, Base, Binder, Binding, Switch, Totals, Written};
 use crate::format::name::QueueName;
 use crate::index::text::Text;
-use crate::index::{Index, Seq};
+use crate::index::{Index, Seq, Standing};
 use crate::store::{Attributes, File, FileId, Stat, Store};
 
 /// So much is written at once.
@@ -22,12 +22,12 @@ const PART: usize = 256 * 1024;
 /// No more than this is left to be copied under the lock, if that can be reached.
 const LITTLE: u64 = 64 * 1024;
 /// So often what was committed meanwhile is copied before the lock is taken.
-const ROUNDS: u32 = 8;
+const ROUNDS: u32 = 12;
 
 /// What there is at one moment, in the order of the array.
 #[derive(Debug)]
 pub(crate) struct Cut {
-    elements: Vec<(Seq, Text)>,
+    elements: Vec<Standing>,
     totals: Totals,
     /// They are another array than what there was.
     is_new: bool,
@@ -109,7 +109,7 @@ impl Drop for Temporary<'_> {
 impl Cut {
     /// What the index holds now.
     pub(crate) fn now(journal: &Journal, index: &Index) -> Self {
-        Self::of(journal, index.in_order(), index.totals(), false)
+        Self::of(journal, index.standing(), index.totals(), false)
     }
 
     /// Another array in place of what there is.
@@ -117,7 +117,8 @@ impl Cut {
         let bytes = array.iter().map(|text| text.len() as u64).sum();
         let messages = array.len() as u64;
         let next = messages;
-        let elements = (0..).zip(array.iter().map(|text| Text::Here(Arc::clone(text))));
+        let texts = array.iter().map(|text| Text::Here(Arc::clone(text)));
+        let elements = (0..).zip(texts).map(|(seq, text)| Standing::new(seq, text));
         let totals = Totals {
             messages,
             bytes,
@@ -126,7 +127,7 @@ impl Cut {
         Self::of(journal, elements.collect(), totals, true)
     }
 
-    fn of(journal: &Journal, elements: Vec<(Seq, Text)>, totals: Totals, is_new: bool) -> Self {
+    fn of(journal: &Journal, elements: Vec<Standing>, totals: Totals, is_new: bool) -> Self {
         Self {
             elements,
             totals,
@@ -153,7 +154,8 @@ impl Cut {
         let mut binder = Binder::new();
         let mut places = Vec::with_capacity(self.elements.len());
         let (mut part, mut at) = (b"[".to_vec(), 1u64);
-        for (_, text) in &self.elements {
+        self.elements.sort_unstable_by_key(|standing| standing.seq);
+        for Standing { text, .. } in &self.elements {
             let separator: &[u8] = if places.is_empty() { b"\n  " } else { b",\n  " };
             part.extend_from_slice(separator);
             at += separator.len() as u64;
@@ -199,9 +201,9 @@ pub(super) fn written(stat: &Stat) -> Written {
 }
 
 /// The numbers of the elements.
-fn ranges(elements: &[(Seq, Text)]) -> Vec<std::ops::Range<Seq>> {
+fn ranges(elements: &[Standing]) -> Vec<std::ops::Range<Seq>> {
     let mut ranges: Vec<std::ops::Range<Seq>> = Vec::new();
-    for (seq, _) in elements {
+    for Standing { seq, .. } in elements {
         match ranges.last_mut() {
             Some(range) if range.end == *seq => range.end += 1,
             _ => ranges.push(*seq..*seq + 1),
@@ -239,14 +241,24 @@ impl<'a> Fold<'a> {
             copied,
             copies: 0,
         };
+        fold.catch_up(name)?;
+        Ok(fold)
+    }
+
+    /// Copies what was committed meanwhile, in rounds: little is left for the end, which is under the lock.
+    pub(crate) fn catch_up(&mut self, name: &QueueName) -> Result<()> {
+        let path = self.journal.store.root().join(name.journal());
+        let failed = |error| Error::io("sync", &path, error);
         for _ in 0..ROUNDS {
-            if fold.copy(name)? <= LITTLE {
+            let copied = self.copy(name)?;
+            // Makes what was copied durable, and the old journal as far as it goes.
+            self.journal.file.sync().map_err(failed)?;
+            self.cut.journal.sync_data().map_err(failed)?;
+            if copied <= LITTLE {
                 break;
             }
         }
-        // Makes what was copied durable; little is left for the end.
-        fold.journal.file.sync().map_err(failed)?;
-        Ok(fold)
+        Ok(())
     }
 
     /// Copies the commits that the old journal has got since; says how many bytes that were.
@@ -338,13 +350,8 @@ impl<'a> Fold<'a> {
             store.root().join(name.snapshot()),
             self.base.snapshot.bytes,
         );
-        let moves = self.cut.elements.into_iter().zip(self.places);
-        index.moved(source, moves.map(|((seq, text), at)| (seq, text, at)));
-        let own = journal.source;
-        let used = index.sources();
-        journal
-            .bodies
-            .keep(|source| source == own || used.contains(&source));
+        let used = index.moved(source, self.cut.elements.into_iter().zip(self.places));
+        journal.bodies.keep(&used, journal.source);
         Ok(true)
     }
 }

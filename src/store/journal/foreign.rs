@@ -18,7 +18,7 @@ use crate::format::name::{QueueName, TEMPORARY_SUFFIX};
 use crate::format::{Damage, frame, journal, json};
 use crate::index::merge::{Merged, Numbered, merge};
 use crate::index::text::Text;
-use crate::index::{Index, Seq};
+use crate::index::{Index, Seq, Standing};
 use crate::store::lock::make_directories;
 use crate::store::{Open, Store, plain};
 
@@ -219,9 +219,9 @@ fn unknown(bodies: Arc<Bodies>, base: &Base) -> Index {
 /// The elements of which the text is known.
 fn all(index: &Index) -> Result<Numbered> {
     let in_order = index.in_order().into_iter();
-    let known = in_order.filter(|(_, text)| text.place().is_some());
+    let known = in_order.filter(|standing| standing.text.place().is_some());
     known
-        .map(|(seq, _)| Ok((seq, index.element_of(seq)?)))
+        .map(|Standing { seq, .. }| Ok((seq, index.element_of(seq)?)))
         .collect()
 }
 

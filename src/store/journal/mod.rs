@@ -123,6 +123,11 @@ impl Journal {
         self.ended
     }
 
+    /// How far it has been read.
+    pub(crate) fn size(&self) -> u64 {
+        self.cursor.offset
+    }
+
     pub(crate) fn totals(&self) -> &Totals {
         &self.totals
     }

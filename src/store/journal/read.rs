@@ -300,9 +300,7 @@ impl Journal {
         })?;
         self.cursor = cursor;
         self.torn = tail == Tail::Torn;
-        let (own, used) = (self.source, index.sources());
-        self.bodies
-            .keep(|source| source == own || used.contains(&source));
+        self.bodies.keep(&index.sources(), self.source);
         Ok(if copies == 0 {
             Looked::Current
         } else {
