@@ -67,7 +67,7 @@ fn print(out: &mut impl Write, report: &Report, as_json: bool) -> io::Result<()>
         let times = report.replaced;
         writeln!(
             out,
-            "  note: another program has replaced the file {times} times; see .gastown/replaced"
+            "  note: another program has replaced the file {times} time(s); see .gastown/replaced"
         )?;
     }
     for kept in &report.kept {

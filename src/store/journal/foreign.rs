@@ -1,6 +1,7 @@
 //! Another program has put its own array in the place of a journalled queue's snapshot: nothing of it is lost, and nothing
 //! of what the journal says. `docs/format.md`, section 17.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
@@ -9,11 +10,13 @@ use serde_json::json;
 use super::Journal;
 use super::bodies::Bodies;
 use super::fold::{Cut, written};
+use super::frames::Seen;
 use super::read::Applied;
+use super::replay::Checked;
 use super::snapshot::Snapshot;
 use crate::error::{Error, Result};
 use crate::format::envelope::{Element, Facts};
-use crate::format::journal::{Base, Binding, Switch};
+use crate::format::journal::{Base, Binding, Record, Switch};
 use crate::format::name::{QueueName, TEMPORARY_SUFFIX};
 use crate::format::{Damage, frame, journal, json};
 use crate::index::merge::{Merged, Numbered, merge};
@@ -142,12 +145,14 @@ impl History {
         let snapshot = snapshot.filter(|snapshot| snapshot.binding.is(&base.snapshot));
         let bodies: Arc<Bodies> = Arc::clone(&journal.bodies);
         let is_known = snapshot.is_some();
-        let mut index = match snapshot {
-            Some(snapshot) => {
-                let path = store.root().join(&kept);
-                snapshot.index(&path, &bodies, &base.numbers, &base.totals)?
-            }
-            None => unknown(bodies, &base),
+        let mut index = if let Some(snapshot) = snapshot {
+            let path = store.root().join(&kept);
+            snapshot.index(&path, &bodies, &base.numbers, &base.totals)?
+        } else {
+            let mut numbers = BTreeSet::new();
+            let frames = journal.frames(store, name, size);
+            frames.read(journal.cursor, |seen| named(&seen, &mut numbers))?;
+            unknown(bodies, &base, numbers)
         };
         let before = if is_known {
             all(&index)?
@@ -207,10 +212,27 @@ fn newest(
     Ok(found)
 }
 
-/// An index in which the elements of the snapshot have numbers and nothing else.
-fn unknown(bodies: Arc<Bodies>, base: &Base) -> Index {
+/// The elements that a commit changes.
+fn named(seen: &Seen<'_>, numbers: &mut BTreeSet<Seq>) -> Checked<()> {
+    if seen.frame.header.kind == frame::Kind::Commit {
+        for record in journal::read_commit(seen.body)?.1 {
+            match record {
+                Record::Envelope { number, .. }
+                | Record::Replace { number, .. }
+                | Record::Remove(number) => drop(numbers.insert(number)),
+                Record::Append(_) => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// An index in which those elements of the snapshot that the journal changes have numbers and nothing else. Only those:
+/// a journal can say of itself that it builds on more than fit into memory.
+fn unknown(bodies: Arc<Bodies>, base: &Base, numbers: BTreeSet<Seq>) -> Index {
     let mut index = Index::reading(bodies, base.totals.next);
-    for seq in base.numbers.iter().cloned().flatten() {
+    let is_old = |seq: &Seq| *seq < base.totals.next;
+    for seq in numbers.into_iter().filter(is_old) {
         index.put(seq, &Facts::default(), Text::Here(Arc::from([])));
     }
     index

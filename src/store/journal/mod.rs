@@ -95,7 +95,10 @@ impl Unsynced {
 impl Journal {
     /// Whether it has grown so much that folding it costs little beside what was written.
     pub(crate) fn is_long(&self) -> bool {
-        self.cursor.offset > (SMALL + 2 * self.totals.bytes).max(self.not_before)
+        self.cursor.offset
+            > SMALL
+                .saturating_add(self.totals.bytes.saturating_mul(2))
+                .max(self.not_before)
     }
 
     /// Not to be folded before it has grown by a quarter.
@@ -105,7 +108,11 @@ impl Journal {
 
     /// Whether it has grown so much that even who knows nothing of what is in it has to fold it.
     pub(crate) fn is_very_long(&self) -> bool {
-        self.cursor.offset > (8 * (SMALL + self.totals.bytes)).max(self.not_before)
+        self.cursor.offset
+            > SMALL
+                .saturating_add(self.totals.bytes)
+                .saturating_mul(8)
+                .max(self.not_before)
     }
 
     /// Whether it is no more work to fold it than is done on the side.

@@ -17,6 +17,8 @@ use crate::store::{Open, Store};
 
 /// So much of a journal's end is read by who only wants to append.
 const TAIL: usize = 64 * 1024;
+/// No queue has numbered so many elements.
+const LAST: u64 = 1 << 60;
 /// A process that follows this many checkpoints of others with bodies in old files reads all anew.
 const FILES: usize = 12;
 
@@ -116,6 +118,10 @@ impl Journal {
         let body = bytes.get(head.body.clone()).unwrap_or_default();
         let base: Base = journal::read_object(body)
             .map_err(|damage| damaged(damage.within(frame::HEADER_BYTES)))?;
+        if base.totals.next > LAST {
+            let rule = format!("the next element's number is beyond {LAST}");
+            return Err(damaged(Damage::new(frame::HEADER_BYTES, rule)));
+        }
         let bodies = Arc::new(Bodies::new());
         let source = bodies.add(Arc::clone(&file), path.clone(), cursor.offset);
         let journal = Self {
