@@ -633,7 +633,7 @@ typedef struct {
    */
   size_t size;
   /**
-   * Non-zero: every queue stays a plain file, for directories that are shared with programs without the library.
+   * Non-zero: new queues are plain files, for directories that are shared with programs without the library.
    */
   uint32_t plain;
   /**

@@ -60,7 +60,7 @@ pub struct flockq_spool_options {
 pub struct flockq_init_options {
     /// sizeof(flockq_init_options).
     pub size: usize,
-    /// Non-zero: every queue stays a plain file, for directories that are shared with programs without the library.
+    /// Non-zero: new queues are plain files, for directories that are shared with programs without the library.
     pub plain: u32,
     /// A flockq_sync: the durability of all queues.
     pub sync: u32,

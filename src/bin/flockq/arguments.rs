@@ -47,7 +47,7 @@ pub(crate) enum Command {
         /// The directory; made when it is missing
         #[arg(value_name = "DIR")]
         directory: PathBuf,
-        /// Every queue stays a plain file: for directories shared with programs that do not use the library
+        /// New queues are plain files: for directories shared with programs that do not use the library
         #[arg(long)]
         plain: bool,
         /// Another lock directory, relative to DIR
