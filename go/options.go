@@ -111,7 +111,7 @@ type Options struct {
 
 // InitOptions are the options of [Init]. The zero value, and nil, are the defaults.
 type InitOptions struct {
-	// Plain keeps every queue a plain file, for directories that are shared with programs without the library.
+	// Plain makes new queues plain files, for directories that are shared with programs without the library.
 	Plain bool
 	// LockDir is another lock directory, relative to the spool. It cannot be changed afterwards.
 	LockDir string
