@@ -127,6 +127,8 @@ type SendOptions struct {
 	Priority Priority
 	// Delay is how long the message is not to be received.
 	Delay time.Duration
+	// TTL is how long the message is to be delivered at all; 0 is for ever.
+	TTL time.Duration
 	// Dedup sends nothing, and returns the id, when the id is already in the queue.
 	Dedup bool
 	// Sync is the durability of this send alone.
@@ -135,17 +137,18 @@ type SendOptions struct {
 
 // ReceiveOptions are the options of the receives. The zero value, and nil, are the defaults.
 type ReceiveOptions struct {
-	// Lease is how long the message is this consumer's; 0 is 5 minutes.
+	// Lease is how long the message is this consumer's; 0 is as configured, else 5 minutes.
 	Lease time.Duration
 	// Detached leases end at their deadline or a reboot, but not with this process.
 	Detached bool
 }
 
-// NackOptions are the options of a nack. The zero value, and nil: given back without a reason, ready at once.
+// NackOptions are the options of a nack. The zero value, and nil: given back without a reason, ready at once. What has a
+// reason has failed: it waits and is given up as the queue's policy in flockq.json says.
 type NackOptions struct {
 	// Reason is why it failed; kept in the envelope.
 	Reason string
-	// Delay is how long the message is not to be received again.
+	// Delay is how long the message is not to be received again; 0 is as the policy says.
 	Delay time.Duration
 }
 

@@ -64,6 +64,7 @@ func (q *Queue) Send(ctx context.Context, payload any, options *SendOptions) (st
 	c.priority = C.uint32_t(set.Priority)
 	c.dedup = flag(set.Dedup)
 	c.delay_ms = milliseconds(set.Delay)
+	c.ttl_ms = milliseconds(set.TTL)
 	c.sync = C.uint32_t(set.Sync)
 	pins.Pin(&c)
 	var id *C.flockq_text

@@ -5,7 +5,10 @@ package flockq
 */
 import "C"
 
-import "runtime"
+import (
+	"encoding/json"
+	"runtime"
+)
 
 // A Spool is a directory of queues. Use it from any goroutine.
 type Spool struct {
@@ -34,6 +37,46 @@ func Open(dir string, options *Options) (*Spool, error) {
 	// be using it then.
 	runtime.AddCleanup(spool, func(c *C.flockq_spool) { C.flockq_spool_free(c) }, opened)
 	return spool, nil
+}
+
+// Mail opens the spool of a mail daemon in dir, which is made when it is missing. Its queues inbound, outbound and
+// dead-letter have the policy of the daemon that such files come from, as far as flockq.json says nothing else: three
+// attempts, five minutes between them, in outbound; then dead-letter.
+func Mail(dir string, options *Options) (*Spool, error) {
+	set := defaults(options)
+	set.Create = true
+	spool, err := Open(dir, &set)
+	if err != nil {
+		return nil, err
+	}
+	defer runtime.KeepAlive(spool)
+	var failed *C.flockq_error
+	if err := failure("mail", C.flockq_spool_adopt_mail(spool.c, &failed), &failed); err != nil {
+		return nil, err
+	}
+	return spool, nil
+}
+
+// Config returns the configuration: what is said, and for default also what holds where nothing is said.
+func (s *Spool) Config() (json.RawMessage, error) {
+	defer runtime.KeepAlive(s)
+	var shown *C.flockq_text
+	var failed *C.flockq_error
+	if err := failure("config", C.flockq_spool_config(s.c, &shown, &failed), &failed); err != nil {
+		return nil, err
+	}
+	return json.RawMessage(ownedText(shown)), nil
+}
+
+// SetConfig sets one setting, such as inbound.backoff to 10s, for every process: those that run see it at their next
+// operation. The value null is nothing.
+func (s *Spool) SetConfig(setting, value string) error {
+	defer runtime.KeepAlive(s)
+	var pins pinned
+	defer pins.Unpin()
+	var failed *C.flockq_error
+	status := C.flockq_spool_set_config(s.c, pins.text(setting), pins.text(value), &failed)
+	return failure("set config", status, &failed)
 }
 
 // Init sets a spool up: it makes the directory and its lock directory, and writes flockq.json. Queue files that are

@@ -78,7 +78,9 @@ pub use format::{MAX_DEPTH, MAX_ID_BYTES, MAX_PAYLOAD_BYTES};
 pub use index::state::State;
 pub use lockfile::{FileLock, FileLockBuilder, write_atomic};
 pub use message::{IntoMessage, Message};
-pub use queue::{Array, List, Nack, Page, Queue, Receive, Stats, Transaction};
+pub use queue::{
+    Array, Filter, Keeper, List, Nack, Page, Queue, Receive, Redriven, Stats, Transaction, Work,
+};
 pub use spool::{Spool, SpoolBuilder};
 pub use store::LockKind;
 pub use store::patience::LockWait;

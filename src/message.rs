@@ -23,6 +23,7 @@ pub struct Message {
     pub(crate) id: Option<String>,
     pub(crate) priority: Option<Priority>,
     pub(crate) delay: Option<Duration>,
+    pub(crate) ttl: Option<Duration>,
     pub(crate) dedup: bool,
     pub(crate) sync: Option<Sync>,
 }
@@ -50,6 +51,7 @@ impl Message {
             id: None,
             priority: None,
             delay: None,
+            ttl: None,
             dedup: false,
             sync: None,
         }
@@ -71,6 +73,12 @@ impl Message {
     /// Not to be received before this time has passed.
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = Some(delay);
+        self
+    }
+
+    /// Not to be delivered any more when this time has passed: then it is given up as the queue's policy says.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
         self
     }
 

@@ -131,6 +131,57 @@ impl Spool {
         Ok(names)
     }
 
+    /// Opens the spool of a mail daemon: its queues `inbound`, `outbound` and `dead-letter` have the policy of the daemon
+    /// that such files come from, as far as `flockq.json` says nothing else. Three attempts, five minutes between them, in
+    /// `outbound`; then `dead-letter`. The directory is made when it is missing.
+    pub fn mail(directory: impl AsRef<Path>) -> Result<Self> {
+        let spool = Self::builder(directory).create(true).open()?;
+        spool.adopt_mail()?;
+        Ok(spool)
+    }
+
+    /// Sets the policy of a mail daemon, as far as `flockq.json` says nothing else.
+    pub fn adopt_mail(&self) -> Result<()> {
+        self.change_config(Config::set_mail)
+    }
+
+    /// The configuration, as JSON: what is said, and for `default` also what holds where nothing is said.
+    pub fn config(&self) -> Result<String> {
+        self.shared.require_open()?;
+        let shown = Config::load(&*self.shared.store)?.show();
+        Ok(format!("{shown:#}"))
+    }
+
+    /// Sets one setting, such as `inbound.backoff` or `default.sync`, for every process: those that run see it at their
+    /// next operation. The value is as on the command line: `10s`, `3`, `journal`, `null` for nothing.
+    ///
+    /// `InvalidArgument` names the key, the value and what is allowed.
+    pub fn set_config(&self, setting: &str, value: &str) -> Result<()> {
+        let Some((owner, key)) = setting.rsplit_once('.') else {
+            let text = format!(
+                "{setting:?} is no setting; write a queue or default, a point and a key, as in inbound.backoff"
+            );
+            return Err(Error::new(ErrorKind::InvalidArgument, text));
+        };
+        self.change_config(|store| Config::set(store, owner, key, value))
+    }
+
+    /// Changes the configuration, and tells those who keep journals.
+    fn change_config(&self, change: impl FnOnce(&dyn Store) -> Result<()>) -> Result<()> {
+        self.shared.require_open()?;
+        let store = &*self.shared.store;
+        let patience = Patience::new(self.shared.lock_wait, self.shared.check.clone());
+        {
+            let _config = self.shared.lock_config(&patience)?;
+            change(store)?;
+        }
+        // A queue's lock is never waited for under the configuration's.
+        for name in self.queues()? {
+            self.queue(&name)?.handle.announce()?;
+        }
+        Ok(())
+    }
+
     /// The directory.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -5,11 +5,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::error::Result;
+use crate::format::name::{CONSUMERS_DIRECTORY, QueueName};
 use crate::store::patience::{Patience, interrupted};
-use crate::store::{Store, Waker, Watch, Woken};
+use crate::store::sleepers::{Sleepers, Slot};
+use crate::store::{Store, Waker, Watch, Watched, Woken};
 
 /// The longest sleep: it heals a lost event, and notices a dead consumer where events are not to be had.
-const HEARTBEAT: Duration = Duration::from_secs(1);
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(1);
 /// The longest sleep where the system refuses to report changes.
 const POLL: Duration = Duration::from_millis(50);
 
@@ -50,31 +52,54 @@ impl Interrupts {
 #[derive(Debug)]
 pub(crate) struct Waiting<'a> {
     interrupts: &'a Interrupts,
+    beds: &'a Beds,
     seen: u64,
-    watch: Option<Box<dyn Watch>>,
+    bed: Option<Bed>,
     waker: Option<Arc<dyn Waker>>,
+    is_chosen: bool,
 }
 
-/// Watches that are not in use; making one costs several system calls.
-#[derive(Debug, Default)]
-pub(crate) struct Watches(Mutex<Vec<Box<dyn Watch>>>);
+/// What ended a sleep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Slept {
+    /// A commit chose this receiver for one of the messages it brought.
+    Chosen,
+    /// Something changed, something may be due, or the heartbeat.
+    Woken,
+    /// The patience is at its end.
+    Over,
+}
 
-impl Watches {
-    fn spare(&self) -> MutexGuard<'_, Vec<Box<dyn Watch>>> {
+/// What a receiver sleeps on: the changes of files, and a slot in which it can be chosen.
+#[derive(Debug)]
+struct Bed {
+    watch: Box<dyn Watch>,
+    slot: Option<Slot>,
+}
+
+/// Beds that are not in use; making one costs several system calls.
+#[derive(Debug, Default)]
+pub(crate) struct Beds(Mutex<Vec<Bed>>);
+
+impl Beds {
+    fn spare(&self) -> MutexGuard<'_, Vec<Bed>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A watch, or none where the system refuses one.
-    pub(crate) fn take(
-        &self,
-        store: &dyn Store,
-        snapshot: &str,
-        journal: &str,
-        directory: &str,
-    ) -> Option<Box<dyn Watch>> {
-        self.spare()
-            .pop()
-            .or_else(|| store.watch(snapshot, journal, directory).ok())
+    /// A bed, or none where the system refuses one.
+    fn take(&self, store: &dyn Store, name: &QueueName, sleepers: &Arc<Sleepers>) -> Option<Bed> {
+        if let Some(spare) = self.spare().pop() {
+            return Some(spare);
+        }
+        let slot = sleepers.slot();
+        let what = Watched {
+            snapshot: name.snapshot(),
+            journal: name.journal(),
+            directory: CONSUMERS_DIRECTORY,
+            slot: slot.as_ref().map(Slot::path),
+        };
+        let watch = store.watch(&what).ok()?;
+        Some(Bed { watch, slot })
     }
 }
 
@@ -82,12 +107,16 @@ impl<'a> Waiting<'a> {
     /// Begins to listen. From here on no change goes unseen, so the caller looks once more before it sleeps.
     pub(crate) fn begin(
         interrupts: &'a Interrupts,
-        mut watch: Option<Box<dyn Watch>>,
+        beds: &'a Beds,
+        store: &dyn Store,
+        name: &QueueName,
+        sleepers: &Arc<Sleepers>,
     ) -> Result<Self> {
-        if let Some(watch) = &mut watch {
-            watch.drain();
+        let mut bed = beds.take(store, name, sleepers);
+        if let Some(bed) = &mut bed {
+            bed.watch.drain();
         }
-        let waker = watch.as_ref().map(|watch| watch.waker());
+        let waker = bed.as_ref().map(|bed| bed.watch.waker());
         let mut state = interrupts.state();
         if std::mem::take(&mut state.pending) {
             return Err(interrupted());
@@ -98,22 +127,45 @@ impl<'a> Waiting<'a> {
         drop(state);
         Ok(Self {
             interrupts,
+            beds,
             seen,
-            watch,
+            bed,
             waker,
+            is_chosen: false,
         })
     }
 
-    /// Sleeps until something changed, something is due, or the heartbeat. False: the patience is at its end.
-    pub(crate) fn sleep(&mut self, due: Option<Duration>, patience: &Patience) -> Result<bool> {
+    /// From here on a commit may choose this receiver, so it looks once more before it sleeps.
+    pub(crate) fn lie_down(&mut self) {
+        self.is_chosen = false;
+        if let Some(slot) = self.slot() {
+            slot.fall_asleep();
+        }
+    }
+
+    /// From here on no commit chooses this receiver: it goes to take what is there.
+    pub(crate) fn get_up(&self) {
+        if !self.is_chosen
+            && let Some(slot) = self.slot()
+        {
+            slot.wake();
+        }
+    }
+
+    fn slot(&self) -> Option<&Slot> {
+        self.bed.as_ref()?.slot.as_ref()
+    }
+
+    /// Sleeps until something changed, something is due, or the heartbeat.
+    pub(crate) fn sleep(&mut self, due: Option<Duration>, patience: &Patience) -> Result<Slept> {
         let longest = due.unwrap_or(HEARTBEAT).min(HEARTBEAT);
         let Some(left) = patience.left() else {
-            return Ok(false);
+            return Ok(Slept::Over);
         };
         // A timer that ends a moment before the due time would only look once more for nothing.
         let timeout = left.min(longest + Duration::from_millis(1));
-        let woken = if let Some(watch) = &mut self.watch {
-            watch.wait(timeout).unwrap_or(Woken::TimedOut)
+        let woken = if let Some(bed) = &mut self.bed {
+            bed.watch.wait(timeout).unwrap_or(Woken::TimedOut)
         } else {
             let state = self.interrupts.state();
             drop(
@@ -127,25 +179,33 @@ impl<'a> Waiting<'a> {
         if self.interrupts.count.load(Ordering::Acquire) != self.seen {
             return Err(interrupted());
         }
-        if woken == Woken::Changed {
-            patience.ask_sometimes()?;
-        } else {
+        self.is_chosen = woken == Woken::Chosen;
+        match woken {
+            Woken::Changed | Woken::Chosen => patience.ask_sometimes()?,
             // After a signal at once; otherwise the heartbeat is often enough.
-            patience.ask()?;
+            _ => patience.ask()?,
         }
-        Ok(true)
+        Ok(if self.is_chosen {
+            Slept::Chosen
+        } else {
+            Slept::Woken
+        })
     }
 
-    /// Ends the wait; the watch can serve the next one.
-    pub(crate) fn end(mut self, watches: &Watches) {
-        if let Some(watch) = self.watch.take() {
-            watches.spare().push(watch);
+    /// Ends the wait of one who got up; the bed can serve the next one.
+    pub(crate) fn end(mut self) {
+        if let Some(bed) = self.bed.take() {
+            self.beds.spare().push(bed);
         }
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
+        // Whoever was chosen and leaves without having taken anything has to say so.
+        if let Some(slot) = self.slot() {
+            slot.wake_and_pass_on();
+        }
         let mut state = self.interrupts.state();
         state.waiting -= 1;
         let mine = |waker: &Arc<dyn Waker>| {

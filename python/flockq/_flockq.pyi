@@ -48,6 +48,15 @@ class Spool:
     def queues(self) -> list[str]:
         """Return the names of the queues that have a file."""
 
+    def adopt_mail(self) -> None:
+        """Set the policy of a mail daemon, as far as nothing else is said."""
+
+    def config(self) -> str:
+        """Return the configuration as JSON."""
+
+    def set_config(self, setting: str, value: str) -> None:
+        """Set one setting for every process."""
+
     def close(self) -> None:
         """Close every queue opened through this spool."""
 
@@ -65,10 +74,24 @@ class Queue:
         id: str | None,
         priority: str | None,
         delay: Seconds | None,
+        ttl: Seconds | None,
         dedup: bool,
         sync: str | None,
     ) -> str:
         """Send a message and return its id."""
+
+    def keep(self, receipt: str, lease: Seconds | None) -> Keeper:
+        """Keep a lease until stop() is called."""
+
+    def move_to(
+        self, target: str, ids: _List[str], state: str | None, error: str | None, limit: int | None
+    ) -> _List[str]:
+        """Move messages to another queue and return their ids."""
+
+    def redrive(
+        self, ids: _List[str], state: str | None, error: str | None, limit: int | None, dry_run: bool
+    ) -> _List[tuple[str, str]]:
+        """Send messages back where they came from; their ids and the queues."""
 
     def send_many(self, payloads: _List[bytes]) -> _List[str]:
         """Send all or none and return the ids."""
@@ -144,6 +167,13 @@ class Queue:
 
     def close(self) -> None:
         """Give back the leases taken through this handle."""
+
+@final
+class Keeper:
+    """Keeps a lease."""
+
+    def stop(self) -> None:
+        """End it; the lease goes on until its deadline."""
 
 @final
 class Transaction:

@@ -83,6 +83,11 @@ class Delivery:
         self._inner.nack(error, delay)
         self._settled = True
 
+    @property
+    def settled(self) -> bool:
+        """Whether it was acked, nacked or detached through this object."""
+        return self._settled
+
     def extend(self, lease: Seconds) -> None:
         """Let the lease run for ``lease`` from now."""
         self._inner.extend(lease)
@@ -109,7 +114,7 @@ class Delivery:
             self.ack()
             return False
         try:
-            self.nack(_text(error))
+            self.nack(reason_of(error))
         except FlockqError as failed:
             # What escaped is what went wrong first; it goes up, and says that the message could not be given back.
             if sys.version_info >= (3, 11):
@@ -121,7 +126,7 @@ class Delivery:
         return f"<flockq.Delivery {self.id} attempts={self.attempts}>"
 
 
-def _text(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """Say what an exception says, in text that the file can hold."""
     return (str(error) or type(error).__name__).encode("utf-8", "replace").decode()
 

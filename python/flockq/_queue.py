@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from types import TracebackType
 from typing import Any, NamedTuple, overload
 
-from ._errors import FlockqError
+from ._errors import Closed, FlockqError, Interrupted, StaleReceipt
 from ._flockq import Queue as _Queue
 from ._json import decode, encode, same
-from ._message import Delivery, Envelope, Seconds
+from ._message import Delivery, Envelope, Seconds, reason_of
 from ._report import Report
 
 
@@ -74,16 +75,17 @@ class Queue:
         id: str | None = None,
         priority: str | None = None,
         delay: Seconds | None = None,
+        ttl: Seconds | None = None,
         dedup: bool = False,
         sync: str | None = None,
     ) -> str:
         """Send a message, anything that JSON can hold, and return its id.
 
         When it returns, the message is in the queue and, at the default durability, on stable storage. An ``id`` that
-        is already in the queue is :class:`AlreadyExists`; with ``dedup`` nothing is sent and that id returned. ``sync``
-        is the durability of this send: ``full``, ``normal`` or ``off``.
+        is already in the queue is :class:`AlreadyExists`; with ``dedup`` nothing is sent and that id returned. After
+        ``ttl`` it is not delivered any more. ``sync`` is the durability of this send: ``full``, ``normal`` or ``off``.
         """
-        return self._inner.send(encode(message), id, priority, delay, dedup, sync)
+        return self._inner.send(encode(message), id, priority, delay, ttl, dedup, sync)
 
     def send_bytes(
         self,
@@ -92,11 +94,12 @@ class Queue:
         id: str | None = None,
         priority: str | None = None,
         delay: Seconds | None = None,
+        ttl: Seconds | None = None,
         dedup: bool = False,
         sync: str | None = None,
     ) -> str:
         """Send encoded JSON, whose bytes are kept as they are; otherwise as :meth:`send`."""
-        return self._inner.send(message, id, priority, delay, dedup, sync)
+        return self._inner.send(message, id, priority, delay, ttl, dedup, sync)
 
     def send_many(self, messages: Iterable[Any]) -> list[str]:
         """Send all messages or none, in one commit, and return their ids in order."""
@@ -105,7 +108,7 @@ class Queue:
     def receive(
         self, *, lease: Seconds | None = None, wait: Seconds | None = None, detached: bool = False
     ) -> Delivery | None:
-        """Take the next ready message under a lease of ``lease`` (5 minutes by default); ``None`` when none came.
+        """Take the next ready message under a lease (as configured, else 5 minutes); ``None`` when none came.
 
         Without ``wait`` it does not wait; ``math.inf`` waits until a message comes. A detached lease does not end with
         this process.
@@ -226,6 +229,85 @@ class Queue:
             change.commit(_encoded(array, before))
         finally:
             change.rollback()
+
+    def work(self, handler: Callable[[Delivery], object], *, lease: Seconds | None = None, keep: bool = True) -> None:
+        """Give every message to ``handler``, and wait for the next.
+
+        It is acked when ``handler`` returns, and nacked with the exception's text when it raises an :class:`Exception`,
+        unless the handler settled it. The lease is kept meanwhile, which takes a thread, unless ``keep`` is false.
+
+        Returns when the queue is interrupted or closed: after the message that is worked on. A receipt that has become
+        stale meanwhile is no error: the message is delivered again, or was.
+        """
+        while True:
+            try:
+                delivery = self.receive(lease=lease, wait=math.inf)
+            except (Interrupted, Closed):
+                return
+            if delivery is None:
+                continue
+            keeping = self.keep(delivery, lease=lease) if keep else nullcontext()
+            reason: str | None = None
+            try:
+                with keeping:
+                    handler(delivery)
+            except Exception as error:
+                # Whatever it is, the message failed.
+                reason = reason_of(error)
+            try:
+                if delivery.settled:
+                    pass
+                elif reason is None:
+                    delivery.ack()
+                else:
+                    delivery.nack(reason)
+            except StaleReceipt:
+                pass
+            except Closed:
+                return
+
+    @contextmanager
+    def keep(self, receipt: Receipt, *, lease: Seconds | None = None) -> Iterator[None]:
+        """Keep a lease while the ``with`` block runs, in a thread of its own; until it is lost.
+
+        ``lease`` is as long as the receive's; without it as configured.
+        """
+        keeper = self._inner.keep(_texts([receipt])[0], lease)
+        try:
+            yield
+        finally:
+            keeper.stop()
+
+    def move_to(
+        self,
+        target: str,
+        *,
+        ids: Iterable[str] = (),
+        state: str | None = None,
+        error: str | None = None,
+        limit: int | None = None,
+    ) -> _List[str]:
+        """Move messages to another queue, each exactly once wherever a process dies, and return their ids.
+
+        Only those with one of ``ids``, in this ``state``, with ``error`` in their error, at most ``limit``. Messages
+        under a lease are left.
+        """
+        return self._inner.move_to(target, list(ids), state, error, limit)
+
+    def redrive(
+        self,
+        *,
+        ids: Iterable[str] = (),
+        state: str | None = None,
+        error: str | None = None,
+        limit: int | None = None,
+        dry_run: bool = False,
+    ) -> _List[tuple[str, str]]:
+        """Send messages back to the queues that they came from, ready at once and with all attempts before them.
+
+        Returns their ids and the queues they go to. With ``dry_run`` nothing is moved.
+        """
+        return self._inner.redrive(list(ids), state, error, limit, dry_run)
 
     def sync(self) -> None:
         """Make everything committed so far durable, whatever the durability of the commits was."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from ._flockq import Spool as _Spool
 from ._flockq import init as _init
@@ -48,6 +50,32 @@ class Spool:
         it is :class:`AlreadyExists`.
         """
         _init(os.fspath(directory), plain=plain, lock_dir=lock_dir, sync=sync)
+
+    @classmethod
+    def mail(
+        cls, directory: str | os.PathLike[str], *, sync: str | None = None, lock_wait: Seconds | None = None
+    ) -> Spool:
+        """Open the spool of a mail daemon, which is made when it is missing.
+
+        Its queues ``inbound``, ``outbound`` and ``dead-letter`` have the policy of the daemon that such files are from,
+        as far as ``flockq.json`` says nothing else: three attempts, five minutes between them, in ``outbound``; then
+        ``dead-letter``.
+        """
+        spool = cls(directory, create=True, sync=sync, lock_wait=lock_wait)
+        spool._inner.adopt_mail()
+        return spool
+
+    def config(self) -> dict[str, Any]:
+        """Return the configuration: what is said, and for ``default`` also what holds where nothing is said."""
+        shown: dict[str, Any] = json.loads(self._inner.config())
+        return shown
+
+    def set_config(self, setting: str, value: object) -> None:
+        """Set one setting, such as ``inbound.backoff`` to ``"10s"``, for every process.
+
+        Those that run see it at their next operation. ``None`` is nothing.
+        """
+        self._inner.set_config(setting, value if isinstance(value, str) else json.dumps(value))
 
     @property
     def path(self) -> Path:

@@ -106,7 +106,7 @@ def test_a_delayed_message_comes_when_it_is_due(inbound: flockq.Queue) -> None:
     started = time.monotonic()
     delivery = inbound.receive(wait=5)
     assert delivery is not None
-    assert 0.1 < time.monotonic() - started < 1.5
+    assert 0.1 < time.monotonic() - started < 4
 
 
 def test_an_id_is_unique_and_dedup_makes_it_the_same(inbound: flockq.Queue) -> None:

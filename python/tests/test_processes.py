@@ -141,7 +141,7 @@ def test_a_consumer_s_death_is_noticed_although_its_forked_child_lives(directory
         consumer.communicate()
     assert delivery is not None
     assert (delivery.message, delivery.attempts) == (1, 2)
-    assert took < 1
+    assert took < 5
 
 
 def test_control_c_ends_a_wait(directory: Path) -> None:
@@ -157,7 +157,7 @@ def test_control_c_ends_a_wait(directory: Path) -> None:
     started = time.monotonic()
     waiting.send_signal(signal.SIGINT)
     assert workers.line(waiting) == "interrupted"
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 10
     assert workers.line(waiting) == "goes on"
     assert waiting.wait(10) == 0
     waiting.communicate()

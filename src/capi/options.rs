@@ -3,10 +3,11 @@
 use std::ffi::c_void;
 use std::time::Duration;
 
-use super::guard::{Options, optional_text};
+use super::guard::{Options, optional_text, texts};
 use super::{flockq_bytes, flockq_mode, flockq_priority, flockq_state, flockq_sync};
 use crate::{
-    Error, ErrorKind, List, LockWait, Message, Mode, Nack, Priority, Receive, Result, State, Sync,
+    Error, ErrorKind, Filter, List, LockWait, Message, Mode, Nack, Priority, Receive, Result,
+    State, Sync,
 };
 
 /// Where a wait is given in milliseconds: not at all, try once.
@@ -86,6 +87,8 @@ pub struct flockq_send_options {
     pub sync: u32,
     /// Must be zero.
     pub reserved: u32,
+    /// Not to be delivered any more when this many milliseconds have passed; 0 is never.
+    pub ttl_ms: u64,
 }
 
 /// Options of flockq_queue_receive() and flockq_queue_receive_many(). All zero (but `size`) means the defaults.
@@ -94,7 +97,7 @@ pub struct flockq_send_options {
 pub struct flockq_receive_options {
     /// sizeof(flockq_receive_options).
     pub size: usize,
-    /// How long the message is this consumer's; 0 is 5 minutes.
+    /// How long the message is this consumer's; 0 is as configured, else 5 minutes.
     pub lease_ms: u64,
     /// Wait this long for a message; 0 does not wait; or FLOCKQ_FOREVER.
     pub wait_ms: u64,
@@ -105,6 +108,8 @@ pub struct flockq_receive_options {
 }
 
 /// Options of a nack. All zero (but `size`) means: given back without a reason, ready at once.
+///
+/// What has a reason has failed: it waits and is given up as the queue's policy in flockq.json says.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct flockq_nack_options {
@@ -112,8 +117,29 @@ pub struct flockq_nack_options {
     pub size: usize,
     /// Why it failed; kept in the envelope. No bytes: no reason.
     pub reason: flockq_bytes,
-    /// Not to be received again before this many milliseconds have passed.
+    /// Not to be received again before this many milliseconds have passed; 0 is as the policy says.
     pub delay_ms: u64,
+}
+
+/// Which messages flockq_queue_move_to() and flockq_queue_redrive() move. All zero (but `size`) means all that nobody has under
+/// a lease.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct flockq_filter_options {
+    /// sizeof(flockq_filter_options).
+    pub size: usize,
+    /// Only those with one of these ids; NULL for any.
+    pub ids: *const flockq_bytes,
+    /// How many `ids` there are.
+    pub id_count: usize,
+    /// A flockq_state: only messages in this state.
+    pub state: u32,
+    /// Must be zero.
+    pub reserved: u32,
+    /// Only those whose error has this in it; no bytes for any.
+    pub error: flockq_bytes,
+    /// At most this many; 0 is all.
+    pub limit: u64,
 }
 
 /// Options of flockq_queue_list(). All zero (but `size`) means the defaults.
@@ -165,6 +191,8 @@ unsafe impl Options for flockq_send_options {}
 unsafe impl Options for flockq_receive_options {}
 // SAFETY: numbers and pointers.
 unsafe impl Options for flockq_nack_options {}
+// SAFETY: numbers and pointers.
+unsafe impl Options for flockq_filter_options {}
 // SAFETY: numbers and pointers.
 unsafe impl Options for flockq_list_options {}
 // SAFETY: as for the spool's.
@@ -273,6 +301,9 @@ pub(super) fn message(payload: &[u8], options: &flockq_send_options) -> Result<M
     if options.delay_ms != 0 {
         message = message.delay(Duration::from_millis(options.delay_ms));
     }
+    if options.ttl_ms != 0 {
+        message = message.ttl(Duration::from_millis(options.ttl_ms));
+    }
     if let Some(sync) = sync(options.sync)? {
         message = message.sync(sync);
     }
@@ -302,6 +333,23 @@ pub(super) fn nack(options: &flockq_nack_options) -> Result<Nack> {
         Some(reason) => nack.error(reason),
         None => nack,
     })
+}
+
+pub(super) fn filter(options: &flockq_filter_options) -> Result<Filter> {
+    let mut filter = Filter::new();
+    if !options.ids.is_null() {
+        filter = filter.ids(texts(options.ids, options.id_count, "an id")?);
+    }
+    if let Some(state) = state(options.state)? {
+        filter = filter.state(state);
+    }
+    if let Some(error) = optional_text(options.error, "error")? {
+        filter = filter.error(error);
+    }
+    if options.limit != 0 {
+        filter = filter.limit(usize::try_from(options.limit).unwrap_or(usize::MAX));
+    }
+    Ok(filter)
 }
 
 pub(super) fn list(options: &flockq_list_options) -> Result<List> {

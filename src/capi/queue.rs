@@ -1,11 +1,11 @@
 //! Queues: sending, receiving, looking, removing.
 
 use super::guard::{Out, array, borrow, bytes, free, guard, look, options, text, texts};
-use super::options::{list, message, mode, receive, state};
+use super::options::{filter, list, message, mode, receive, state};
 use super::{
     flockq_bytes, flockq_deliveries, flockq_delivery, flockq_envelope, flockq_envelopes,
-    flockq_error, flockq_list_options, flockq_mode, flockq_receive_options, flockq_send_options,
-    flockq_stats, flockq_status, flockq_texts,
+    flockq_error, flockq_filter_options, flockq_list_options, flockq_mode, flockq_receive_options,
+    flockq_send_options, flockq_stats, flockq_status, flockq_texts,
 };
 use crate::{Error, ErrorKind, Message, Mode, Queue, Result};
 
@@ -282,6 +282,60 @@ pub extern "C" fn flockq_queue_purge(
         let gone = borrow(queue, "queue")?.0.purge(state(in_state)?)?;
         if let Ok(out) = Out::new(removed, "removed") {
             out.put(gone);
+        }
+        Ok(())
+    })
+}
+
+/// Moves messages to the queue called `target`, each exactly once wherever a process dies. Those under a lease are left. `ids`
+/// (may be NULL) becomes their ids, to be freed by flockq_texts_free().
+///
+/// FLOCKQ_STATUS_INVALID_ARGUMENT: no name of another queue, an unknown state. FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_IO: the
+/// messages stay where they were. FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_INTERRUPTED: a move that was begun is ended by the next
+/// process that uses one of the queues. FLOCKQ_STATUS_OUTCOME_UNKNOWN, FLOCKQ_STATUS_CLOSED.
+#[unsafe(no_mangle)]
+pub extern "C" fn flockq_queue_move_to(
+    queue: *const flockq_queue,
+    target: flockq_bytes,
+    options: *const flockq_filter_options,
+    ids: *mut *mut flockq_texts,
+    error: *mut *mut flockq_error,
+) -> flockq_status {
+    guard(error, || {
+        let filter = filter(&self::options(options)?)?;
+        let queue = &borrow(queue, "queue")?.0;
+        let moved = queue.move_to(text(target, "target")?, &filter)?;
+        if let Ok(out) = Out::new(ids, "ids") {
+            out.give(flockq_texts(moved));
+        }
+        Ok(())
+    })
+}
+
+/// Sends messages back to the queues that they came from, ready at once and with all attempts before them; their history of
+/// errors stays. With a non-zero `dry_run` it only says what it would do. `ids` and `targets` (may be NULL) become their ids and the
+/// queues they go to, in the same order, each to be freed by flockq_texts_free().
+///
+/// FLOCKQ_STATUS_NOT_FOUND: a message does not say where it came from, and not exactly one queue has this one as its
+/// dead_letter_queue; nothing was changed. Other statuses as for flockq_queue_move_to().
+#[unsafe(no_mangle)]
+pub extern "C" fn flockq_queue_redrive(
+    queue: *const flockq_queue,
+    options: *const flockq_filter_options,
+    dry_run: u32,
+    ids: *mut *mut flockq_texts,
+    targets: *mut *mut flockq_texts,
+    error: *mut *mut flockq_error,
+) -> flockq_status {
+    guard(error, || {
+        let filter = filter(&self::options(options)?)?;
+        let redriven = borrow(queue, "queue")?.0.redrive(&filter, dry_run != 0)?;
+        let (moved, homes) = redriven.into_iter().map(|one| (one.id, one.to)).unzip();
+        if let Ok(out) = Out::new(ids, "ids") {
+            out.give(flockq_texts(moved));
+        }
+        if let Ok(out) = Out::new(targets, "targets") {
+            out.give(flockq_texts(homes));
         }
         Ok(())
     })

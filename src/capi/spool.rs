@@ -8,7 +8,7 @@ use super::guard::{Out, borrow, bytes, free, guard, look, optional_text, options
 use super::options::{interrupt_check, lock_wait, sync};
 use super::{
     flockq_bytes, flockq_error, flockq_init_options, flockq_queue, flockq_spool_options,
-    flockq_status,
+    flockq_status, flockq_text,
 };
 use crate::{Error, ErrorKind, Init, Result, Spool};
 
@@ -58,6 +58,53 @@ pub extern "C" fn flockq_spool_open(
         }
         out.give(flockq_spool(builder.open()?));
         Ok(())
+    })
+}
+
+/// Sets the policy of a mail daemon for the queues "inbound", "outbound" and "dead-letter", as far as flockq.json says
+/// nothing else: three attempts, five minutes between them, in "outbound"; then "dead-letter".
+///
+/// FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_CLOSED.
+#[unsafe(no_mangle)]
+pub extern "C" fn flockq_spool_adopt_mail(
+    spool: *const flockq_spool,
+    error: *mut *mut flockq_error,
+) -> flockq_status {
+    guard(error, || borrow(spool, "spool")?.0.adopt_mail())
+}
+
+/// The configuration as JSON, to be freed by flockq_text_free(): what is said, and for "default" also what holds where
+/// nothing is said.
+///
+/// FLOCKQ_STATUS_IO, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_VERSION, FLOCKQ_STATUS_CLOSED.
+#[unsafe(no_mangle)]
+pub extern "C" fn flockq_spool_config(
+    spool: *const flockq_spool,
+    json: *mut *mut flockq_text,
+    error: *mut *mut flockq_error,
+) -> flockq_status {
+    guard(error, || {
+        let out = Out::new(json, "json")?;
+        out.give(flockq_text(borrow(spool, "spool")?.0.config()?));
+        Ok(())
+    })
+}
+
+/// Sets one setting, such as "inbound.backoff" to "10s", for every process: those that run see it at their next operation.
+/// "null" is nothing.
+///
+/// FLOCKQ_STATUS_INVALID_ARGUMENT names the key, the value and what is allowed. FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT,
+/// FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_CLOSED.
+#[unsafe(no_mangle)]
+pub extern "C" fn flockq_spool_set_config(
+    spool: *const flockq_spool,
+    setting: flockq_bytes,
+    value: flockq_bytes,
+    error: *mut *mut flockq_error,
+) -> flockq_status {
+    guard(error, || {
+        let (setting, value) = (text(setting, "setting")?, text(value, "value")?);
+        borrow(spool, "spool")?.0.set_config(setting, value)
     })
 }
 

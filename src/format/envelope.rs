@@ -11,6 +11,7 @@ pub(crate) use super::object::{Edit, quoted};
 use super::object::{Object, string};
 use super::priority::Priority;
 use super::time::{self, NEVER, Timestamp};
+use super::transit::Transit;
 
 /// What flockq knows of one element. The text is the element byte for byte; everything else was read from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub(crate) struct Element {
     queued_at: Option<Timestamp>,
     not_before: Option<Timestamp>,
     lease: Option<Box<Lease>>,
+    expires: Option<Timestamp>,
+    transit: Option<Box<Transit>>,
 }
 
 /// What an index keeps of an element.
@@ -38,6 +41,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) not_before: Option<Timestamp>,
     /// The token and the rest of a lease that was not given back.
     pub(crate) lease: Option<(u64, Held)>,
+    /// It is being moved.
+    pub(crate) in_transit: bool,
 }
 
 /// What is known of a payload that has been read before.
@@ -50,6 +55,10 @@ struct Payload {
 /// The texts of an envelope that only people look at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Texts {
+    /// The queue that it came from.
+    pub(crate) from: Option<String>,
+    /// The history of errors, as JSON.
+    pub(crate) errors: Option<String>,
     pub(crate) error: Option<String>,
     pub(crate) queued_at: Option<String>,
     pub(crate) last_attempt: Option<String>,
@@ -66,6 +75,7 @@ pub(crate) struct Fresh<'a> {
     pub(crate) priority: Option<Priority>,
     pub(crate) queued_at: Timestamp,
     pub(crate) not_before: Option<Timestamp>,
+    pub(crate) expires: Option<Timestamp>,
 }
 
 /// An envelope's keys, read by what they must be. `null` counts as absent.
@@ -118,6 +128,9 @@ const KNOWN: &[&str] = &[
     "not_before",
     "expires",
     "lease",
+    "move",
+    "from",
+    "errors",
 ];
 
 impl Element {
@@ -149,6 +162,8 @@ impl Element {
                 queued_at: None,
                 not_before: None,
                 lease: None,
+                expires: None,
+                transit: None,
             });
         };
         if let Some((name, place)) = object.twice(KNOWN) {
@@ -172,7 +187,12 @@ impl Element {
         })?;
         keys.string("error")?;
         keys.time("last_attempt")?;
-        keys.time("expires")?;
+        let expires = keys.time("expires")?;
+        let transit = keys.get("move").map(Transit::parse).transpose();
+        let transit = transit.map_err(|rule| {
+            Damage::new(object.place("move").map_or(0, |place| place.start), rule)
+        })?;
+        keys.string("from")?;
         let id = keys
             .string("id")?
             .filter(|id| !id.is_empty())
@@ -190,6 +210,8 @@ impl Element {
             queued_at,
             not_before,
             lease: lease.map(Box::new),
+            expires,
+            transit: transit.map(Box::new),
             text: bytes,
         })
     }
@@ -220,6 +242,9 @@ impl Element {
         if let Some(not_before) = fresh.not_before {
             add("not_before", &quoted(&not_before.to_string()));
         }
+        if let Some(expires) = fresh.expires {
+            add("expires", &quoted(&expires.to_string()));
+        }
         text.push('}');
         // What parsing the text would say: the tests compare them.
         let start = "{\"message\":".len();
@@ -233,6 +258,8 @@ impl Element {
             queued_at: (!time::is_never(fresh.queued_at)).then_some(fresh.queued_at),
             not_before: fresh.not_before.filter(|time| !time::is_never(*time)),
             lease: None,
+            expires: fresh.expires.filter(|time| !time::is_never(*time)),
+            transit: None,
         })
     }
 
@@ -272,6 +299,7 @@ impl Element {
             queued_at: self.queued_at,
             not_before: self.not_before,
             lease: lease.and_then(|lease| Some((lease.token, lease.held.clone()?))),
+            in_transit: self.transit.is_some(),
         }
     }
 
@@ -303,6 +331,16 @@ impl Element {
         self.attempts
     }
 
+    /// When its time to live is over.
+    pub(crate) fn expires(&self) -> Option<Timestamp> {
+        self.expires
+    }
+
+    /// The move that it is in.
+    pub(crate) fn transit(&self) -> Option<&Transit> {
+        self.transit.as_deref()
+    }
+
     pub(crate) fn lease(&self) -> Option<&Lease> {
         self.lease.as_deref()
     }
@@ -328,6 +366,8 @@ impl Element {
         let read = |name: &str| keys.string(name).ok().flatten().map(Cow::into_owned);
         let time = |name: &str| keys.time(name).ok().flatten().and_then(|_| read(name));
         Texts {
+            from: read("from"),
+            errors: keys.get("errors").map(str::to_owned),
             error: read("error"),
             queued_at: time("queued_at"),
             last_attempt: time("last_attempt"),

@@ -21,6 +21,8 @@ pub(crate) enum Kind {
     Switch,
     /// A sync failed: what of this generation is on stable storage is not known.
     Poison,
+    /// The configuration was changed.
+    Notice,
 }
 
 impl Kind {
@@ -30,6 +32,7 @@ impl Kind {
             Kind::Commit => b'C',
             Kind::Switch => b'S',
             Kind::Poison => b'P',
+            Kind::Notice => b'N',
         }
     }
 
@@ -39,6 +42,7 @@ impl Kind {
             b'C' => Some(Kind::Commit),
             b'S' => Some(Kind::Switch),
             b'P' => Some(Kind::Poison),
+            b'N' => Some(Kind::Notice),
             _ => None,
         }
     }
@@ -193,12 +197,16 @@ impl Header {
 
 /// Exactly so many small hexadecimal digits.
 fn hex(text: &[u8], digits: usize) -> Option<u64> {
-    let sound = text.len() == digits
-        && text
-            .iter()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let text = std::str::from_utf8(text).ok()?;
-    sound.then(|| u64::from_str_radix(text, 16).ok()).flatten()
+    let mut value = 0;
+    for byte in text {
+        let digit = match byte {
+            b'0'..=b'9' => byte - b'0',
+            b'a'..=b'f' => byte - b'a' + 10,
+            _ => return None,
+        };
+        value = value << 4 | u64::from(digit);
+    }
+    (text.len() == digits).then_some(value)
 }
 
 /// The frames that fit, one behind the other, from `from` on, and what stands behind the last of them.

@@ -12,6 +12,7 @@ pub(crate) mod priority;
 pub(crate) mod receipt;
 pub(crate) mod salvage;
 pub(crate) mod time;
+pub(crate) mod transit;
 
 /// The largest payload that can be sent, in bytes: 16 MiB.
 pub const MAX_PAYLOAD_BYTES: usize = 16 * 1024 * 1024;

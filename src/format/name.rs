@@ -12,6 +12,9 @@ pub(crate) const LOCK_DIRECTORY: &str = ".gastown/locks";
 /// Where consumers show that they live.
 pub(crate) const CONSUMERS_DIRECTORY: &str = ".gastown/consumers";
 
+/// Where receivers that sleep have a file each.
+pub(crate) const WAITERS_DIRECTORY: &str = ".gastown/waiters";
+
 /// What a queue's temporary files end with, which are written under its lock.
 pub(crate) const TEMPORARY_SUFFIX: &str = ".tmp";
 /// What those end with that a checkpoint writes without the lock.
@@ -116,6 +119,8 @@ pub(crate) struct LockNames {
     pub(crate) wake: String,
     /// Whose turn it is to make a checkpoint.
     pub(crate) turn: String,
+    /// What the files of its receivers begin with.
+    pub(crate) waiters: String,
 }
 
 impl LockNames {
@@ -128,6 +133,7 @@ impl LockNames {
             guard: name(GUARD),
             wake: name(WAKE),
             turn: name(TURN),
+            waiters: format!("{WAITERS_DIRECTORY}/{file}."),
         }
     }
 }

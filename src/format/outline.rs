@@ -69,7 +69,9 @@ fn outline(text: &[u8]) -> Option<(Facts<'_>, usize)> {
                 priority = Some(Priority::of(value));
                 end
             }
-            b"error" | b"not_before" | b"expires" | b"lease" => return None,
+            b"error" | b"not_before" | b"expires" | b"lease" | b"move" | b"from" | b"errors" => {
+                return None;
+            }
             _ => end_of_value(text, start),
         };
     }

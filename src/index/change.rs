@@ -158,12 +158,8 @@ impl Index {
         drop(self.take(seq));
     }
 
-    /// Tells where elements are in a new snapshot; says which files have bodies in them then.
-    pub(crate) fn moved(
-        &mut self,
-        source: Source,
-        moves: impl Iterator<Item = (Standing, u64)>,
-    ) -> Vec<bool> {
+    /// Tells where elements are in a new snapshot.
+    pub(crate) fn moved(&mut self, source: Source, moves: impl Iterator<Item = (Standing, u64)>) {
         for (before, at) in moves {
             let Some(entry) = self.entries.get_mut(before.slot) else {
                 continue;
@@ -176,7 +172,6 @@ impl Index {
                 entry.text = Text::There(Place::whole(source, at, place.lengths()));
             }
         }
-        self.sources()
     }
 
     /// Which files have bodies in them.

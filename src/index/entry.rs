@@ -38,14 +38,17 @@ pub(super) struct Entry {
 pub(super) struct Extra {
     pub(super) not_before: Option<Timestamp>,
     pub(super) lease: Option<(u64, Held)>,
+    pub(super) in_transit: bool,
 }
 
 impl Entry {
     pub(super) fn new(seq: Seq, facts: &Facts<'_>, id: u64, text: Text) -> Self {
-        let extra = (facts.not_before.is_some() || facts.lease.is_some()).then(|| {
+        let has_extra = facts.not_before.is_some() || facts.lease.is_some() || facts.in_transit;
+        let extra = has_extra.then(|| {
             Box::new(Extra {
                 not_before: facts.not_before,
                 lease: facts.lease.clone(),
+                in_transit: facts.in_transit,
             })
         });
         Self {
@@ -67,6 +70,10 @@ impl Entry {
 
     pub(super) fn not_before(&self) -> Option<Timestamp> {
         self.extra.as_ref()?.not_before
+    }
+
+    pub(super) fn is_in_transit(&self) -> bool {
+        self.extra.as_ref().is_some_and(|extra| extra.in_transit)
     }
 
     /// The token and the rest of a lease that was not given back.

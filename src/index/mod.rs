@@ -73,6 +73,8 @@ pub(crate) struct Index {
     due: BTreeSet<(Timestamp, Seq)>,
     /// By deadline on the boot clock.
     leased: BTreeSet<(u64, Seq)>,
+    /// Those in a move that has not ended. They count as leased: by the move.
+    in_transit: BTreeSet<Seq>,
     /// The boot that `leased` was sorted by.
     boot: Option<Arc<str>>,
 }
@@ -95,6 +97,7 @@ impl Index {
             delayed: BTreeSet::new(),
             due: BTreeSet::new(),
             leased: BTreeSet::new(),
+            in_transit: BTreeSet::new(),
             boot: None,
         }
     }
@@ -164,6 +167,18 @@ impl Index {
             .filter_map(|(_, seq)| self.entry(*seq)?.held()?.consumer.clone())
             .collect();
         consumers.into_iter().collect()
+    }
+
+    /// Those in a move that has not ended.
+    pub(crate) fn in_transit(&self) -> Result<Vec<(Seq, Element)>> {
+        let all = self.in_transit.iter().filter_map(|seq| self.entry(*seq));
+        all.map(|entry| Ok((entry.seq, self.element(entry)?)))
+            .collect()
+    }
+
+    /// Whether there are any.
+    pub(crate) fn has_in_transit(&self) -> bool {
+        !self.in_transit.is_empty()
     }
 
     pub(crate) fn has_ready(&mut self, now: &Now) -> bool {
@@ -355,6 +370,11 @@ impl Index {
         let Some(entry) = self.slot(seq).and_then(|slot| self.entries.get_mut(slot)) else {
             return;
         };
+        if entry.is_in_transit() {
+            entry.state = State::Leased;
+            self.in_transit.insert(seq);
+            return;
+        }
         entry.state = state(entry);
         match (entry.state, entry.held(), entry.not_before()) {
             (State::Leased, Some(held), _) => {
@@ -379,6 +399,10 @@ impl Index {
         let Some(entry) = self.slot(seq).and_then(|slot| self.entries.get(slot)) else {
             return;
         };
+        if entry.is_in_transit() {
+            self.in_transit.remove(&seq);
+            return;
+        }
         if entry.state == State::Ready {
             self.ready.remove(&entry.order());
         }

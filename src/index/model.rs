@@ -10,6 +10,7 @@ use proptest::prelude::*;
 
 use super::plan::{self, Grant, Outgoing};
 use super::state::State;
+use super::tests::{nack, unlimited};
 use super::{Index, Now, Plan};
 use crate::format::envelope::Element;
 use crate::format::priority::Priority;
@@ -343,9 +344,17 @@ impl Both {
             id: None,
             priority: Some(priority),
             not_before,
+            expires: None,
             dedup: false,
         };
-        let plan = plan::send(&self.index, &[message], queued_at, &String::new).unwrap();
+        let plan = plan::send(
+            &self.index,
+            &[message],
+            queued_at,
+            &String::new,
+            (&unlimited().0, unlimited().1),
+        )
+        .unwrap();
         prop_assert_eq!(commit(&mut self.index, plan)?, std::slice::from_ref(&id));
         model.sent += 1;
         model.entries.push(Entry {
@@ -364,13 +373,13 @@ impl Both {
     fn take(&mut self, now: &Now, max: usize) -> Result<(), TestCaseError> {
         let (model, drawn) = (&mut self.model, &self.drawn);
         let grant = Grant {
-            lease: LEASE,
+            lease: Some(LEASE),
             consumer: Some(Arc::from(format!("consumer {}", model.consumer))),
             random: &|| drawn.replace(drawn.get() + 1),
             fresh_id: &|| unreachable!("every payload has an id"),
         };
-        let plan = plan::receive(&mut self.index, now, max, &grant).unwrap();
-        let taken = commit(&mut self.index, plan)?;
+        let plan = plan::receive(&mut self.index, now, max, &grant, &unlimited().0).unwrap();
+        let taken = commit(&mut self.index, plan)?.taken;
         let expected = model.ready(max);
         prop_assert_eq!(taken.len(), expected.len());
         let (boot, until, consumer) = (
@@ -400,14 +409,14 @@ impl Both {
     }
 
     fn pop(&mut self, now: &Now) -> Result<(), TestCaseError> {
-        let plan = plan::pop(&mut self.index, now, 1).unwrap();
-        let popped = commit(&mut self.index, plan)?;
+        let plan = plan::pop(&mut self.index, now, &unlimited().0).unwrap();
+        let popped = commit(&mut self.index, plan)?.0;
         let expected = self
             .model
             .ready(1)
             .pop()
             .map(|place| self.model.entries.remove(place).payload);
-        let popped = popped.first().map(|view| view.element.payload().to_vec());
+        let popped = popped.map(|view| view.element.payload().to_vec());
         prop_assert_eq!(popped, expected.map(String::into_bytes));
         Ok(())
     }
@@ -439,14 +448,14 @@ impl Both {
         let entry = model.named(&receipt);
         let receipts = [receipt];
         let until = model.uptime + LEASE.as_secs();
-        let not_before = match step {
-            Step::Nack(_, Some(delay)) => Some(Model::time(model.wall + delay)),
+        let delay = match step {
+            Step::Nack(_, Some(delay)) => Some(Duration::from_secs(*delay)),
             _ => None,
         };
         let plan = match step {
             Step::Extend(_) => plan::extend(index, now, &receipts, LEASE),
             Step::Detach(_) => plan::detach(index, now, &receipts),
-            _ => plan::nack(index, now, &receipts, Some("why"), not_before),
+            _ => nack(index, now, &receipts, Some("why"), delay),
         };
         prop_assert_eq!(commit(index, plan.unwrap())?, [entry.is_some()]);
         let Some(entry) = entry.map(|place| &mut model.entries[place]) else {
@@ -457,7 +466,7 @@ impl Both {
             (Step::Detach(_), Some(lease)) => lease.consumer = None,
             _ => {
                 entry.lease = None;
-                entry.not_before = not_before;
+                entry.not_before = delay.map(|delay| after(Model::time(model.wall), delay));
             }
         }
         Ok(())

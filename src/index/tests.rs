@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::plan::{self, Grant, Outgoing, Taken};
+use super::plan::{self, Back, Grant, Mover, Outgoing, Taken};
 use super::state::State;
 use super::{Index, Now, Plan};
 use crate::ErrorKind;
+use crate::config::{Config, Policy};
+use crate::format::journal::Totals;
+use crate::format::name::QueueName;
 use crate::format::receipt::Receipt;
 use crate::format::time::after;
 
@@ -59,27 +62,60 @@ fn outgoing(payload: &str) -> Outgoing {
         id: None,
         priority: None,
         not_before: None,
+        expires: None,
         dedup: false,
     }
+}
+
+/// What holds where nothing is said, in a queue that holds nothing.
+pub(super) fn unlimited() -> (Policy, Totals) {
+    (Config::default().policy("inbound"), Totals::default())
+}
+
+/// A nack in a queue without a policy.
+pub(super) fn nack(
+    index: &mut Index,
+    now: &Now,
+    receipts: &[Receipt],
+    error: Option<&str>,
+    delay: Option<Duration>,
+) -> crate::Result<Plan<Vec<bool>>> {
+    let back = Back {
+        error,
+        delay,
+        policy: &unlimited().0,
+        mover: &Mover {
+            own: &QueueName::parse("inbound").unwrap(),
+            fresh_id: &fresh_id,
+        },
+        is_usable: &|_| true,
+        random: &|| 0,
+    };
+    plan::nack(index, now, receipts, &back)
+}
+
+fn send(index: &Index, messages: &[Outgoing]) -> crate::Result<Plan<Vec<String>>> {
+    let (policy, totals) = unlimited();
+    plan::send(index, messages, now().wall, &fresh_id, (&policy, totals))
 }
 
 fn filled(payloads: &[&str]) -> Index {
     let mut index = Index::empty();
     let messages: Vec<Outgoing> = payloads.iter().map(|payload| outgoing(payload)).collect();
-    let plan = plan::send(&index, &messages, now().wall, &fresh_id).unwrap();
+    let plan = send(&index, &messages).unwrap();
     commit(&mut index, plan);
     index
 }
 
 fn take(index: &mut Index, now: &Now, max: usize, seconds: u64) -> Vec<Taken> {
     let grant = Grant {
-        lease: Duration::from_secs(seconds),
+        lease: Some(Duration::from_secs(seconds)),
         consumer: Some(Arc::from("c")),
         random: &|| 5,
         fresh_id: &|| "new".into(),
     };
-    let plan = plan::receive(index, now, max, &grant).unwrap();
-    commit(index, plan)
+    let plan = plan::receive(index, now, max, &grant, &unlimited().0).unwrap();
+    commit(index, plan).taken
 }
 
 fn receipt(taken: &Taken) -> Receipt {
@@ -154,7 +190,7 @@ fn due_times_follow_the_wall_clock_both_ways() {
         not_before: Some(later(10).wall),
         ..outgoing("1")
     };
-    let plan = plan::send(&index, &[delayed], now().wall, &fresh_id).unwrap();
+    let plan = send(&index, &[delayed]).unwrap();
     commit(&mut index, plan);
     assert!(!index.has_ready(&now()));
     assert_eq!(index.next_due(&now()), Some(Duration::from_secs(10)));
@@ -189,12 +225,12 @@ fn a_receipt_is_good_once_for_one_delivery_of_one_message() {
 fn a_nack_keeps_the_attempts_the_token_and_the_reason() {
     let mut index = filled(&[r#"{"id":"a"}"#]);
     let first = take(&mut index, &now(), 1, 60);
-    let plan = plan::nack(
+    let plan = nack(
         &mut index,
         &now(),
         &[receipt(&first[0])],
         Some("no \"session\""),
-        Some(later(5).wall),
+        Some(Duration::from_secs(5)),
     )
     .unwrap();
     assert_eq!(commit(&mut index, plan), [true]);
@@ -247,15 +283,13 @@ fn an_id_that_is_there_is_refused_or_with_dedup_sent_once() {
     };
     let both = [outgoing("2"), with_id(false)];
     assert_eq!(
-        plan::send(&index, &both, now().wall, &fresh_id)
-            .unwrap_err()
-            .kind(),
+        send(&index, &both).unwrap_err().kind(),
         ErrorKind::AlreadyExists
     );
-    let plan = plan::send(&index, &[with_id(true)], now().wall, &fresh_id).unwrap();
+    let plan = send(&index, &[with_id(true)]).unwrap();
     assert!(plan.changes.is_empty());
     assert_eq!(plan.result, ["a"]);
-    let plan = plan::send(&index, &[outgoing(r#"{"id":"a"}"#)], now().wall, &fresh_id).unwrap();
+    let plan = send(&index, &[outgoing(r#"{"id":"a"}"#)]).unwrap();
     assert_eq!(commit(&mut index, plan), ["a"]);
     assert_eq!(index.len(), 2, "a payload's own id is not checked");
 }
@@ -341,7 +375,7 @@ fn a_saved_array_takes_no_lease_away_whatever_it_says_of_older_ones() {
     let mut index = filled(&[r#"{"id":"a"}"#]);
     let first = take(&mut index, &now(), 1, 60);
     let leased_once = index.array().unwrap();
-    let plan = plan::nack(&mut index, &now(), &[receipt(&first[0])], None, None).unwrap();
+    let plan = nack(&mut index, &now(), &[receipt(&first[0])], None, None).unwrap();
     commit(&mut index, plan);
     let given_back = index.array().unwrap();
     let second = take(&mut index, &later(1), 1, 60);
@@ -480,7 +514,7 @@ proptest! {
         let changed = before.iter().zip(index.array().unwrap()).filter(|(before, after)| *before != after).count();
         prop_assert_eq!(changed, taken.len());
         let receipts: Vec<Receipt> = taken.iter().map(receipt).collect();
-        let plan = plan::nack(&mut index, &now(), &receipts, Some("why"), None).unwrap();
+        let plan = nack(&mut index, &now(), &receipts, Some("why"), None).unwrap();
         commit(&mut index, plan);
     }
 

@@ -94,7 +94,7 @@ impl Index {
             messages: self.len() as u64,
             ready: self.ready.len() as u64,
             delayed: self.delayed.len() as u64,
-            leased: self.leased.len() as u64,
+            leased: (self.leased.len() + self.in_transit.len()) as u64,
             bytes: self.bytes,
             oldest_age: oldest.map(|oldest| between(oldest, now.wall)),
         }

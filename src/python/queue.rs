@@ -10,7 +10,7 @@ use super::convert::{Time, duration, named, optional, time};
 use super::delivery::Delivery;
 use super::envelope::Envelope;
 use super::error::{call, exception, refused};
-use crate::{Array, ErrorKind, List, Message, Mode, Nack, Priority, Receive, State, Sync};
+use crate::{Array, ErrorKind, Filter, List, Message, Mode, Nack, Priority, Receive, State, Sync};
 
 #[pyclass(frozen, module = "flockq._flockq")]
 pub(super) struct Queue(pub(super) crate::Queue);
@@ -75,7 +75,7 @@ impl Queue {
         clippy::too_many_arguments,
         reason = "they have names where this is called"
     )]
-    #[pyo3(signature = (payload, id, priority, delay, dedup, sync))]
+    #[pyo3(signature = (payload, id, priority, delay, ttl, dedup, sync))]
     fn send(
         &self,
         py: Python<'_>,
@@ -83,6 +83,7 @@ impl Queue {
         id: Option<String>,
         priority: Option<&str>,
         delay: Option<&Bound<'_, PyAny>>,
+        ttl: Option<&Bound<'_, PyAny>>,
         dedup: bool,
         sync: Option<&str>,
     ) -> PyResult<String> {
@@ -95,6 +96,9 @@ impl Queue {
         }
         if let Some(delay) = optional(delay, "delay")? {
             message = message.delay(delay);
+        }
+        if let Some(ttl) = optional(ttl, "ttl")? {
+            message = message.ttl(ttl);
         }
         if let Some(sync) = named::<Sync>(py, sync)? {
             message = message.sync(sync);
@@ -244,6 +248,46 @@ impl Queue {
         call(py, || self.0.begin()).map(|open| Transaction(Mutex::new(Some(open))))
     }
 
+    #[pyo3(signature = (receipt, lease))]
+    fn keep(
+        &self,
+        py: Python<'_>,
+        receipt: &str,
+        lease: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Keeper> {
+        let lease = optional(lease, "lease")?;
+        call(py, || self.0.keep(receipt, lease)).map(|keeper| Keeper(Mutex::new(Some(keeper))))
+    }
+
+    #[pyo3(signature = (target, ids, state, error, limit))]
+    fn move_to(
+        &self,
+        py: Python<'_>,
+        target: &str,
+        ids: Vec<String>,
+        state: Option<&str>,
+        error: Option<String>,
+        limit: Option<usize>,
+    ) -> PyResult<Vec<String>> {
+        let filter = filter(py, ids, state, error, limit)?;
+        call(py, || self.0.move_to(target, &filter))
+    }
+
+    #[pyo3(signature = (ids, state, error, limit, dry_run))]
+    fn redrive(
+        &self,
+        py: Python<'_>,
+        ids: Vec<String>,
+        state: Option<&str>,
+        error: Option<String>,
+        limit: Option<usize>,
+        dry_run: bool,
+    ) -> PyResult<Vec<(String, String)>> {
+        let filter = filter(py, ids, state, error, limit)?;
+        let redriven = call(py, || self.0.redrive(&filter, dry_run))?;
+        Ok(redriven.into_iter().map(|one| (one.id, one.to)).collect())
+    }
+
     fn sync(&self, py: Python<'_>) -> PyResult<()> {
         call(py, || self.0.sync())
     }
@@ -279,6 +323,27 @@ impl Queue {
     }
 }
 
+/// Which messages to move.
+fn filter(
+    py: Python<'_>,
+    ids: Vec<String>,
+    state: Option<&str>,
+    error: Option<String>,
+    limit: Option<usize>,
+) -> PyResult<Filter> {
+    let mut filter = Filter::new().ids(ids);
+    if let Some(state) = named::<State>(py, state)? {
+        filter = filter.state(state);
+    }
+    if let Some(error) = error {
+        filter = filter.error(error);
+    }
+    if let Some(limit) = limit {
+        filter = filter.limit(limit);
+    }
+    Ok(filter)
+}
+
 /// How a message is given back.
 pub(super) fn nack(error: Option<String>, delay: Option<&Bound<'_, PyAny>>) -> PyResult<Nack> {
     let nack = Nack::new().delay(optional(delay, "delay")?.unwrap_or_default());
@@ -286,6 +351,18 @@ pub(super) fn nack(error: Option<String>, delay: Option<&Bound<'_, PyAny>>) -> P
         Some(error) => nack.error(error),
         None => nack,
     })
+}
+
+/// Keeps a lease; none after its end.
+#[pyclass(frozen, module = "flockq._flockq")]
+pub(super) struct Keeper(Mutex<Option<crate::Keeper>>);
+
+#[pymethods]
+impl Keeper {
+    fn stop(&self, py: Python<'_>) {
+        let keeper = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        py.detach(|| drop(keeper));
+    }
 }
 
 /// A change of the whole array; none after its end.

@@ -49,6 +49,18 @@ impl Spool {
         call(py, || self.0.queues())
     }
 
+    fn adopt_mail(&self, py: Python<'_>) -> PyResult<()> {
+        call(py, || self.0.adopt_mail())
+    }
+
+    fn config(&self, py: Python<'_>) -> PyResult<String> {
+        call(py, || self.0.config())
+    }
+
+    fn set_config(&self, py: Python<'_>, setting: &str, value: &str) -> PyResult<()> {
+        call(py, || self.0.set_config(setting, value))
+    }
+
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         call(py, || self.0.close())
     }

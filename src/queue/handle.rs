@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::config::{Config, Mode, Sync};
+use crate::config::{Config, Mode, Policy, Sync};
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::journal::Totals;
 use crate::format::name::{CHECKPOINT_SUFFIX, LockNames, QueueName, TEMPORARY_SUFFIX};
 use crate::format::receipt::Receipt;
 use crate::format::time::Timestamp;
-use crate::index::{Index, Now, Plan, plan};
+use crate::index::{Change, Index, Now, Plan, plan};
 use crate::spool::Shared;
 use crate::store::files::{Files, Need, remove_left_over};
 use crate::store::gate::Tie;
@@ -21,7 +22,7 @@ use crate::store::plain::Durable;
 use crate::store::real::{descriptors, generation};
 use crate::store::registry::{self, Entry, State};
 use crate::store::{LockKind, consumer, turn};
-use crate::wait::{Interrupts, Watches};
+use crate::wait::{Beds, HEARTBEAT, Interrupts};
 
 #[derive(Debug)]
 pub(crate) struct Handle {
@@ -32,6 +33,8 @@ pub(crate) struct Handle {
     closed: AtomicBool,
     generation: u64,
     first: Arc<Attached>,
+    /// Whether the queue is shown in its file when this goes.
+    shows: bool,
 }
 
 /// What a handle has in one process. After a fork the child gets its own: the parent's threads may
@@ -40,9 +43,11 @@ pub(crate) struct Handle {
 pub(crate) struct Attached {
     pub(crate) entry: Arc<Entry>,
     pub(crate) interrupts: Interrupts,
-    pub(crate) watches: Watches,
+    pub(crate) beds: Beds,
     /// The leases taken through this handle, by receipt; given back when it closes.
     leases: Mutex<HashSet<String>>,
+    /// The queues with which this one exchanges messages.
+    partners: Mutex<HashMap<QueueName, Arc<Handle>>>,
 }
 
 /// What inherited handles have in this process, by fork generation and handle. Taken only under the
@@ -58,6 +63,28 @@ const PROBE_EVERY_MS: u64 = 1000;
 const CATCH_UPS: u32 = 8;
 /// and so many bytes of the journal are little.
 const LITTLE: u64 = 512 * 1024;
+/// So many elements are told at a time where they are after a checkpoint.
+const PART: usize = 10_000;
+
+/// How durable a commit is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// As it was asked for, else as it is configured.
+    Keep(Option<Sync>),
+    /// A power cut may forget it, unless everything is to be kept.
+    MayForget,
+}
+
+/// What a decision is told besides the index and the time.
+#[derive(Debug)]
+pub(crate) struct Told {
+    /// The latest `queued_at` that this process has written.
+    pub(crate) queued: Option<Timestamp>,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) config: Arc<Config>,
+    /// What the queue holds.
+    pub(crate) totals: Totals,
+}
 
 /// Which consumers an operation has to know the death of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +111,15 @@ impl Handle {
             closed: AtomicBool::new(false),
             generation,
             first,
+            shows: true,
         }
+    }
+
+    /// One that belongs to the handle of another queue.
+    pub(crate) fn beside(spool: &Arc<Shared>, name: QueueName) -> Self {
+        let mut handle = Self::new(spool, name);
+        handle.shows = false;
+        handle
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -131,12 +166,14 @@ impl Handle {
         Patience::new(self.spool.lock_wait, self.spool.check.clone())
     }
 
-    /// The durability of a commit; `forgettable` ones may be lost with the power unless the spool is fully synced.
-    pub(crate) fn durable(&self, asked: Option<Sync>, forgettable: bool) -> Durable {
-        let sync = asked
-            .or(self.spool.sync)
-            .unwrap_or_else(|| self.spool.config.sync(self.name.as_str()));
-        match sync {
+    /// The durability of a commit.
+    fn durable(&self, wish: Wish, config: &Config) -> Durable {
+        let (asked, forgettable) = match wish {
+            Wish::Keep(asked) => (asked, false),
+            Wish::MayForget => (None, true),
+        };
+        let sync = asked.or(self.spool.sync);
+        match sync.unwrap_or_else(|| config.sync(self.name.as_str())) {
             Sync::Normal if forgettable => Durable::Whole,
             Sync::Full | Sync::Normal => Durable::Yes,
             Sync::Off => Durable::No,
@@ -153,21 +190,54 @@ impl Handle {
         job(&attached, &hold)
     }
 
-    /// One change: lock, read what is new, decide, commit. Decides again when the lock was taken away meanwhile. A journal
-    /// is synced, and folded when it has become long, behind the lock: others can go on meanwhile.
+    /// One change, and moves that somebody did not bring to their end.
     pub(crate) fn change<T>(
         &self,
-        durable: Durable,
+        wish: Wish,
         need: Need,
         probe: Probe,
-        decide: impl FnMut(&mut Index, &Now, &mut Option<Timestamp>) -> Result<Plan<T>>,
+        decide: impl FnMut(&mut Index, &Now, &mut Told) -> Result<Plan<T>>,
+    ) -> Result<T> {
+        let result = self.change_once(wish, need, probe, decide)?;
+        if need == Need::Index {
+            self.go_on_with_moves(&*self.attached()?);
+        }
+        Ok(result)
+    }
+
+    /// Whoever finds a move that has not ended goes on with it; whether there was one. That it cannot be ended does not concern
+    /// what was asked for.
+    fn go_on_with_moves(&self, attached: &Attached) -> bool {
+        let now = self.spool.store.system().boot_ms();
+        let is_stuck = |since: u64| now.abs_diff(since) < PROBE_EVERY_MS;
+        {
+            let mut state = attached.entry.state();
+            if !state.files.index().has_in_transit() || state.stuck_ms.is_some_and(is_stuck) {
+                return false;
+            }
+        }
+        let ended = self.finish_moves();
+        attached.entry.state().stuck_ms = ended.is_err().then_some(now);
+        true
+    }
+
+    /// One change: lock, read what is new, decide, commit. Decides again when the lock was taken away meanwhile. A journal
+    /// is synced, and folded when it has become long, behind the lock: others can go on meanwhile.
+    pub(crate) fn change_once<T>(
+        &self,
+        wish: Wish,
+        need: Need,
+        probe: Probe,
+        decide: impl FnMut(&mut Index, &Now, &mut Told) -> Result<Plan<T>>,
     ) -> Result<T> {
         let attached = self.attached()?;
         if need == Need::Index && !attached.entry.state().files.is_known() {
-            self.catch_up(&attached);
+            self.catch_up(&attached, need);
         }
-        let hold = attached.hold_for_change(&self.patience())?;
-        let result = self.change_held(&attached, &hold, durable, need, probe, decide)?;
+        // Who has to wait for the lock has time to read what its holders write.
+        let mut meanwhile = || self.catch_up(&attached, need);
+        let hold = attached.hold_for_change(&self.patience(), &mut meanwhile)?;
+        let (result, durable) = self.change_held(&attached, &hold, wish, need, probe, decide)?;
         self.finish(&attached, hold, durable)?;
         Ok(result)
     }
@@ -176,11 +246,11 @@ impl Handle {
         &self,
         attached: &Attached,
         hold: &Hold,
-        durable: Durable,
+        wish: Wish,
         need: Need,
         probe: Probe,
-        mut decide: impl FnMut(&mut Index, &Now, &mut Option<Timestamp>) -> Result<Plan<T>>,
-    ) -> Result<T> {
+        mut decide: impl FnMut(&mut Index, &Now, &mut Told) -> Result<Plan<T>>,
+    ) -> Result<(T, Durable)> {
         let store = &*self.spool.store;
         loop {
             let mut state = attached.entry.state();
@@ -202,12 +272,18 @@ impl Handle {
                 self.mend(attached, hold)?;
                 continue;
             }
+            let durable = self.durable(wish, files.config());
+            let mut told = Told {
+                queued: *last_queued,
+                policy: Arc::clone(files.policy()),
+                config: Arc::clone(files.config()),
+                totals: files.totals(),
+            };
             let index = files.index();
             let now = self.now(index, probe, probed_ms);
-            let mut queued = *last_queued;
-            let plan = decide(index, &now, &mut queued)?;
+            let plan = decide(index, &now, &mut told)?;
             if plan.changes.is_empty() {
-                return Ok(plan.result);
+                return Ok((plan.result, durable));
             }
             if !hold.is_guarded() && files.replaces(&plan.changes) {
                 // The queue has been converted, or the commit is a checkpoint.
@@ -222,19 +298,58 @@ impl Handle {
             }
             let still_ours = || hold.is_current();
             if files.commit(store, &self.name, &plan.changes, durable, still_ours)? {
-                *last_queued = queued;
-                return Ok(plan.result);
+                *last_queued = told.queued;
+                hold.brought(stirs(files, &plan.changes, need, &now));
+                return Ok((plan.result, durable));
             }
             drop(state);
             hold.renew(&self.patience())?;
         }
     }
 
+    /// A commit of what was decided under the locks of two queues. As durable as the queue's configuration says that what is
+    /// to be kept is. False: the lock is no longer ours, and nothing was changed.
+    pub(crate) fn commit_held(
+        &self,
+        attached: &Attached,
+        hold: &Hold,
+        changes: &[Change],
+    ) -> Result<bool> {
+        let store = &*self.spool.store;
+        let mut state = attached.entry.state();
+        let files = &mut state.files;
+        if files.is_unrecorded() {
+            files.make(store, &self.name)?;
+            self.record(Mode::Journal)?;
+            files.recorded();
+        }
+        let durable = self.durable(Wish::Keep(None), files.config());
+        let done = files.commit(store, &self.name, changes, durable, || hold.is_current())?;
+        if done && durable != Durable::No {
+            files.sync(store, &self.name)?;
+        }
+        Ok(done)
+    }
+
+    /// Makes durable what a queue under its lock holds, where anything is to be.
+    pub(crate) fn sync_held(&self, attached: &Attached, hold: &Hold) -> Result<()> {
+        let store = &*self.spool.store;
+        let files = &mut attached.entry.state().files;
+        if self.durable(Wish::Keep(None), files.config()) == Durable::No {
+            return Ok(());
+        }
+        if files.mode() == Mode::Journal && !files.is_appended_to() {
+            // After a sync that failed the system may not fail again: a new generation is written.
+            files.checkpoint(store, &self.name, || hold.is_current())?;
+        }
+        files.sync(store, &self.name)
+    }
+
     /// Reads what is new without the lock, so that little is left to be read under it: nobody waits while a long queue is
     /// read for the first time. What comes of it is looked at again under the lock.
-    fn catch_up(&self, attached: &Attached) {
+    pub(super) fn catch_up(&self, attached: &Attached, need: Need) {
         let files = &mut attached.entry.state().files;
-        let _ = files.refresh(&*self.spool.store, &self.name, Need::Index);
+        let _ = files.refresh(&*self.spool.store, &self.name, need);
     }
 
     /// The lock, at a moment when little is left to be read under it: whoever commits all the time is ahead after each
@@ -247,7 +362,7 @@ impl Handle {
     ) -> Result<Hold> {
         for _ in 0..CATCH_UPS {
             also()?;
-            self.catch_up(attached);
+            self.catch_up(attached, Need::Index);
             let hold = hold()?;
             let files = &attached.entry.state().files;
             if files.lag(&*self.spool.store, &self.name) <= LITTLE {
@@ -322,13 +437,13 @@ impl Handle {
         let store = &*self.spool.store;
         let cut = || {
             self.mending(attached, || {
-                let hold = || attached.hold_for_change(&self.patience());
+                let hold = || attached.hold_for_change(&self.patience(), &mut || ());
                 let _hold = self.hold_caught_up(attached, hold, || Ok(()))?;
                 attached.entry.state().files.cut(store, &self.name)
             })
         };
         let is_unfolded = || {
-            let _hold = attached.hold_for_change(&self.patience())?;
+            let _hold = attached.hold_for_change(&self.patience(), &mut || ())?;
             attached.entry.state().files.is_unfolded(store, &self.name)
         };
         if !self.mending(attached, is_unfolded)? {
@@ -345,10 +460,15 @@ impl Handle {
             let mut fold = cut.write(store, &self.name, CHECKPOINT_SUFFIX)?;
             let hold = || attached.hold(&self.patience());
             let hold = self.hold_caught_up(attached, hold, || fold.catch_up(&self.name))?;
-            let files = &mut attached.entry.state().files;
-            if files.end(store, &self.name, fold, || hold.is_current())? {
-                return Ok(true);
-            }
+            let end = || {
+                let files = &mut attached.entry.state().files;
+                files.end(store, &self.name, fold, || hold.is_current())
+            };
+            let Some(mut moves) = end()? else { continue };
+            drop(hold);
+            // In parts: another thread may have the lock by now, and wait for this.
+            while !attached.entry.state().files.moved(&mut moves, PART) {}
+            return Ok(true);
         }
     }
 
@@ -393,16 +513,23 @@ impl Handle {
         mut look: impl FnMut(&mut Index, &Now) -> Result<T>,
     ) -> Result<T> {
         let attached = self.attached()?;
-        self.mending(&attached, || {
-            let _hold = attached.hold_shared(&self.patience())?;
-            let mut state = attached.entry.state();
-            let State {
-                files, probed_ms, ..
-            } = &mut *state;
-            let index = files.refresh(&*self.spool.store, &self.name, Need::Index)?;
-            let now = self.now(index, probe, probed_ms);
-            look(index, &now)
-        })
+        let mut once = || {
+            self.mending(&attached, || {
+                let _hold = attached.hold_shared(&self.patience())?;
+                let mut state = attached.entry.state();
+                let State {
+                    files, probed_ms, ..
+                } = &mut *state;
+                let index = files.refresh(&*self.spool.store, &self.name, Need::Index)?;
+                let now = self.now(index, probe, probed_ms);
+                look(index, &now)
+            })
+        };
+        let seen = once()?;
+        if self.go_on_with_moves(&attached) {
+            return once();
+        }
+        Ok(seen)
     }
 
     /// The time, and who is known to be dead.
@@ -438,6 +565,7 @@ impl Handle {
             return Ok(());
         }
         attached.interrupts.interrupt();
+        attached.partners().clear();
         let receipts: Vec<Receipt> = attached
             .leases()
             .drain()
@@ -445,14 +573,27 @@ impl Handle {
             .collect();
         if !receipts.is_empty() {
             let hold = attached.hold(&self.patience())?;
-            let durable = self.durable(None, true);
-            let (need, probe) = (Need::Index, Probe::None);
-            self.change_held(&attached, &hold, durable, need, probe, |index, now, _| {
-                plan::give_back(index, now, &receipts)
-            })?;
+            let (wish, need, probe) = (Wish::MayForget, Need::Index, Probe::None);
+            let (_, durable) =
+                self.change_held(&attached, &hold, wish, need, probe, |index, now, _| {
+                    plan::give_back(index, now, &receipts)
+                })?;
             self.finish(&attached, hold, durable)?;
         }
         self.show(&attached, &self.patience())
+    }
+
+    /// Tells the processes that use the queue that the configuration was changed. One that is damaged tells its users
+    /// something else.
+    pub(crate) fn announce(&self) -> Result<()> {
+        self.with_lock(|attached, _hold| {
+            let store = &*self.spool.store;
+            let announced = attached.entry.state().files.announce(store, &self.name);
+            match announced {
+                Err(error) if error.kind() == ErrorKind::Corrupt => Ok(()),
+                other => other,
+            }
+        })
     }
 
     /// Puts it on record how the queue commits.
@@ -477,10 +618,26 @@ impl Handle {
     }
 }
 
+/// How many sleeping receivers have something to do after these changes. Those of a plain queue see that its file was replaced.
+fn stirs(files: &mut Files, changes: &[Change], need: Need, now: &Now) -> usize {
+    if !files.is_appended_to() {
+        return 0;
+    }
+    let is_new = |change: &&Change| matches!(change, Change::Append(_));
+    let sent = changes.iter().filter(is_new).count();
+    if sent > 0 || need == Need::Tail {
+        return sent;
+    }
+    // One is enough: it wakes the next one when it leaves something, and knows until when to sleep when it does not.
+    let index = files.index();
+    let soon = |due| due <= HEARTBEAT;
+    usize::from(index.has_ready(now) || index.next_due(now).is_some_and(soon))
+}
+
 impl Drop for Handle {
     fn drop(&mut self) {
         if generation() == self.generation {
-            if !self.closed.load(Ordering::Acquire) {
+            if self.shows && !self.closed.load(Ordering::Acquire) {
                 // Best effort, and without waiting: a handle that was closed has done it.
                 let _ = self.show(&self.first, &Patience::new(LockWait::NoWait, None));
             }
@@ -510,8 +667,9 @@ impl Attached {
         Self {
             entry,
             interrupts: Interrupts::default(),
-            watches: Watches::default(),
+            beds: Beds::default(),
             leases: Mutex::default(),
+            partners: Mutex::default(),
         }
     }
 
@@ -522,20 +680,24 @@ impl Attached {
     }
 
     /// Takes the queue's exclusive lock for one change: for a plain queue with the guard.
-    fn hold_for_change(&self, patience: &Patience) -> Result<Hold> {
+    fn hold_for_change(&self, patience: &Patience, meanwhile: &mut dyn FnMut()) -> Result<Hold> {
         let care = if self.entry.state().files.is_appended_to() {
             Care::AtCommit
         } else {
             Care::Guarded
         };
-        let lock = &self.entry.lock;
-        lock.acquire(LockKind::Exclusive, care, Tie::Thread, patience)
+        let (lock, kind) = (&self.entry.lock, LockKind::Exclusive);
+        lock.acquire_meanwhile(kind, care, Tie::Thread, patience, meanwhile)
     }
 
     /// Takes the queue's lock to look: programs without the library may be writing.
     pub(crate) fn hold_shared(&self, patience: &Patience) -> Result<Hold> {
         let lock = &self.entry.lock;
         lock.acquire(LockKind::Shared, Care::Checked, Tie::Thread, patience)
+    }
+
+    pub(crate) fn partners(&self) -> MutexGuard<'_, HashMap<QueueName, Arc<Handle>>> {
+        self.partners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn leases(&self) -> MutexGuard<'_, HashSet<String>> {

@@ -1,16 +1,20 @@
 //! A queue: the operations, each one reading of the state, one decision by the index, one commit.
 
+mod moves;
 mod receive;
 mod send;
 mod settle;
 mod view;
 mod whole;
+mod work;
 
+pub use moves::{Filter, Redriven};
 pub use receive::Receive;
 pub use settle::Nack;
 pub(crate) use settle::single;
 pub use view::{List, Page, Stats};
 pub use whole::{Array, Transaction};
+pub use work::{Keeper, Work};
 
 pub(crate) use handle::Handle;
 
@@ -19,6 +23,8 @@ mod damaged;
 mod handle;
 #[cfg(test)]
 mod journalled;
+#[cfg(test)]
+mod moving;
 #[cfg(test)]
 mod tests;
 

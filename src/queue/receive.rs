@@ -7,33 +7,30 @@ use crate::delivery::Delivery;
 use crate::envelope::Envelope;
 use crate::error::Result;
 use crate::format::name::CONSUMERS_DIRECTORY;
-use crate::index::plan::{self, Grant, Taken};
+use crate::index::plan::{self, Grant, Received};
 use crate::store::consumer;
 use crate::store::files::Need;
 use crate::store::lock::make_directories;
 use crate::store::patience::Patience;
-use crate::wait::Waiting;
+use crate::wait::{Slept, Waiting};
 
-use super::handle::{Attached, Probe};
+use super::handle::{Attached, Probe, Wish};
 use super::{Handle, Queue};
-
-/// The lease of a receive that names none.
-const DEFAULT_LEASE: Duration = Duration::from_secs(300);
 
 /// How to receive.
 #[derive(Debug, Clone)]
 #[must_use = "it does nothing until it is given to `receive`"]
 pub struct Receive {
-    lease: Duration,
+    lease: Option<Duration>,
     wait: Option<LockWait>,
     detached: bool,
 }
 
 impl Receive {
-    /// A lease of five minutes; not waiting.
+    /// The lease that the queue's policy says (five minutes, if it says nothing); not waiting.
     pub fn new() -> Self {
         Self {
-            lease: DEFAULT_LEASE,
+            lease: None,
             wait: None,
             detached: false,
         }
@@ -41,7 +38,7 @@ impl Receive {
 
     /// How long the message is this consumer's.
     pub fn lease(mut self, lease: Duration) -> Self {
-        self.lease = lease;
+        self.lease = Some(lease);
         self
     }
 
@@ -92,38 +89,49 @@ impl Queue {
         let attached = self.handle.attached()?;
         let mut waiting = self.handle.listen(&attached)?;
         loop {
+            waiting.lie_down();
+            self.handle.bring_back();
             let (ready, due) = self.handle.peek_ready(&attached);
-            if ready {
-                let taken = self.take(max, &how, Probe::Now)?;
-                if !taken.is_empty() {
-                    waiting.end(&attached.watches);
-                    return Ok(taken);
+            let due = due.into_iter().chain(self.handle.retry_due()).min();
+            let (mut probe, mut over) = (Probe::Now, false);
+            if !ready {
+                let slept = waiting.sleep(due, &patience);
+                // Closing the handle interrupts its waits: then that is what is to be told.
+                self.handle.attached()?;
+                match slept? {
+                    Slept::Woken => continue,
+                    Slept::Chosen => probe = Probe::Sometimes,
+                    Slept::Over => over = true,
                 }
             }
-            let slept = waiting.sleep(due, &patience);
-            // Closing the handle interrupts its waits: then that is what is to be told.
-            self.handle.attached()?;
-            if !slept? {
-                waiting.end(&attached.watches);
-                return self.take(max, &how, Probe::Now);
+            waiting.get_up();
+            let taken = self.take_once(max, &how, probe)?;
+            if over || !taken.is_empty() {
+                waiting.end();
+                return Ok(taken);
             }
         }
     }
 
     /// Receive and ack in one commit: the message is the caller's, and gone if he dies with it. Does not wait.
     pub fn pop(&self) -> Result<Option<Envelope>> {
-        let durable = self.handle.durable(None, true);
         let once = |probe| {
             self.handle
-                .change(durable, Need::Index, probe, |index, now, _| {
-                    plan::pop(index, now, 1)
+                .change(Wish::MayForget, Need::Index, probe, |index, now, told| {
+                    plan::pop(index, now, &told.policy)
                 })
         };
-        let mut popped = once(Probe::Sometimes)?;
-        if popped.is_empty() {
-            popped = once(Probe::Now)?;
+        self.handle.bring_back();
+        let mut probe = Probe::Sometimes;
+        loop {
+            match once(probe)? {
+                (Some(popped), _) => return Ok(Some(Envelope::from(popped))),
+                // What is over is in the way.
+                (None, true) if self.handle.give_up()? > 0 => {}
+                (None, _) if probe == Probe::Sometimes => probe = Probe::Now,
+                (None, _) => return Ok(None),
+            }
         }
-        Ok(popped.pop().map(Envelope::from))
     }
 
     /// One try. When nothing is ready, a consumer may have died since the last look.
@@ -136,10 +144,22 @@ impl Queue {
     }
 
     fn take_once(&self, max: usize, how: &Receive, probe: Probe) -> Result<Vec<Delivery>> {
+        self.handle.bring_back();
+        loop {
+            let (taken, over) = self.take_ready(max, how, probe)?;
+            // What is over is in the way.
+            if !taken.is_empty() || !over || self.handle.give_up()? == 0 {
+                return Ok(taken);
+            }
+        }
+    }
+
+    /// What is ready; true: some of that is to be given up first.
+    fn take_ready(&self, max: usize, how: &Receive, probe: Probe) -> Result<(Vec<Delivery>, bool)> {
         let handle = &self.handle;
         let store = &*handle.spool.store;
-        let durable = handle.durable(None, true);
-        let taken: Vec<Taken> = handle.change(durable, Need::Index, probe, |index, now, _| {
+        let wish = Wish::MayForget;
+        let received = handle.change(wish, Need::Index, probe, |index, now, told| {
             // A consumer's file is made only when there is something to lease.
             let consumer = if how.detached || !index.has_ready(now) {
                 None
@@ -158,18 +178,18 @@ impl Queue {
                     random: &random,
                     fresh_id: &fresh_id,
                 },
+                &told.policy,
             )
         })?;
+        let Received { taken, over } = received;
         let attached = handle.attached()?;
         if !how.detached {
             attached
                 .leases()
                 .extend(taken.iter().map(|taken| taken.receipt.clone()));
         }
-        Ok(taken
-            .into_iter()
-            .map(|taken| Delivery::new(self, taken))
-            .collect())
+        let deliveries = taken.into_iter().map(|taken| Delivery::new(self, taken));
+        Ok((deliveries.collect(), over))
     }
 }
 
@@ -181,19 +201,20 @@ impl Handle {
         if let Ok(root) = store.root_stat() {
             let _ = make_directories(store, CONSUMERS_DIRECTORY, root.directory_mode());
         }
-        let watch = attached.watches.take(
+        let sleepers = attached.entry.lock.sleepers();
+        Waiting::begin(
+            &attached.interrupts,
+            &attached.beds,
             store,
-            &self.name.snapshot(),
-            &self.name.journal(),
-            CONSUMERS_DIRECTORY,
-        );
-        Waiting::begin(&attached.interrupts, watch)
+            &self.name,
+            sleepers,
+        )
     }
 
     /// Whether a receive would find something, and else when that can change by itself. Looks without
     /// the queue's lock, so that a crowd of waiters does not queue for it: a whole file is whole at any
     /// time, and what a program that writes in place leaves half done is read again at the next look.
-    fn peek_ready(&self, attached: &Attached) -> (bool, Option<Duration>) {
+    pub(super) fn peek_ready(&self, attached: &Attached) -> (bool, Option<Duration>) {
         let mut state = attached.entry.state();
         let probed_ms = &mut state.probed_ms.clone();
         let Ok(index) = state

@@ -9,7 +9,7 @@ use crate::message::{IntoMessage, Message};
 use crate::store::files::Need;
 
 use super::Queue;
-use super::handle::Probe;
+use super::handle::{Probe, Wish};
 
 impl Queue {
     /// Sends a message and returns its id. When it returns, the message is in the queue and, at the default
@@ -48,13 +48,14 @@ impl Queue {
                 id: message.id.map(check_id).transpose()?,
                 priority: message.priority,
                 not_before: message.delay.map(|delay| after(wall, delay)),
+                expires: message.ttl.map(|ttl| after(wall, ttl)),
                 dedup: message.dedup,
             });
         }
         if outgoing.is_empty() {
             return Ok(Vec::new());
         }
-        let durable = self.handle.durable(sync, false);
+        let wish = Wish::Keep(sync);
         let count = outgoing.len();
         // Only who asks for an id has to know those that are there.
         let asks = |message: &Outgoing| message.id.is_some() || message.dedup;
@@ -64,10 +65,11 @@ impl Queue {
             Need::Tail
         };
         self.handle
-            .change(durable, need, Probe::None, |index, now, last_queued| {
-                let queued_at = next_queued(now.wall, *last_queued);
-                let plan = plan::send(index, &outgoing, queued_at, &|| system.fresh_id())?;
-                *last_queued = Some(after(
+            .change(wish, need, Probe::None, |index, now, told| {
+                let limits = (&*told.policy, told.totals);
+                let queued_at = next_queued(now.wall, told.queued);
+                let plan = plan::send(index, &outgoing, queued_at, &|| system.fresh_id(), limits)?;
+                told.queued = Some(after(
                     queued_at,
                     std::time::Duration::from_nanos(count as u64 - 1),
                 ));

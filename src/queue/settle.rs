@@ -1,22 +1,24 @@
 //! Settling what was received: ack, nack, extend, detach, by receipt.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::name::QueueName;
 use crate::format::receipt::Receipt;
-use crate::format::time::after;
-use crate::index::{Index, Now, Plan, plan};
+use crate::index::plan::{self, Back, Mover};
+use crate::index::{Change, Index, Now, Plan};
 use crate::store::files::Need;
 
 use super::Queue;
-use super::handle::Probe;
+use super::handle::{Probe, Told, Wish};
 
 /// How a message is given back.
 #[derive(Debug, Clone, Default)]
 #[must_use = "it does nothing until it is given to `nack`"]
 pub struct Nack {
     pub(crate) error: Option<String>,
-    pub(crate) delay: Duration,
+    pub(crate) delay: Option<Duration>,
 }
 
 impl Nack {
@@ -33,7 +35,7 @@ impl Nack {
 
     /// Not to be received again before this time has passed.
     pub fn delay(mut self, delay: Duration) -> Self {
-        self.delay = delay;
+        self.delay = Some(delay);
         self
     }
 }
@@ -44,20 +46,64 @@ impl Queue {
     /// A receipt whose lease has ended is `StaleReceipt`, a text that is no receipt `InvalidArgument`; the others
     /// are done all the same.
     pub fn ack<R: AsRef<str>>(&self, receipts: &[R]) -> Result<Vec<Result<()>>> {
-        self.settle(receipts, true, true, plan::ack)
+        self.settle(receipts, true, true, |index, now, receipts, _| {
+            plan::ack(index, now, receipts)
+        })
     }
 
     /// Gives messages back, with a reason and a delay. One commit; a result per receipt as for [`Queue::ack`].
     pub fn nack<R: AsRef<str>>(&self, receipts: &[R], nack: &Nack) -> Result<Vec<Result<()>>> {
-        self.settle(
-            receipts,
-            nack.error.is_none(),
-            true,
-            |index, now, receipts| {
-                let not_before = (!nack.delay.is_zero()).then(|| after(now.wall, nack.delay));
-                plan::nack(index, now, receipts, nack.error.as_deref(), not_before)
-            },
-        )
+        let system = self.handle.spool.store.system();
+        let fresh_id = || system.fresh_id();
+        let mover = Mover {
+            own: &self.handle.name,
+            fresh_id: &fresh_id,
+        };
+        // Where messages cannot be moved to now, they are not sent on their way.
+        let policy = self.handle.policy()?;
+        let targets = [&policy.retry_queue, &policy.dead_letter_queue];
+        let unusable: Vec<(&QueueName, Error)> = targets
+            .into_iter()
+            .flatten()
+            .filter_map(|queue| Some((queue, self.handle.require_usable(queue).err()?)))
+            .collect();
+        let stayed = Cell::new(None);
+        let is_usable = |queue: &QueueName| {
+            let place = unusable.iter().position(|(name, _)| *name == queue);
+            if place.is_some() {
+                stayed.set(place);
+            }
+            place.is_none()
+        };
+        let forgettable = nack.error.is_none();
+        let mut moves = false;
+        let told = self.settle(receipts, forgettable, true, |index, now, receipts, told| {
+            let back = Back {
+                error: nack.error.as_deref(),
+                delay: nack.delay.filter(|delay| !delay.is_zero()),
+                policy: &told.policy,
+                mover: &mover,
+                is_usable: &is_usable,
+                random: &|| system.random(),
+            };
+            let plan = plan::nack(index, now, receipts, &back)?;
+            let is_moved = |change: &Change| {
+                matches!(change, Change::Envelope(_, element) if element.transit().is_some())
+            };
+            moves = plan.changes.iter().any(is_moved);
+            Ok(plan)
+        })?;
+        if moves {
+            self.handle.finish_moves()?;
+        }
+        if let Some((queue, why)) = stayed.take().and_then(|place| unusable.get(place)) {
+            let text = format!(
+                "given back, and kept in queue {}, because it cannot be moved to {queue}: {why}",
+                self.name()
+            );
+            return Err(Error::new(why.kind(), text));
+        }
+        Ok(told)
     }
 
     /// Lets the leases run for `lease` from now. One commit; a result per receipt as for [`Queue::ack`].
@@ -66,7 +112,7 @@ impl Queue {
         receipts: &[R],
         lease: Duration,
     ) -> Result<Vec<Result<()>>> {
-        self.settle(receipts, true, false, |index, now, receipts| {
+        self.settle(receipts, true, false, |index, now, receipts, _| {
             plan::extend(index, now, receipts, lease)
         })
     }
@@ -74,7 +120,9 @@ impl Queue {
     /// Unties the leases from their process: from now on they end at their deadline or a reboot. One commit; a result per
     /// receipt as for [`Queue::ack`].
     pub fn detach<R: AsRef<str>>(&self, receipts: &[R]) -> Result<Vec<Result<()>>> {
-        self.settle(receipts, true, true, plan::detach)
+        self.settle(receipts, true, true, |index, now, receipts, _| {
+            plan::detach(index, now, receipts)
+        })
     }
 
     /// `ends`: a receipt that was good is not this handle's to give back any more.
@@ -83,7 +131,7 @@ impl Queue {
         receipts: &[R],
         forgettable: bool,
         ends: bool,
-        mut decide: impl FnMut(&mut Index, &Now, &[Receipt]) -> Result<Plan<Vec<bool>>>,
+        mut decide: impl FnMut(&mut Index, &Now, &[Receipt], &Told) -> Result<Plan<Vec<bool>>>,
     ) -> Result<Vec<Result<()>>> {
         let parsed: Vec<Result<Receipt>> = receipts
             .iter()
@@ -93,11 +141,15 @@ impl Queue {
             .iter()
             .filter_map(|receipt| receipt.as_ref().ok().cloned())
             .collect();
-        let durable = self.handle.durable(None, forgettable);
+        let wish = if forgettable {
+            Wish::MayForget
+        } else {
+            Wish::Keep(None)
+        };
         let done =
             self.handle
-                .change(durable, Need::Index, Probe::Sometimes, |index, now, _| {
-                    decide(index, now, &good)
+                .change(wish, Need::Index, Probe::Sometimes, |index, now, told| {
+                    decide(index, now, &good, told)
                 })?;
         if ends {
             let attached = self.handle.attached()?;

@@ -9,7 +9,7 @@ use crate::index::state::State;
 use crate::store::files::Need;
 
 use super::Queue;
-use super::handle::Probe;
+use super::handle::{Probe, Wish};
 
 /// The envelopes of a page that names no limit.
 const DEFAULT_LIMIT: usize = 100;
@@ -150,18 +150,18 @@ impl Queue {
     /// Removes every message with one of these ids, leased or not; says how many.
     pub fn remove<I: AsRef<str>>(&self, ids: &[I]) -> Result<u64> {
         let ids: Vec<&str> = ids.iter().map(AsRef::as_ref).collect();
-        let durable = self.handle.durable(None, false);
+        let wish = Wish::Keep(None);
         self.handle
-            .change(durable, Need::Index, Probe::None, |index, _, _| {
+            .change(wish, Need::Index, Probe::None, |index, _, _| {
                 plan::remove(index, &ids)
             })
     }
 
     /// Removes every message, or every message in one state; says how many.
     pub fn purge(&self, state: Option<State>) -> Result<u64> {
-        let durable = self.handle.durable(None, false);
+        let wish = Wish::Keep(None);
         self.handle
-            .change(durable, Need::Index, Probe::Now, |index, now, _| {
+            .change(wish, Need::Index, Probe::Now, |index, now, _| {
                 plan::purge(index, now, state)
             })
     }

@@ -11,7 +11,7 @@ use crate::store::files::Need;
 use crate::store::lock::Hold;
 
 use super::Queue;
-use super::handle::{Attached, Probe};
+use super::handle::{Attached, Probe, Wish};
 
 /// A queue's array: the envelopes as JSON texts, byte for byte as in the file.
 pub type Array = Vec<Box<RawValue>>;
@@ -45,9 +45,9 @@ impl Queue {
     /// [`Queue::update`] is the change that loses nothing.
     pub fn save(&self, array: &[Box<RawValue>]) -> Result<()> {
         let texts = texts(array);
-        let durable = self.handle.durable(None, false);
+        let wish = Wish::Keep(None);
         self.handle
-            .change(durable, Need::Index, Probe::Now, |index, now, _| {
+            .change(wish, Need::Index, Probe::Now, |index, now, _| {
                 plan::save(index, now, texts.clone())
             })
     }
@@ -122,15 +122,17 @@ impl Transaction {
                 return Err(Error::new(ErrorKind::Interrupted, text));
             }
         }
-        let durable = handle.durable(None, false);
-        handle.change_held(
-            &self.attached,
-            &self.hold,
-            durable,
-            Need::Index,
-            Probe::Now,
-            |index, now, _| plan::save(index, now, texts.clone()),
-        )
+        let wish = Wish::Keep(None);
+        handle
+            .change_held(
+                &self.attached,
+                &self.hold,
+                wish,
+                Need::Index,
+                Probe::Now,
+                |index, now, _| plan::save(index, now, texts.clone()),
+            )
+            .map(|(result, _)| result)
     }
 
     /// Ends the change without writing; so does dropping it.

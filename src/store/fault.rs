@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use super::{Attributes, File, FileId, Kind, LockKind, Open, Page, Stat, Store, System, Watch};
+use super::{
+    Attributes, File, FileId, Kind, LockKind, Open, Page, Stat, Store, System, Watch, Watched,
+};
 use crate::format::time::Timestamp;
 
 /// The root of a file system in memory. Clones are the same file system, as other processes see it.
@@ -448,7 +450,7 @@ impl Store for FaultStore {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    fn watch(&self, _: &str, _: &str, _: &str) -> io::Result<Box<dyn Watch>> {
+    fn watch(&self, _: &Watched) -> io::Result<Box<dyn Watch>> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
@@ -630,7 +632,9 @@ impl Drop for FaultFile {
 
 impl System for Clock {
     fn wall(&self) -> Timestamp {
-        "2026-02-03T09:00:00Z".parse().unwrap()
+        let start = "2026-02-03T09:00:00Z".parse().unwrap();
+        let passed = self.passed_ms.load(Ordering::Relaxed);
+        crate::format::time::after(start, Duration::from_millis(passed))
     }
 
     fn boot_ms(&self) -> u64 {

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::journal::{Cut, Fold, Journal, Looked, Unsynced};
+use super::journal::{Cut, Fold, Journal, Looked, Moves, Unsynced};
 use super::plain::{Durable, Plain};
 use super::{Kind, Stat, Store};
-use crate::config::{Config, Mode};
+use crate::config::{Config, Mode, Policy};
 use crate::error::{Error, Result};
 use crate::format::journal::Totals;
-use crate::format::name::{QueueName, TEMPORARY_SUFFIX};
+use crate::format::name::{CONFIG_FILE, QueueName, TEMPORARY_SUFFIX};
 use crate::index::{Change, Index};
 
 /// What this process knows of a queue.
@@ -18,6 +18,11 @@ pub(crate) struct Files {
     seen: Seen,
     /// Whether `flockq.json` does not say yet that there is a journal.
     unrecorded: bool,
+    /// The configuration as it was read last, and what holds for this queue.
+    config: Arc<Config>,
+    policy: Arc<Policy>,
+    /// The configuration's file, as far as it was looked at.
+    config_file: Option<Stat>,
 }
 
 #[derive(Debug)]
@@ -49,6 +54,9 @@ impl Files {
             index: Index::empty(),
             seen: Seen::Nothing,
             unrecorded: false,
+            config: Arc::default(),
+            policy: Arc::new(Config::default().policy("")),
+            config_file: None,
         }
     }
 
@@ -59,10 +67,13 @@ impl Files {
         name: &QueueName,
         need: Need,
     ) -> Result<&mut Index> {
-        if !self.is_current(store, name, need)? {
+        if self.is_current(store, name, need)? {
+            self.follow_config(store, name)?;
+        } else {
             self.seen = Seen::Nothing;
             self.index = Index::empty();
-            let config = Config::load(store)?;
+            self.configure(store, name)?;
+            let config = Arc::clone(&self.config);
             if need == Need::Tail {
                 self.seen = open_tail(store, name)?;
             }
@@ -77,6 +88,53 @@ impl Files {
             self.unrecorded = self.mode() == Mode::Journal && !is_recorded;
         }
         Ok(&mut self.index)
+    }
+
+    /// Reads the configuration.
+    fn configure(&mut self, store: &dyn Store, name: &QueueName) -> Result<()> {
+        self.config_file = look(store, CONFIG_FILE)?;
+        self.config = Arc::new(Config::load(store)?);
+        self.policy = Arc::new(self.config.policy(name.as_str()));
+        Ok(())
+    }
+
+    /// The configuration, as of the last refresh.
+    pub(crate) fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    /// What holds for this queue, as of the last refresh.
+    pub(crate) fn policy(&self) -> &Arc<Policy> {
+        &self.policy
+    }
+
+    /// Reads the configuration again if it was changed: a journal says so; where there is none, its file is looked at.
+    fn follow_config(&mut self, store: &dyn Store, name: &QueueName) -> Result<()> {
+        let is_changed = match &mut self.seen {
+            Seen::Journal(journal) | Seen::Tail(journal) => journal.take_notice(),
+            _ => {
+                let now = look(store, CONFIG_FILE)?;
+                match (&now, &self.config_file) {
+                    (Some(now), Some(then)) => !now.same_content(then),
+                    (now, then) => now.is_some() != then.is_some(),
+                }
+            }
+        };
+        if is_changed {
+            self.configure(store, name)?;
+        }
+        Ok(())
+    }
+
+    /// Tells the other processes that the configuration was changed; those of a plain queue see it by themselves.
+    pub(crate) fn announce(&mut self, store: &dyn Store, name: &QueueName) -> Result<()> {
+        self.refresh(store, name, Need::Tail)?;
+        match &mut self.seen {
+            Seen::Journal(journal) | Seen::Tail(journal) if !journal.has_ended() => {
+                journal.announce(store, name)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn is_current(&mut self, store: &dyn Store, name: &QueueName, need: Need) -> Result<bool> {
@@ -101,6 +159,14 @@ impl Files {
             self.seen = Seen::Nothing;
         }
         looked
+    }
+
+    /// What the queue holds.
+    pub(crate) fn totals(&self) -> Totals {
+        match &self.seen {
+            Seen::Tail(journal) => *journal.totals(),
+            _ => self.index.totals(),
+        }
     }
 
     /// Whether anything is known.
@@ -246,7 +312,12 @@ impl Files {
             return Ok(false);
         }
         let fold = cut.write(store, name, TEMPORARY_SUFFIX)?;
-        fold.end(journal, &mut self.index, store, name, still_ours)
+        let moves = fold.end(journal, store, name, still_ours)?;
+        let done = moves.is_some();
+        if let Some(mut moves) = moves {
+            moves.apply(usize::MAX, journal, &mut self.index);
+        }
+        Ok(done)
     }
 
     /// Folds the journal into the snapshot under lock and guard; nothing to do for a plain queue. False: the lock is no
@@ -287,24 +358,35 @@ impl Files {
         })
     }
 
-    /// The last step of a checkpoint, under lock and guard. False: it came to nothing, because somebody else made another.
+    /// The last step of a checkpoint, under lock and guard. `None`: it came to nothing, because somebody else made another.
+    /// What it brings is for [`Files::moved`], which needs no lock.
     pub(crate) fn end(
         &mut self,
         store: &dyn Store,
         name: &QueueName,
         fold: Fold<'_>,
         still_ours: impl Fn() -> Result<bool>,
-    ) -> Result<bool> {
+    ) -> Result<Option<Moves>> {
         self.refresh(store, name, Need::Index)?;
         let Seen::Journal(mut journal) = std::mem::replace(&mut self.seen, Seen::Nothing) else {
-            return Ok(false);
+            return Ok(None);
         };
-        let done = journal.has_its_snapshot(store, name, true)?
-            && fold.end(&mut journal, &mut self.index, store, name, still_ours)?;
-        if done {
+        if !journal.has_its_snapshot(store, name, true)? {
+            return Ok(None);
+        }
+        let moves = fold.end(&mut journal, store, name, still_ours)?;
+        if moves.is_some() {
             self.seen = Seen::Journal(journal);
         }
-        Ok(done)
+        Ok(moves)
+    }
+
+    /// So many bodies are elsewhere; whether that was all. Until this is said they are read from files that have been replaced.
+    pub(crate) fn moved(&mut self, moves: &mut Moves, count: usize) -> bool {
+        match &self.seen {
+            Seen::Journal(journal) => moves.apply(count, journal, &mut self.index),
+            _ => true,
+        }
     }
 
     /// Whether the next commit appends: no file is replaced, so no guard is needed.

@@ -3,16 +3,23 @@
 //! lock that other programs do not know.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use super::gate::{Gate, Pass, Refused, Tie};
 use super::patience::Patience;
 use super::real::{descriptors, generation};
+use super::sleepers::Sleepers;
 use super::wake::Bell;
 use super::{File, FileId, LockKind, Open, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::name::LockNames;
+
+/// How long (in microseconds) a lock that somebody has is left alone between the first tries. Most holds are shorter than the
+/// time it takes to be woken, and eight processes get more done when one of them has the lock several times before it goes to
+/// another processor.
+const PAUSES: [u64; 14] = [0, 0, 0, 0, 50, 50, 50, 50, 50, 50, 50, 50, 50, 50];
 
 /// An open lock file, known to the fork handler.
 #[derive(Debug)]
@@ -112,6 +119,8 @@ pub(crate) struct Hold {
     lock: Arc<Lock>,
     pass: Pass,
     guarded: AtomicBool,
+    /// How many messages it made ready, as far as it knows: so many receivers are woken when it ends.
+    brought: AtomicUsize,
     generation: u64,
     /// A shared hold has a descriptor of its own, so that it can stand beside others.
     beside: Option<LockFile>,
@@ -136,6 +145,11 @@ impl Lock {
         }
     }
 
+    /// The receivers that sleep on the queue.
+    pub(crate) fn sleepers(&self) -> &Arc<Sleepers> {
+        self.bell().sleepers()
+    }
+
     /// The process's one descriptor, exclusively or shared among processes; the gate keeps other threads out.
     pub(crate) fn acquire(
         self: &Arc<Self>,
@@ -143,6 +157,18 @@ impl Lock {
         care: Care,
         tie: Tie,
         patience: &Patience,
+    ) -> Result<Hold> {
+        self.acquire_meanwhile(kind, care, tie, patience, &mut || ())
+    }
+
+    /// As `acquire`; `meanwhile` is done when another process has the lock, between tries.
+    pub(crate) fn acquire_meanwhile(
+        self: &Arc<Self>,
+        kind: LockKind,
+        care: Care,
+        tie: Tie,
+        patience: &Patience,
+        meanwhile: &mut dyn FnMut(),
     ) -> Result<Hold> {
         let pass = self
             .gate
@@ -153,10 +179,11 @@ impl Lock {
             lock: Arc::clone(self),
             pass,
             guarded: AtomicBool::new(care == Care::Guarded),
+            brought: AtomicUsize::new(0),
             generation: generation(),
             beside: None,
         };
-        self.take(kind, care, patience)?;
+        self.take(kind, care, patience, meanwhile)?;
         Ok(hold)
     }
 
@@ -170,12 +197,19 @@ impl Lock {
             lock: Arc::clone(self),
             pass,
             guarded: AtomicBool::new(false),
+            brought: AtomicUsize::new(0),
             generation: generation(),
             beside: None,
         };
         loop {
             let file = self.open(&self.names.lock)?;
-            self.wait(&file, LockKind::Shared, &self.names.lock, patience)?;
+            self.wait(
+                &file,
+                LockKind::Shared,
+                &self.names.lock,
+                patience,
+                &mut || (),
+            )?;
             if self.is_at(&self.names.lock, &file)? {
                 self.prove(&file)?;
                 hold.beside = Some(file);
@@ -184,10 +218,17 @@ impl Lock {
         }
     }
 
-    fn take(&self, kind: LockKind, care: Care, patience: &Patience) -> Result<()> {
+    fn take(
+        &self,
+        kind: LockKind,
+        care: Care,
+        patience: &Patience,
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<()> {
         let mut files = self.files();
         let check = care != Care::AtCommit;
-        let lock = self.take_file(&mut files.lock, &self.names.lock, kind, check, patience)?;
+        let slot = &mut files.lock;
+        let lock = self.take_file(slot, &self.names.lock, kind, check, patience, meanwhile)?;
         self.prove(lock)?;
         drop(files);
         if care == Care::Guarded {
@@ -200,7 +241,7 @@ impl Lock {
     /// is where the second one waits.
     fn take_guard(&self, patience: &Patience) -> Result<()> {
         let (slot, path) = (&mut self.files().guard, &self.names.guard);
-        self.take_file(slot, path, LockKind::Exclusive, true, patience)
+        self.take_file(slot, path, LockKind::Exclusive, true, patience, &mut || ())
             .map(drop)
     }
 
@@ -212,6 +253,7 @@ impl Lock {
         kind: LockKind,
         check: bool,
         patience: &Patience,
+        meanwhile: &mut dyn FnMut(),
     ) -> Result<&'a LockFile> {
         loop {
             // A descriptor that fails, or is no longer the file at the path, is closed, which gives up its lock.
@@ -219,7 +261,7 @@ impl Lock {
                 Some(file) => file,
                 None => self.open(path)?,
             };
-            self.wait(&file, kind, path, patience)?;
+            self.wait(&file, kind, path, patience, meanwhile)?;
             if !check || self.is_at(path, &file)? {
                 return Ok(slot.insert(file));
             }
@@ -227,13 +269,27 @@ impl Lock {
     }
 
     /// Tries, and sleeps on the bell between tries.
-    fn wait(&self, file: &LockFile, kind: LockKind, path: &str, patience: &Patience) -> Result<()> {
+    fn wait(
+        &self,
+        file: &LockFile,
+        kind: LockKind,
+        path: &str,
+        patience: &Patience,
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<()> {
         let tried = |file: &LockFile| {
             file.try_lock(kind)
                 .map_err(|error| self.lock_error(path, error))
         };
-        if tried(file)? {
-            return Ok(());
+        for pause in PAUSES {
+            if tried(file)? {
+                return Ok(());
+            }
+            let Some(pause) = patience.slice(Duration::from_micros(pause)) else {
+                break;
+            };
+            meanwhile();
+            self.store.system().sleep(pause);
         }
         loop {
             if patience.left().is_none() {
@@ -300,13 +356,13 @@ impl Lock {
         Ok(())
     }
 
-    fn give_back(&self, guarded: bool) {
+    fn give_back(&self, guarded: bool, brought: usize) {
         let files = self.files();
         if let Some(guard) = files.guard.as_ref().filter(|_| guarded) {
             let _ = guard.unlock();
         }
         if let Some(lock) = &files.lock {
-            let ring = self.bell().before_release();
+            let ring = self.bell().before_release(brought);
             // Explicitly, not by closing: a child that was forked meanwhile shares the descriptor.
             let _ = lock.unlock();
             self.bell().after_release(&ring);
@@ -315,7 +371,7 @@ impl Lock {
 
     fn bell(&self) -> &Bell {
         self.bell
-            .get_or_init(|| Bell::open(&self.store, &self.names.wake, self.mode))
+            .get_or_init(|| Bell::open(&self.store, &self.names, self.mode))
     }
 
     fn files(&self) -> MutexGuard<'_, Files> {
@@ -398,6 +454,11 @@ impl Hold {
         self.guarded.load(Ordering::Relaxed)
     }
 
+    /// So many messages were made ready.
+    pub(crate) fn brought(&self, messages: usize) {
+        self.brought.fetch_add(messages, Ordering::Relaxed);
+    }
+
     /// Takes the guard as well. What was read under the lock alone may be old.
     pub(crate) fn guard(&self, patience: &Patience) -> Result<()> {
         self.check_process()?;
@@ -409,13 +470,14 @@ impl Hold {
     pub(crate) fn renew(&self, patience: &Patience) -> Result<()> {
         self.check_process()?;
         // Everything is let go first: another process may hold the new lock file and wait for the guard.
-        self.lock.give_back(self.is_guarded());
+        self.lock.give_back(self.is_guarded(), 0);
         let care = if self.is_guarded() {
             Care::Guarded
         } else {
             Care::Checked
         };
-        self.lock.take(LockKind::Exclusive, care, patience)
+        self.lock
+            .take(LockKind::Exclusive, care, patience, &mut || ())
     }
 
     /// A hold does not survive a fork: the child has neither the lock nor the descriptor.
@@ -437,12 +499,13 @@ impl Drop for Hold {
             return;
         }
         if let Some(beside) = self.beside.take() {
-            let ring = self.lock.bell().before_release();
+            let ring = self.lock.bell().before_release(0);
             let _ = beside.unlock();
             self.lock.bell().after_release(&ring);
             self.lock.gate.leave_beside(&self.pass);
         } else {
-            self.lock.give_back(self.is_guarded());
+            let brought = self.brought.load(Ordering::Relaxed);
+            self.lock.give_back(self.is_guarded(), brought);
             self.lock.gate.leave(&self.pass);
         }
     }

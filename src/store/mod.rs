@@ -18,6 +18,7 @@ pub(crate) mod plain;
 pub(crate) mod real;
 pub(crate) mod registry;
 pub(crate) mod repair;
+pub(crate) mod sleepers;
 pub(crate) mod turn;
 pub(crate) mod wake;
 
@@ -118,8 +119,8 @@ pub(crate) trait Store: Debug + Send + Sync {
     fn list(&self, path: &str) -> io::Result<Vec<String>>;
     /// A page of words that processes wait on; [`wake`] says what the words are.
     fn page(&self, path: &str, mode: u32) -> io::Result<Arc<dyn Page>>;
-    /// A watch that reports changes of a queue's two files in the root and of the files in `directory`.
-    fn watch(&self, snapshot: &str, journal: &str, directory: &str) -> io::Result<Box<dyn Watch>>;
+    /// A watch that reports when files change.
+    fn watch(&self, what: &Watched) -> io::Result<Box<dyn Watch>>;
     /// Time, identity and chance.
     fn system(&self) -> &dyn System;
 }
@@ -157,7 +158,8 @@ pub(crate) trait File: Debug + Send + Sync {
 /// A small shared file whose words are moved by read and write, and whose mapping is only the key
 /// to wait on, so that no other program can make this one fault by truncating it.
 pub(crate) trait Page: Debug + Send + Sync {
-    fn read(&self) -> io::Result<[u64; 2]>;
+    /// Reads words from the first on.
+    fn read(&self, words: &mut [u64]) -> io::Result<()>;
     fn write(&self, word: usize, value: u64) -> io::Result<()>;
     /// Sleeps while word 0 still has the low half of `seen`, at most `timeout`. An `Interrupted` error is a signal.
     fn wait(&self, seen: u64, timeout: Duration) -> io::Result<()>;
@@ -165,11 +167,25 @@ pub(crate) trait Page: Debug + Send + Sync {
     fn wake_one(&self) -> io::Result<u32>;
 }
 
+/// What is watched.
+#[derive(Debug, Clone)]
+pub(crate) struct Watched {
+    /// A queue's files in the root: that they are replaced.
+    pub(crate) snapshot: String,
+    pub(crate) journal: String,
+    /// The files in it: that somebody who had one open for writing closes it.
+    pub(crate) directory: &'static str,
+    /// A file: that it is written. Without it, that the journal is.
+    pub(crate) slot: Option<String>,
+}
+
 /// What ended a wait on a [`Watch`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Woken {
     /// Something watched changed.
     Changed,
+    /// The slot was written.
+    Chosen,
     /// Nothing did in the time given.
     TimedOut,
     /// A signal arrived.

@@ -25,6 +25,8 @@ pub(crate) struct State {
     pub(crate) last_queued: Option<Timestamp>,
     /// When (boot clock) the consumers were last looked at.
     pub(crate) probed_ms: u64,
+    /// When (boot clock) moves could not be brought to their end.
+    pub(crate) stuck_ms: Option<u64>,
     /// Whether left-over temporary files have been removed.
     pub(crate) swept: bool,
 }
@@ -78,6 +80,7 @@ impl State {
             files: Files::new(),
             last_queued: None,
             probed_ms: 0,
+            stuck_ms: None,
             swept: false,
         }
     }

@@ -1,6 +1,6 @@
 //! The doorbell of a lock: how a process that waits for it learns at once that it is free.
 //!
-//! The page holds two words. The *bell* counts releases at which somebody waited; a waiter sleeps
+//! The page's first two words are for the lock; [`super::sleepers`] has the others. The *bell* counts releases at which somebody waited; a waiter sleeps
 //! until it moves. The *stamp* is the time at which somebody last said that he waits; it goes stale
 //! by itself, so that a waiter who was killed leaves nothing behind. Both are hints: without the
 //! page, or with any nonsense in it, waiting still works, by looking again every few milliseconds.
@@ -9,8 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::patience::Patience;
+use super::sleepers::{Sleepers, WORDS};
 use super::{Page, Store};
 use crate::error::Result;
+use crate::format::name::LockNames;
 
 /// The longest sleep between two looks: programs without the library unlock without ringing.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -28,27 +30,42 @@ const STAMP: usize = 1;
 pub(crate) struct Bell {
     store: Arc<dyn Store>,
     page: Option<Arc<dyn Page>>,
+    sleepers: Arc<Sleepers>,
 }
 
 /// What a releaser owes to those who wait.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[must_use]
-pub(crate) struct Ring(bool);
+pub(crate) struct Ring {
+    /// Whether somebody waits for the lock.
+    lock: bool,
+    /// The receivers that are to be woken.
+    receivers: Vec<usize>,
+}
 
 impl Bell {
-    pub(crate) fn open(store: &Arc<dyn Store>, path: &str, mode: u32) -> Self {
+    pub(crate) fn open(store: &Arc<dyn Store>, names: &LockNames, mode: u32) -> Self {
         // Refused, read-only or no file at all: the page is never needed for correctness.
+        let page = store.page(&names.wake, mode).ok();
+        let sleepers = Sleepers::new(store, page.as_ref(), &names.waiters, mode);
         Self {
             store: Arc::clone(store),
-            page: store.page(path, mode).ok(),
+            page,
+            sleepers: Arc::new(sleepers),
         }
+    }
+
+    /// The receivers that sleep on the queue.
+    pub(crate) fn sleepers(&self) -> &Arc<Sleepers> {
+        &self.sleepers
     }
 
     /// What the bell shows now; to be read before trying the lock, so that no release is missed.
     pub(crate) fn announce(&self) -> u64 {
         let Some(page) = &self.page else { return 0 };
         let _ = page.write(STAMP, self.store.system().boot_ms());
-        page.read().map_or(0, |words| words[BELL])
+        let mut words = [0; 2];
+        page.read(&mut words).map_or(0, |()| words[BELL])
     }
 
     /// Sleeps until the bell has moved on from `seen`, at most for one look.
@@ -76,23 +93,29 @@ impl Bell {
         Ok(())
     }
 
-    /// Under the lock, just before giving it up: moves the bell if somebody waits.
-    pub(crate) fn before_release(&self) -> Ring {
+    /// Under the lock, just before giving it up: moves the bell if somebody waits, and chooses receivers for what the holder
+    /// `brought`.
+    pub(crate) fn before_release(&self, brought: usize) -> Ring {
         let Some(page) = &self.page else {
-            return Ring(false);
+            return Ring::default();
         };
-        let Ok([bell, stamp]) = page.read() else {
-            return Ring(false);
-        };
-        if stamp == 0 || self.store.system().boot_ms().abs_diff(stamp) > STAMP_AGE_MS {
-            return Ring(false);
+        let mut words = [0; WORDS];
+        let used = if brought == 0 { 2 } else { WORDS };
+        if page.read(&mut words[..used]).is_err() {
+            return Ring::default();
         }
-        Ring(page.write(BELL, bell.wrapping_add(1)).is_ok())
+        let (bell, stamp) = (words[BELL], words[STAMP]);
+        let waits = stamp != 0 && self.store.system().boot_ms().abs_diff(stamp) <= STAMP_AGE_MS;
+        Ring {
+            lock: waits && page.write(BELL, bell.wrapping_add(1)).is_ok(),
+            receivers: self.sleepers.choose(&words, brought),
+        }
     }
 
-    /// After giving the lock up: wakes one and lets it go first.
+    /// After giving the lock up: wakes the receivers, and one who waits for the lock, who goes first.
     pub(crate) fn after_release(&self, ring: &Ring) {
-        let (true, Some(page)) = (ring.0, &self.page) else {
+        self.sleepers.ring(&ring.receivers);
+        let (true, Some(page)) = (ring.lock, &self.page) else {
             return;
         };
         if page.wake_one().is_ok_and(|woken| woken > 0) {

@@ -428,6 +428,7 @@ static flockq_status send_message(buffer *out, const char *request, flockq_queue
   options.id = text_of(request, "id");
   options.priority = choice(text_of(request, "priority"), priorities);
   options.delay_ms = (uint64_t)number_of(request, "delay_ms", 0);
+  options.ttl_ms = (uint64_t)number_of(request, "ttl_ms", 0);
   options.dedup = flag_of(request, "dedup");
   options.sync = choice(text_of(request, "sync"), syncs);
   flockq_status status = flockq_queue_send(queue, payload_of(request), &options, &id, error);
@@ -578,6 +579,41 @@ static flockq_status detach(const char *request, flockq_error **error) {
   return FLOCKQ_STATUS_INVALID_ARGUMENT;
 }
 
+static flockq_status move(buffer *out, const char *request, flockq_queue *queue, bool home, flockq_error **error) {
+  flockq_filter_options options;
+  flockq_bytes *ids = NULL;
+  memset(&options, 0, sizeof options);
+  options.size = sizeof options;
+  if (has(request, "ids")) options.id_count = texts_of(request, "ids", &ids);
+  options.ids = ids;
+  options.state = choice(text_of(request, "state"), states);
+  options.error = text_of(request, "error");
+  options.limit = (uint64_t)number_of(request, "limit", 0);
+  flockq_texts *moved = NULL;
+  flockq_texts *targets = NULL;
+  flockq_status status =
+      home ? flockq_queue_redrive(queue, &options, flag_of(request, "dry_run"), &moved, &targets, error)
+           : flockq_queue_move_to(queue, text_of(request, "to"), &options, &moved, error);
+  free(ids);
+  if (status != FLOCKQ_STATUS_OK) return status;
+  if (!home) {
+    told_texts(out, moved);
+    return status;
+  }
+  add(out, "[", 1);
+  for (size_t i = 0; i < flockq_texts_size(moved); i++) {
+    add(out, i > 0 ? ",[" : "[", i > 0 ? 2 : 1);
+    add_string(out, flockq_texts_get(moved, i));
+    add(out, ",", 1);
+    add_string(out, flockq_texts_get(targets, i));
+    add(out, "]", 1);
+  }
+  add(out, "]", 1);
+  flockq_texts_free(moved);
+  flockq_texts_free(targets);
+  return status;
+}
+
 static flockq_status on_queue(buffer *out, const char *request, flockq_bytes op, flockq_error **error) {
   flockq_bytes name = text_of(request, "queue");
   size_t slot = 0;
@@ -600,6 +636,7 @@ static flockq_status on_queue(buffer *out, const char *request, flockq_bytes op,
   if (is(op, "extend")) return settle(out, request, queue, extend, error);
   if (is(op, "peek") || is(op, "get") || is(op, "list")) return look(out, request, op, queue, error);
   if (is(op, "stats")) return stats(out, queue, error);
+  if (is(op, "move_to") || is(op, "redrive")) return move(out, request, queue, is(op, "redrive"), error);
   if (is(op, "send_many")) {
     flockq_texts *ids;
     size_t size = texts_of(request, "payloads", &texts);
@@ -703,7 +740,10 @@ static flockq_status open_spool(const char *request, flockq_error **error) {
   options.allow_unverified_fs = flag_of(request, "allow_unverified_fs");
   options.sync = choice(text_of(request, "sync"), syncs);
   options.lock_wait_ms = wait_of(request, "lock_wait", "lock_wait_ms");
-  return flockq_spool_open(text_of(request, "dir"), &options, &spool, error);
+  if (flag_of(request, "mail")) options.create = 1;
+  flockq_status status = flockq_spool_open(text_of(request, "dir"), &options, &spool, error);
+  if (status == FLOCKQ_STATUS_OK && flag_of(request, "mail")) return flockq_spool_adopt_mail(spool, error);
+  return status;
 }
 
 static flockq_status answer(buffer *out, const char *request, flockq_error **error) {
@@ -740,6 +780,22 @@ static flockq_status answer(buffer *out, const char *request, flockq_error **err
   if (is(op, "close")) {
     add(out, "null", 4);
     return flockq_spool_close(spool, error);
+  }
+  if (is(op, "set_config")) {
+    add(out, "null", 4);
+    return flockq_spool_set_config(spool, text_of(request, "setting"), text_of(request, "value"), error);
+  }
+  if (is(op, "config")) {
+    flockq_text *shown;
+    flockq_status status = flockq_spool_config(spool, &shown, error);
+    if (status == FLOCKQ_STATUS_OK) {
+      flockq_bytes text = flockq_text_bytes(shown);
+      for (size_t i = 0; i < text.size; i++) {
+        if (text.data[i] != '\n') add(out, text.data + i, 1);
+      }
+      flockq_text_free(shown);
+    }
+    return status;
   }
   if (is(op, "queues")) {
     flockq_texts *names;

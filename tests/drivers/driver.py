@@ -77,6 +77,11 @@ def settled(results: list[flockq.FlockqError | None]) -> list[str | None]:
     return [None if error is None else type(error).__name__ for error in results]
 
 
+def which(r: Request) -> Request:
+    """Which messages to move."""
+    return {name: r[name] for name in ("ids", "state", "error", "limit") if name in r}
+
+
 class Driver:
     """One spool, its queues, and what they have given out."""
 
@@ -108,6 +113,10 @@ class Driver:
             return self.spool.close()
         if op == "queues":
             return self.spool.queues()
+        if op == "config":
+            return self.spool.config()
+        if op == "set_config":
+            return self.spool.set_config(request["setting"], request["value"])
         method = getattr(self, f"on_{op}", None)
         if method is None:
             raise NotThere(f"no operation {op}")
@@ -118,6 +127,12 @@ class Driver:
 
     def open(self, r: Request) -> None:
         """Open the spool."""
+        if r.get("mail", False):
+            self.spool = flockq.Spool.mail(
+                r["dir"], sync=r.get("sync"), lock_wait=lock_wait(r, "lock_wait", "lock_wait_ms")
+            )
+            self.queues = {}
+            return
         self.spool = flockq.Spool(
             r["dir"],
             create=r.get("create", False),
@@ -153,6 +168,7 @@ class Driver:
             id=r.get("id"),
             priority=r.get("priority"),
             delay=seconds(r, "delay_ms"),
+            ttl=seconds(r, "ttl_ms"),
             dedup=r.get("dedup", False),
             sync=r.get("sync"),
         )
@@ -233,6 +249,14 @@ class Driver:
     def on_purge(self, queue: flockq.Queue, r: Request) -> int:
         """Purge."""
         return queue.purge(r.get("state"))
+
+    def on_move_to(self, queue: flockq.Queue, r: Request) -> list[str]:
+        """Move."""
+        return queue.move_to(r["to"], **which(r))
+
+    def on_redrive(self, queue: flockq.Queue, r: Request) -> list[tuple[str, str]]:
+        """Redrive."""
+        return queue.redrive(**which(r), dry_run=r.get("dry_run", False))
 
     def on_load(self, queue: flockq.Queue, _: Request) -> str:
         """Load: the bytes as they are."""

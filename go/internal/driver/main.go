@@ -35,6 +35,11 @@ type request struct {
 	IDs               []string `json:"ids"`
 	Priority          string   `json:"priority"`
 	DelayMs           int64    `json:"delay_ms"`
+	TTLMs             int64    `json:"ttl_ms"`
+	Mail              bool     `json:"mail"`
+	Setting           string   `json:"setting"`
+	Value             string   `json:"value"`
+	DryRun            bool     `json:"dry_run"`
 	Dedup             bool     `json:"dedup"`
 	LeaseMs           int64    `json:"lease_ms"`
 	WaitMs            *int64   `json:"wait_ms"`
@@ -179,7 +184,11 @@ func settled(receipts []string, err error) (any, error) {
 func (d *driver) answer(r *request) (any, error) {
 	switch r.Op {
 	case "open":
-		spool, err := flockq.Open(r.Dir, &flockq.Options{
+		open := flockq.Open
+		if r.Mail {
+			open = flockq.Mail
+		}
+		spool, err := open(r.Dir, &flockq.Options{
 			Create: r.Create, Sync: sync(r.Sync), LockWait: lockWait(r.LockWait, r.LockWaitMs), AllowUnverifiedFS: r.AllowUnverifiedFS,
 		})
 		if err != nil {
@@ -218,6 +227,10 @@ func (d *driver) answer(r *request) (any, error) {
 	switch r.Op {
 	case "close":
 		return nil, d.spool.Close()
+	case "config":
+		return d.spool.Config()
+	case "set_config":
+		return nil, d.spool.SetConfig(r.Setting, r.Value)
 	case "queues":
 		names, err := d.spool.Queues()
 		if names == nil {
@@ -236,6 +249,10 @@ func (d *driver) answer(r *request) (any, error) {
 	return d.onQueue(queue, r)
 }
 
+func filter(r *request) *flockq.Filter {
+	return &flockq.Filter{IDs: r.IDs, State: state(r.State), Error: r.Error, Limit: r.Limit}
+}
+
 func (d *driver) onQueue(queue *flockq.Queue, r *request) (any, error) {
 	switch r.Op {
 	case "send":
@@ -244,7 +261,7 @@ func (d *driver) onQueue(queue *flockq.Queue, r *request) (any, error) {
 			payload, _ = hex.DecodeString(*r.PayloadHex)
 		}
 		return queue.Send(ctx, payload, &flockq.SendOptions{
-			ID: r.ID, Priority: priority(r.Priority), Delay: ms(r.DelayMs), Dedup: r.Dedup, Sync: sync(r.Sync),
+			ID: r.ID, Priority: priority(r.Priority), Delay: ms(r.DelayMs), TTL: ms(r.TTLMs), Dedup: r.Dedup, Sync: sync(r.Sync),
 		})
 	case "send_many":
 		payloads := make([]any, len(r.Payloads))
@@ -296,6 +313,16 @@ func (d *driver) onQueue(queue *flockq.Queue, r *request) (any, error) {
 		return queue.Remove(ctx, r.IDs...)
 	case "purge":
 		return queue.Purge(ctx, state(r.State))
+	case "move_to":
+		moved, err := queue.MoveTo(ctx, r.To, filter(r))
+		return moved, err
+	case "redrive":
+		redriven, err := queue.Redrive(ctx, filter(r), r.DryRun)
+		told := make([]any, len(redriven))
+		for i, one := range redriven {
+			told[i] = []string{one.ID, one.To}
+		}
+		return told, err
 	case "sync":
 		return nil, queue.Sync(ctx)
 	case "checkpoint":

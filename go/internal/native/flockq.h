@@ -366,6 +366,11 @@ typedef struct flockq_error flockq_error;
 typedef struct flockq_file_lock flockq_file_lock;
 
 /**
+ * Extends a lease, in a thread of its own. Made by flockq_queue_keep(), ended by flockq_keeper_free().
+ */
+typedef struct flockq_keeper flockq_keeper;
+
+/**
  * A queue. Opened by flockq_spool_queue(), freed by flockq_queue_free(). Use it from any thread.
  */
 typedef struct flockq_queue flockq_queue;
@@ -409,6 +414,8 @@ typedef struct {
 
 /**
  * Options of a nack. All zero (but `size`) means: given back without a reason, ready at once.
+ *
+ * What has a reason has failed: it waits and is given up as the queue's policy in flockq.json says.
  */
 typedef struct {
   /**
@@ -420,7 +427,7 @@ typedef struct {
    */
   flockq_bytes reason;
   /**
-   * Not to be received again before this many milliseconds have passed.
+   * Not to be received again before this many milliseconds have passed; 0 is as the policy says.
    */
   uint64_t delay_ms;
 } flockq_nack_options;
@@ -502,6 +509,10 @@ typedef struct {
    * Must be zero.
    */
   uint32_t reserved;
+  /**
+   * Not to be delivered any more when this many milliseconds have passed; 0 is never.
+   */
+  uint64_t ttl_ms;
 } flockq_send_options;
 
 /**
@@ -513,7 +524,7 @@ typedef struct {
    */
   size_t size;
   /**
-   * How long the message is this consumer's; 0 is 5 minutes.
+   * How long the message is this consumer's; 0 is as configured, else 5 minutes.
    */
   uint64_t lease_ms;
   /**
@@ -585,6 +596,41 @@ typedef struct {
    */
   int64_t oldest_age_ms;
 } flockq_stats;
+
+/**
+ * Which messages flockq_queue_move_to() and flockq_queue_redrive() move. All zero (but `size`) means all that nobody has under
+ * a lease.
+ */
+typedef struct {
+  /**
+   * sizeof(flockq_filter_options).
+   */
+  size_t size;
+  /**
+   * Only those with one of these ids; NULL for any.
+   */
+  const flockq_bytes *ids;
+  /**
+   * How many `ids` there are.
+   */
+  size_t id_count;
+  /**
+   * A flockq_state: only messages in this state.
+   */
+  uint32_t state;
+  /**
+   * Must be zero.
+   */
+  uint32_t reserved;
+  /**
+   * Only those whose error has this in it; no bytes for any.
+   */
+  flockq_bytes error;
+  /**
+   * At most this many; 0 is all.
+   */
+  uint64_t limit;
+} flockq_filter_options;
 
 /**
  * Options of flockq_spool_open(). All zero (but `size`) means the defaults.
@@ -892,6 +938,24 @@ uint64_t flockq_file_lock_waited_us(const flockq_file_lock *lock);
 void flockq_file_lock_free(flockq_file_lock *lock);
 
 /**
+ * Keeps the lease that a receipt names: extends it, in a thread of its own, until flockq_keeper_free(), or until the lease is
+ * lost or the queue closed. `lease_ms` is as long as the receive's; 0 is as configured, else 5 minutes. `keeper` is to be freed
+ * before the queue.
+ *
+ * FLOCKQ_STATUS_IO: there is no thread to be had. FLOCKQ_STATUS_CLOSED. A stale receipt is no error: there is nothing to keep.
+ */
+flockq_status flockq_queue_keep(const flockq_queue *queue,
+                                flockq_bytes receipt,
+                                uint64_t lease_ms,
+                                flockq_keeper **keeper,
+                                flockq_error **error);
+
+/**
+ * Ends the keeper, and waits until it does nothing more; the lease goes on until its deadline. NULL does nothing.
+ */
+void flockq_keeper_free(flockq_keeper *keeper);
+
+/**
  * The text. Borrowed from `text`.
  */
 flockq_bytes flockq_text_bytes(const flockq_text *text);
@@ -1021,6 +1085,35 @@ flockq_status flockq_queue_remove(const flockq_queue *queue,
 flockq_status flockq_queue_purge(const flockq_queue *queue, uint32_t in_state, uint64_t *removed, flockq_error **error);
 
 /**
+ * Moves messages to the queue called `target`, each exactly once wherever a process dies. Those under a lease are left. `ids`
+ * (may be NULL) becomes their ids, to be freed by flockq_texts_free().
+ *
+ * FLOCKQ_STATUS_INVALID_ARGUMENT: no name of another queue, an unknown state. FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_IO: the
+ * messages stay where they were. FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_INTERRUPTED: a move that was begun is ended by the next
+ * process that uses one of the queues. FLOCKQ_STATUS_OUTCOME_UNKNOWN, FLOCKQ_STATUS_CLOSED.
+ */
+flockq_status flockq_queue_move_to(const flockq_queue *queue,
+                                   flockq_bytes target,
+                                   const flockq_filter_options *options,
+                                   flockq_texts **ids,
+                                   flockq_error **error);
+
+/**
+ * Sends messages back to the queues that they came from, ready at once and with all attempts before them; their history of
+ * errors stays. With a non-zero `dry_run` it only says what it would do. `ids` and `targets` (may be NULL) become their ids and the
+ * queues they go to, in the same order, each to be freed by flockq_texts_free().
+ *
+ * FLOCKQ_STATUS_NOT_FOUND: a message does not say where it came from, and not exactly one queue has this one as its
+ * dead_letter_queue; nothing was changed. Other statuses as for flockq_queue_move_to().
+ */
+flockq_status flockq_queue_redrive(const flockq_queue *queue,
+                                   const flockq_filter_options *options,
+                                   uint32_t dry_run,
+                                   flockq_texts **ids,
+                                   flockq_texts **targets,
+                                   flockq_error **error);
+
+/**
  * Makes everything committed so far durable, whatever the durability of the commits was.
  *
  * FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_CLOSED.
@@ -1141,6 +1234,34 @@ flockq_status flockq_spool_open(flockq_bytes directory,
                                 const flockq_spool_options *options,
                                 flockq_spool **spool,
                                 flockq_error **error);
+
+/**
+ * Sets the policy of a mail daemon for the queues "inbound", "outbound" and "dead-letter", as far as flockq.json says
+ * nothing else: three attempts, five minutes between them, in "outbound"; then "dead-letter".
+ *
+ * FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_CLOSED.
+ */
+flockq_status flockq_spool_adopt_mail(const flockq_spool *spool, flockq_error **error);
+
+/**
+ * The configuration as JSON, to be freed by flockq_text_free(): what is said, and for "default" also what holds where
+ * nothing is said.
+ *
+ * FLOCKQ_STATUS_IO, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_VERSION, FLOCKQ_STATUS_CLOSED.
+ */
+flockq_status flockq_spool_config(const flockq_spool *spool, flockq_text **json, flockq_error **error);
+
+/**
+ * Sets one setting, such as "inbound.backoff" to "10s", for every process: those that run see it at their next operation.
+ * "null" is nothing.
+ *
+ * FLOCKQ_STATUS_INVALID_ARGUMENT names the key, the value and what is allowed. FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT,
+ * FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_CLOSED.
+ */
+flockq_status flockq_spool_set_config(const flockq_spool *spool,
+                                      flockq_bytes setting,
+                                      flockq_bytes value,
+                                      flockq_error **error);
 
 /**
  * Sets a spool up: makes the directory and its lock directory, and writes flockq.json. Queue files that are there

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use flockq::{Mode, Priority, State, Sync, parse_duration};
+use flockq::{Filter, Mode, Priority, State, Sync, parse_duration};
 
 /// Durable message queues in JSON files that processes in C, Go, Python, Rust and the shell share.
 ///
@@ -50,6 +50,9 @@ pub(crate) enum Command {
         /// New queues are plain files: for directories shared with programs that do not use the library
         #[arg(long)]
         plain: bool,
+        /// The queues inbound, outbound and dead-letter with the policy of a mail daemon: 3 attempts, 5 minutes between them
+        #[arg(long)]
+        mail: bool,
         /// Another lock directory, relative to DIR
         #[arg(long, value_name = "PATH")]
         lock_dir: Option<String>,
@@ -74,6 +77,9 @@ pub(crate) enum Command {
         /// Not to be received before this time has passed
         #[arg(long, value_parser = parse_duration)]
         delay: Option<Duration>,
+        /// Not to be delivered any more when this time has passed
+        #[arg(long, value_parser = parse_duration)]
+        ttl: Option<Duration>,
         /// With an id that is already in the queue, send nothing and print that id
         #[arg(long)]
         dedup: bool,
@@ -89,9 +95,9 @@ pub(crate) enum Command {
     /// The lease ends at its deadline or a reboot: it does not end with this command.
     Receive {
         queue: String,
-        /// How long the message is yours
-        #[arg(long, value_parser = parse_duration, default_value = "5m")]
-        lease: Duration,
+        /// How long the message is yours [default: as configured, else 5m]
+        #[arg(long, value_parser = parse_duration)]
+        lease: Option<Duration>,
         /// Wait this long for a message
         #[arg(long, value_parser = parse_duration)]
         wait: Option<Duration>,
@@ -105,7 +111,7 @@ pub(crate) enum Command {
         #[arg(required = true)]
         receipts: Vec<String>,
     },
-    /// Give messages back
+    /// Give messages back; with an error they wait, and are given up after the last attempt, as configured
     Nack {
         queue: String,
         #[arg(required = true)]
@@ -125,6 +131,22 @@ pub(crate) enum Command {
         /// For how long
         #[arg(long, value_parser = parse_duration, default_value = "5m")]
         lease: Duration,
+    },
+    /// Give each message to a command: ack when it exits with 0, else nack with the last line of its standard error
+    ///
+    /// The payload is the command's standard input; FLOCKQ_ID, FLOCKQ_ATTEMPTS, FLOCKQ_RECEIPT and FLOCKQ_QUEUE are in its
+    /// environment. The lease is kept while it runs. On SIGTERM, SIGINT or SIGHUP what is being worked on is finished, and
+    /// nothing more is taken.
+    Run {
+        queue: String,
+        /// How many messages at the same time
+        #[arg(long, default_value_t = 1)]
+        workers: usize,
+        /// How long a message is this process's, at a time [default: as configured, else 5m]
+        #[arg(long, value_parser = parse_duration)]
+        lease: Option<Duration>,
+        #[arg(required = true, last = true)]
+        command: Vec<OsString>,
     },
     /// Take the next message for good; prints id, attempts, message
     Pop { queue: String },
@@ -161,6 +183,35 @@ pub(crate) enum Command {
         /// Only those in this state: ready, delayed or leased
         #[arg(long)]
         state: Option<State>,
+    },
+    /// Move messages to another queue, each exactly once; prints their ids
+    ///
+    /// Messages under a lease are left: somebody works on them.
+    Move {
+        queue: String,
+        /// The queue they go to
+        #[arg(long)]
+        to: String,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Send messages back to the queues they came from, ready at once and with all attempts before them
+    ///
+    /// Prints the ids and the queues.
+    Redrive {
+        queue: String,
+        #[command(flatten)]
+        which: Which,
+        /// Only print what would be done
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Show the configuration as JSON, or set one setting for every process
+    ///
+    /// flockq config set inbound.backoff 10s
+    Config {
+        #[command(subcommand)]
+        action: Option<ConfigAction>,
     },
     /// Fold the journal into the queue's file; nothing to do for a plain queue
     Checkpoint { queue: String },
@@ -211,4 +262,48 @@ pub(crate) enum Command {
         #[arg(required = true, last = true)]
         command: Vec<OsString>,
     },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ConfigAction {
+    /// Set one setting; processes that run see it at their next operation
+    Set {
+        /// A queue or default, a point and a key: inbound.backoff
+        setting: String,
+        /// The value: 10s, 3, full, another queue; null for nothing
+        value: String,
+    },
+}
+
+/// Which messages to move.
+#[derive(clap::Args)]
+pub(crate) struct Which {
+    /// Only those with one of these ids
+    #[arg(long = "id", value_name = "ID")]
+    ids: Vec<String>,
+    /// Only those in this state: ready or delayed
+    #[arg(long)]
+    state: Option<State>,
+    /// Only those whose error has this in it
+    #[arg(long, value_name = "TEXT")]
+    error: Option<String>,
+    /// At most this many
+    #[arg(long)]
+    limit: Option<usize>,
+}
+
+impl From<Which> for Filter {
+    fn from(which: Which) -> Self {
+        let mut filter = Filter::new().ids(which.ids);
+        if let Some(state) = which.state {
+            filter = filter.state(state);
+        }
+        if let Some(error) = which.error {
+            filter = filter.error(error);
+        }
+        if let Some(limit) = which.limit {
+            filter = filter.limit(limit);
+        }
+        filter
+    }
 }

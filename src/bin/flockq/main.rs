@@ -10,6 +10,7 @@ mod check;
 mod lock;
 mod print;
 mod queue;
+mod run;
 mod stats;
 
 use std::io::{self, Write};
@@ -109,6 +110,7 @@ fn run(arguments: Arguments) -> Result<Outcome, Failure> {
         Command::Init {
             directory,
             plain,
+            mail,
             lock_dir,
             sync,
         } => {
@@ -119,7 +121,10 @@ fn run(arguments: Arguments) -> Result<Outcome, Failure> {
             if let Some(sync) = sync {
                 init = init.sync(sync);
             }
-            flockq::Spool::init(directory, &init)?;
+            flockq::Spool::init(&directory, &init)?;
+            if mail {
+                flockq::Spool::open(&directory)?.adopt_mail()?;
+            }
             Ok(Outcome::Done)
         }
         Command::Lock {
@@ -128,6 +133,12 @@ fn run(arguments: Arguments) -> Result<Outcome, Failure> {
             timeout,
             command,
         } => lock::run(&file, shared, timeout, &command),
+        Command::Run {
+            queue,
+            workers,
+            lease,
+            command,
+        } => run::run(&directory, &queue, workers, lease, &command),
         Command::Check { queue, json } => check::check(&directory, queue.as_deref(), json),
         Command::Repair { queue, json } => check::repair(&directory, &queue, json),
         Command::Stats { queue, json } => stats::run(&directory, queue.as_deref(), json),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use flockq::{List, Message, Nack, Queue, Receive, Spool};
 
-use crate::arguments::Command;
+use crate::arguments::{Command, ConfigAction};
 use crate::print;
 use crate::{Failure, Outcome};
 
@@ -27,6 +27,7 @@ pub(crate) fn run(directory: &Path, command: Command) -> Result<Outcome, Failure
             id,
             priority,
             delay,
+            ttl,
             dedup,
             sync,
             lines,
@@ -43,6 +44,9 @@ pub(crate) fn run(directory: &Path, command: Command) -> Result<Outcome, Failure
                 } else {
                     message
                 };
+                if let Some(ttl) = ttl {
+                    message = message.ttl(ttl);
+                }
                 if let Some(sync) = sync {
                     message.sync(sync)
                 } else {
@@ -69,10 +73,10 @@ pub(crate) fn run(directory: &Path, command: Command) -> Result<Outcome, Failure
             wait,
             max,
         } => {
-            let how = Receive::new()
-                .lease(lease)
-                .wait(wait.unwrap_or_default())
-                .detached();
+            let mut how = Receive::new().wait(wait.unwrap_or_default()).detached();
+            if let Some(lease) = lease {
+                how = how.lease(lease);
+            }
             let deliveries = open(&queue)?.receive_many(max, how)?;
             for delivery in &deliveries {
                 print::delivery(&mut out, delivery).map_err(Failure::Untold)?;
@@ -140,6 +144,31 @@ pub(crate) fn run(directory: &Path, command: Command) -> Result<Outcome, Failure
             writeln!(out, "{removed}")?;
             Ok(Outcome::Done)
         }
+        Command::Move { queue, to, which } => {
+            let moved = open(&queue)?.move_to(&to, &which.into())?;
+            for id in &moved {
+                writeln!(out, "{id}")?;
+            }
+            Ok(some(!moved.is_empty()))
+        }
+        Command::Redrive {
+            queue,
+            which,
+            dry_run,
+        } => {
+            let redriven = open(&queue)?.redrive(&which.into(), dry_run)?;
+            for one in &redriven {
+                writeln!(out, "{} {}", one.id, one.to)?;
+            }
+            Ok(some(!redriven.is_empty()))
+        }
+        Command::Config { action } => {
+            match action {
+                None => writeln!(out, "{}", spool.config()?)?,
+                Some(ConfigAction::Set { setting, value }) => spool.set_config(&setting, &value)?,
+            }
+            Ok(Outcome::Done)
+        }
         Command::Checkpoint { queue } => {
             open(&queue)?.checkpoint()?;
             Ok(Outcome::Done)
@@ -149,6 +178,7 @@ pub(crate) fn run(directory: &Path, command: Command) -> Result<Outcome, Failure
             Ok(Outcome::Done)
         }
         Command::Init { .. }
+        | Command::Run { .. }
         | Command::Check { .. }
         | Command::Repair { .. }
         | Command::Stats { .. }

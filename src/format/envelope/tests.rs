@@ -19,6 +19,7 @@ fn compose(payload: &str, id: Option<&str>, priority: Option<Priority>) -> Strin
         priority,
         queued_at: "2026-02-03T09:00:00Z".parse().unwrap(),
         not_before: None,
+        expires: None,
     };
     let composed = Element::compose(&fresh).unwrap();
     assert_eq!(
@@ -200,7 +201,7 @@ fn priorities() -> impl Strategy<Value = Option<Priority>> {
 proptest! {
     #[test]
     fn payload_bytes_survive_every_edit(payload in json(), priority in priorities(), attempts in 0u64..9, error in "\\PC{0,9}") {
-        let fresh = Fresh { payload: payload.as_bytes(), id: Some("i"), spare_id: &|| "f".to_owned(), priority, queued_at: Timestamp::UNIX_EPOCH, not_before: None };
+        let fresh = Fresh { payload: payload.as_bytes(), id: Some("i"), spare_id: &|| "f".to_owned(), priority, queued_at: Timestamp::UNIX_EPOCH, not_before: None, expires: None };
         let composed = Element::compose(&fresh).unwrap();
         prop_assert_eq!(composed.payload(), payload.as_bytes());
         prop_assert_eq!(&Element::parse(Arc::clone(composed.text())).unwrap(), &composed);

@@ -1,13 +1,17 @@
 //! Decisions: what each operation changes. Each is a function of the index, the time and the request.
 
+mod moves;
 mod receive;
 mod send;
 mod settle;
 mod whole;
 
-pub(crate) use receive::{Grant, Taken, pop, receive};
+pub(crate) use moves::{
+    Finish, Mover, Which, bring_back, finish, give_up, move_to, partners, redrive,
+};
+pub(crate) use receive::{Grant, Received, Taken, pop, receive};
 pub(crate) use send::{Outgoing, send};
-pub(crate) use settle::{ack, detach, extend, give_back, nack};
+pub(crate) use settle::{Back, ack, detach, extend, give_back, nack};
 pub(crate) use whole::{purge, remove, save};
 
 use crate::error::{Error, ErrorKind, Result};

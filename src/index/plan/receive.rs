@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::edited;
+use super::moves::is_over;
+use crate::config::Policy;
 use crate::error::Result;
 use crate::format::envelope::{Element, quoted};
 use crate::format::lease::{Held, Lease};
@@ -13,7 +15,7 @@ use crate::index::{Change, Index, Now, Plan, View};
 
 /// What a receive gives out leases with.
 pub(crate) struct Grant<'a> {
-    pub(crate) lease: Duration,
+    pub(crate) lease: Option<Duration>,
     /// Whose death ends the leases; nobody's when they are detached.
     pub(crate) consumer: Option<Arc<str>>,
     pub(crate) random: &'a dyn Fn() -> u64,
@@ -30,21 +32,40 @@ pub(crate) struct Taken {
     pub(crate) attempts: u64,
 }
 
+/// What a receive brought.
+#[derive(Debug)]
+pub(crate) struct Received {
+    pub(crate) taken: Vec<Taken>,
+    /// Some of those that are ready are to be given up first.
+    pub(crate) over: bool,
+}
+
 /// Leases the next ready messages and counts the attempt (INV-11).
 pub(crate) fn receive(
     index: &mut Index,
     now: &Now,
     max: usize,
     grant: &Grant<'_>,
-) -> Result<Plan<Vec<Taken>>> {
+    policy: &Policy,
+) -> Result<Plan<Received>> {
     let mut changes = Vec::new();
     let mut result = Vec::new();
+    let mut over = false;
     for (seq, element) in index.next_ready(max, now)? {
+        if is_over(&element, policy, now).is_some() {
+            over = true;
+            continue;
+        }
         let token = Lease::next_token(now, element.lease());
         let random = (grant.random)();
         let lease = Lease {
             token,
-            held: Some(Held::new(now, grant.lease, random, grant.consumer.clone())),
+            held: Some(Held::new(
+                now,
+                grant.lease.unwrap_or(policy.lease),
+                random,
+                grant.consumer.clone(),
+            )),
         };
         let attempts = element.attempts().saturating_add(1);
         let mut edits = vec![
@@ -73,20 +94,30 @@ pub(crate) fn receive(
         });
         changes.push(Change::Envelope(seq, element));
     }
+    let result = Received {
+        taken: result,
+        over,
+    };
     Ok(Plan { changes, result })
 }
 
-/// Takes the next ready messages for good.
-pub(crate) fn pop(index: &mut Index, now: &Now, max: usize) -> Result<Plan<Vec<View>>> {
-    let next = index.next_ready(max, now)?;
+/// Takes the next ready message for good. True: some are to be given up first.
+pub(crate) fn pop(
+    index: &mut Index,
+    now: &Now,
+    policy: &Policy,
+) -> Result<Plan<(Option<View>, bool)>> {
+    let Some((seq, element)) = index.next_ready(1, now)?.pop() else {
+        let (changes, result) = (Vec::new(), (None, false));
+        return Ok(Plan { changes, result });
+    };
+    if is_over(&element, policy, now).is_some() {
+        let (changes, result) = (Vec::new(), (None, true));
+        return Ok(Plan { changes, result });
+    }
+    let state = State::Ready;
     Ok(Plan {
-        changes: next.iter().map(|(seq, _)| Change::Remove(*seq)).collect(),
-        result: next
-            .into_iter()
-            .map(|(_, element)| View {
-                element,
-                state: State::Ready,
-            })
-            .collect(),
+        changes: vec![Change::Remove(seq)],
+        result: (Some(View { element, state }), false),
     })
 }

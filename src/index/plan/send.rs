@@ -4,8 +4,10 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::internal;
+use crate::config::Policy;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::envelope::{Element, Fresh};
+use crate::format::journal::Totals;
 use crate::format::priority::Priority;
 use crate::format::time::{Timestamp, after};
 use crate::index::{Change, Index, Plan};
@@ -17,6 +19,7 @@ pub(crate) struct Outgoing {
     pub(crate) id: Option<String>,
     pub(crate) priority: Option<Priority>,
     pub(crate) not_before: Option<Timestamp>,
+    pub(crate) expires: Option<Timestamp>,
     pub(crate) dedup: bool,
 }
 
@@ -26,6 +29,7 @@ pub(crate) fn send(
     messages: &[Outgoing],
     queued_at: Timestamp,
     fresh_id: &dyn Fn() -> String,
+    (policy, before): (&Policy, Totals),
 ) -> Result<Plan<Vec<String>>> {
     let mut changes = Vec::new();
     let mut ids = Vec::with_capacity(messages.len());
@@ -34,6 +38,9 @@ pub(crate) fn send(
     let somebody_asks = messages.iter().any(asks);
     let mut new: HashSet<String> = HashSet::new();
     for (place, message) in messages.iter().enumerate() {
+        if message.payload.len() as u64 > policy.max_payload_bytes {
+            return Err(too_large(message.payload.len(), policy.max_payload_bytes));
+        }
         let fresh = Fresh {
             payload: &message.payload,
             id: message.id.as_deref(),
@@ -41,6 +48,7 @@ pub(crate) fn send(
             priority: message.priority,
             queued_at: after(queued_at, Duration::from_nanos(place as u64)),
             not_before: message.not_before,
+            expires: message.expires,
         };
         let element = Element::compose(&fresh).map_err(|damage| internal(&damage))?;
         let id = element.id().map(ToString::to_string).unwrap_or_default();
@@ -56,10 +64,46 @@ pub(crate) fn send(
         }
         ids.push(id);
     }
+    require_room(&changes, policy, before)?;
     Ok(Plan {
         changes,
         result: ids,
     })
+}
+
+/// Limits bind sends and nothing else.
+fn require_room(changes: &[Change], policy: &Policy, before: Totals) -> Result<()> {
+    let bytes = changes.iter().map(|change| match change {
+        Change::Append(element) => element.text().len() as u64,
+        _ => 0,
+    });
+    let after = [
+        (
+            "messages",
+            before.messages + changes.len() as u64,
+            policy.max_messages,
+        ),
+        ("bytes", before.bytes + bytes.sum::<u64>(), policy.max_bytes),
+    ];
+    for (what, after, limit) in after {
+        let Some(limit) = limit.filter(|limit| after > *limit) else {
+            continue;
+        };
+        if !changes.is_empty() {
+            let text = format!(
+                "the queue would have {after} {what}, the limit (max_{what}) is {limit}; nothing was sent, try again when some are done"
+            );
+            return Err(Error::new(ErrorKind::Full, text));
+        }
+    }
+    Ok(())
+}
+
+fn too_large(bytes: usize, limit: u64) -> Error {
+    let text = format!(
+        "the payload has {bytes} bytes, the limit of the queue (max_payload_bytes) is {limit}; send a reference to the data instead"
+    );
+    Error::new(ErrorKind::TooLarge, text)
 }
 
 fn exists(id: &str) -> Error {

@@ -4,11 +4,14 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::edited;
+use super::moves::{Mover, STUCK, history};
+use crate::config::Policy;
 use crate::error::Result;
 use crate::format::envelope::{Edit, quoted};
 use crate::format::lease::{Held, Lease};
+use crate::format::name::QueueName;
 use crate::format::receipt::Receipt;
-use crate::format::time::Timestamp;
+use crate::format::time::after;
 use crate::index::{Change, Index, Now, Plan, Seq};
 
 /// Done: the messages are removed.
@@ -16,26 +19,59 @@ pub(crate) fn ack(index: &mut Index, now: &Now, receipts: &[Receipt]) -> Result<
     settle(index, now, receipts, |_, seq, _| Ok(Change::Remove(seq)))
 }
 
-/// Failed or given back, with a reason and a time before which it is not to come again.
+/// How messages are given back.
+pub(crate) struct Back<'a> {
+    pub(crate) error: Option<&'a str>,
+    /// As it was asked for; else the policy has its own, for what failed.
+    pub(crate) delay: Option<Duration>,
+    pub(crate) policy: &'a Policy,
+    pub(crate) mover: &'a Mover<'a>,
+    /// Whether messages can be moved to a queue now; else they stay.
+    pub(crate) is_usable: &'a dyn Fn(&QueueName) -> bool,
+    /// Chance, for the jitter.
+    pub(crate) random: &'a dyn Fn() -> u64,
+}
+
+/// Failed or given back.
 pub(crate) fn nack(
     index: &mut Index,
     now: &Now,
     receipts: &[Receipt],
-    error: Option<&str>,
-    not_before: Option<Timestamp>,
+    back: &Back<'_>,
 ) -> Result<Plan<Vec<bool>>> {
     settle(index, now, receipts, |index, seq, (token, _)| {
+        let element = index.element_of(seq)?;
+        let policy = back.policy;
+        let attempts = element.attempts();
+        let is_last = policy.attempts.is_some_and(|most| attempts >= most);
+        let given_up = policy.dead_letter_queue.as_ref().filter(|_| is_last);
+        let delay = match back.delay {
+            Some(delay) => delay,
+            _ if given_up.is_some_and(|queue| (back.is_usable)(queue)) => Duration::ZERO,
+            _ if given_up.is_some() => STUCK,
+            None if back.error.is_none() => Duration::ZERO,
+            None => policy.backoff.after(attempts, (back.random)()),
+        };
+        let not_before = (!delay.is_zero()).then(|| quoted(&after(now.wall, delay).to_string()));
         let mut edits = vec![
             ("lease", Some(Lease { token, held: None }.text())),
-            (
-                "not_before",
-                not_before.map(|time| quoted(&time.to_string())),
-            ),
+            ("not_before", not_before),
         ];
-        if let Some(error) = error {
+        if let Some(error) = back.error {
             edits.push(("error", Some(quoted(error))));
+            edits.push(history(&element, error, now));
         }
-        change(index, seq, &edits)
+        // What failed waits elsewhere; what was only given back stays.
+        let retry = policy.retry_queue.as_ref().filter(|_| back.error.is_some());
+        let target = given_up.or(retry).filter(|queue| (back.is_usable)(queue));
+        let element = match target {
+            None => edited(&element, &edits)?,
+            Some(target) => {
+                edits.push(back.mover.origin());
+                back.mover.mark(&element, target, edits)?
+            }
+        };
+        Ok(Change::Envelope(seq, element))
     })
 }
 
@@ -45,7 +81,13 @@ pub(crate) fn give_back(
     now: &Now,
     receipts: &[Receipt],
 ) -> Result<Plan<Vec<bool>>> {
-    nack(index, now, receipts, None, None)
+    settle(index, now, receipts, |index, seq, (token, _)| {
+        let edits = [
+            ("lease", Some(Lease { token, held: None }.text())),
+            ("not_before", None),
+        ];
+        change(index, seq, &edits)
+    })
 }
 
 /// The leases run for `lease` from now.

@@ -6,14 +6,14 @@
 
 use std::sync::Arc;
 
-use super::bodies::Reader;
+use super::bodies::{Bodies, Reader};
 use super::frames::Frames;
 use super::{Journal, foreign, reserve};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::frame::{Cursor, Kind};
 use crate::format::journal::{self, Base, Binder, Binding, Switch, Totals, Written};
 use crate::format::name::QueueName;
-use crate::index::text::Text;
+use crate::index::text::{Source, Text};
 use crate::index::{Index, Seq, Standing};
 use crate::store::{Attributes, File, FileId, Stat, Store};
 
@@ -57,6 +57,15 @@ pub(crate) struct Fold<'a> {
     /// Behind the last frame of the old one that was copied.
     copied: Cursor,
     copies: u64,
+}
+
+/// Where the bodies are after a checkpoint. Those in the old files can be read as long as nobody has been told.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Moves {
+    bodies: Arc<Bodies>,
+    source: Source,
+    rest: std::iter::Zip<std::vec::IntoIter<Standing>, std::vec::IntoIter<u64>>,
 }
 
 /// A file without its final name; removed if it never gets it.
@@ -295,18 +304,17 @@ impl<'a> Fold<'a> {
         Ok(bytes)
     }
 
-    /// Puts the files in place, under lock and guard. False: somebody else began another generation, or the lock is no
+    /// Puts the files in place, under lock and guard. `None`: somebody else began another generation, or the lock is no
     /// longer ours; nothing was changed.
     pub(crate) fn end(
         mut self,
         journal: &mut Journal,
-        index: &mut Index,
         store: &dyn Store,
         name: &QueueName,
         still_ours: impl FnOnce() -> Result<bool>,
-    ) -> Result<bool> {
+    ) -> Result<Option<Moves>> {
         if journal.cursor.salt != self.cut.behind.salt {
-            return Ok(false);
+            return Ok(None);
         }
         self.copy(name)?;
         if self.copied != journal.cursor {
@@ -314,7 +322,7 @@ impl<'a> Fold<'a> {
             return Err(Error::new(ErrorKind::Internal, text));
         }
         if !still_ours()? {
-            return Ok(false);
+            return Ok(None);
         }
         let path = store.root().join(name.journal());
         let failed = |error| Error::io("sync", &path, error);
@@ -344,15 +352,32 @@ impl<'a> Fold<'a> {
             seen,
             path,
         );
-        // What is known stays true; only where the bodies are is new.
         let source = journal.bodies.add(
             snapshot,
             store.root().join(name.snapshot()),
             self.base.snapshot.bytes,
         );
-        let used = index.moved(source, self.cut.elements.into_iter().zip(self.places));
-        journal.bodies.keep(&used, journal.source);
-        Ok(true)
+        Ok(Some(Moves {
+            bodies: Arc::clone(&journal.bodies),
+            source,
+            rest: self.cut.elements.into_iter().zip(self.places),
+        }))
+    }
+}
+
+impl Moves {
+    /// Tells the index of so many of them; whether that was all. What it knows stays true; only where the bodies are is new.
+    /// Nothing to do when everything has been read again meanwhile.
+    pub(crate) fn apply(&mut self, count: usize, journal: &Journal, index: &mut Index) -> bool {
+        if !Arc::ptr_eq(&self.bodies, &journal.bodies) {
+            return true;
+        }
+        index.moved(self.source, self.rest.by_ref().take(count));
+        let is_all = self.rest.len() == 0;
+        if is_all {
+            journal.bodies.keep(&index.sources(), journal.source);
+        }
+        is_all
     }
 }
 

@@ -107,7 +107,7 @@ impl Journal {
         let kept = Versions::keep(store, name, cut.replaced);
         let fold = cut.write(store, name, TEMPORARY_SUFFIX)?;
         let mut journal = journal;
-        let done = fold.end(&mut journal, &mut Index::empty(), store, name, still_ours)?;
+        let done = fold.end(&mut journal, store, name, still_ours)?.is_some();
         if done {
             kept.log(store, name, &merged, history.is_known);
         }

@@ -22,7 +22,7 @@ use crate::format::name::QueueName;
 use crate::index::text::Source;
 use crate::index::{Change, Wrote};
 use bodies::Bodies;
-pub(crate) use fold::{Cut, Fold};
+pub(crate) use fold::{Cut, Fold, Moves};
 
 /// A journal that is smaller than this is not folded because of its size: a checkpoint costs as much as some thousand
 /// commits.
@@ -32,6 +32,10 @@ const SHOWN: u64 = 64 * 1024;
 
 /// What this process knows of a queue's journal.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own about the file"
+)]
 pub(crate) struct Journal {
     file: Arc<dyn File>,
     id: FileId,
@@ -62,6 +66,8 @@ pub(crate) struct Journal {
     torn: bool,
     /// This generation cannot go on: a sync failed, or a checkpoint was cut short.
     ended: bool,
+    /// Somebody said that the configuration was changed.
+    noticed: bool,
     /// The space that was kept for acks on a full disk has been used.
     reserve_is_used: bool,
     /// The last frame, if it is a switch: another process has begun the next generation, or tried to.
@@ -268,6 +274,19 @@ impl Journal {
         // When it cannot be written, whoever reads the journal has an error of his own or the page.
         let _ = self.write(store, name, Kind::Poison, b"{}\n");
         self.ended = true;
+    }
+
+    /// Tells every process that the configuration was changed.
+    pub(crate) fn announce(&mut self, store: &dyn Store, name: &QueueName) -> Result<()> {
+        self.write(store, name, Kind::Notice, b"{}\n")?;
+        // Handles of this process are told too.
+        self.noticed = true;
+        Ok(())
+    }
+
+    /// Whether somebody said so since this was last asked.
+    pub(crate) fn take_notice(&mut self) -> bool {
+        std::mem::take(&mut self.noticed)
     }
 
     /// How often another program has replaced the snapshot.

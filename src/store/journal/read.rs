@@ -75,8 +75,8 @@ impl Journal {
 
     /// Whether it is the journal of a queue whose making was cut short before it had a snapshot.
     pub(super) fn is_unborn(&self) -> bool {
-        let is_empty = self.totals == Totals::default() && self.cursor.offset == self.start;
-        self.generation == 1 && is_empty
+        // A checkpoint that was cut short may have left its switch.
+        self.generation == 1 && self.totals == Totals::default()
     }
 
     /// Reads no more than it takes to append: `None` when that does not tell enough.
@@ -141,6 +141,7 @@ impl Journal {
             looked_ms: 0,
             not_before: 0,
             torn: false,
+            noticed: false,
             ended: false,
             reserve_is_used: false,
             switch: None,
@@ -227,6 +228,7 @@ impl Journal {
             // One that did not come to its end changes nothing: the snapshot is still the old one.
             Kind::Switch => self.switch = Some(journal::read_object(seen.body)?),
             Kind::Poison => self.ended = true,
+            Kind::Notice => self.noticed = true,
             Kind::Base => return Err(Damage::new(0, "a base stands behind other frames")),
         }
         Ok(())
@@ -293,6 +295,7 @@ impl Journal {
             source,
             attributes: self.attributes.clone(),
             totals: self.totals,
+            noticed: self.noticed,
             ..next
         };
         let frames = self.frames(store, name, size);

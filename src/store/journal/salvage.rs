@@ -165,7 +165,7 @@ fn numbered(
                 let switch: Option<Switch> = journal::read_object(body).ok();
                 bases.extend(switch.map(|switch| (switch.base, switch.from)));
             }
-            Kind::Commit | Kind::Poison => {}
+            Kind::Commit | Kind::Poison | Kind::Notice => {}
         }
     }
     for file in [name.snapshot(), format!("{WRITTEN}/{}", name.snapshot())] {

@@ -26,7 +26,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 
 use self::file::{RealFile, stat_of};
 use self::system::RealSystem;
-use super::{File, Kind, Open, Page, Stat, Store, System, Watch};
+use super::{File, Kind, Open, Page, Stat, Store, System, Watch, Watched};
 
 /// A directory of the real file system.
 #[derive(Debug)]
@@ -292,9 +292,8 @@ impl Store for RealStore {
         page::RealPage::new(file).map(|page| Arc::new(page) as Arc<dyn Page>)
     }
 
-    fn watch(&self, snapshot: &str, journal: &str, directory: &str) -> io::Result<Box<dyn Watch>> {
-        watch::RealWatch::new(&self.root, snapshot, journal, &self.root.join(directory))
-            .map(|watch| Box::new(watch) as Box<dyn Watch>)
+    fn watch(&self, what: &Watched) -> io::Result<Box<dyn Watch>> {
+        watch::RealWatch::new(&self.root, what).map(|watch| Box::new(watch) as Box<dyn Watch>)
     }
 
     fn system(&self) -> &dyn System {

@@ -22,6 +22,8 @@ use super::retry;
 use crate::store::{File, Page};
 
 const PAGE_BYTES: usize = 4096;
+/// No word is behind these.
+const USED_BYTES: usize = 1024;
 
 #[derive(Debug)]
 pub(super) struct RealPage {
@@ -85,17 +87,15 @@ impl Drop for RealPage {
 }
 
 impl Page for RealPage {
-    fn read(&self) -> io::Result<[u64; 2]> {
-        let mut bytes = [0u8; 16];
+    fn read(&self, words: &mut [u64]) -> io::Result<()> {
         // A page that was cut short reads as zeros: every value is only a hint.
-        retry(|| rustix::io::pread(self.fd().as_fd(), &mut bytes, 0))?;
-        let word = |at: usize| {
-            bytes[at..at + 8]
-                .iter()
-                .rev()
-                .fold(0u64, |word, byte| (word << 8) | u64::from(*byte))
-        };
-        Ok([word(0), word(8)])
+        let mut bytes = [0u8; USED_BYTES];
+        let length = (words.len() * 8).min(USED_BYTES);
+        retry(|| rustix::io::pread(self.fd().as_fd(), &mut bytes[..length], 0))?;
+        for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
+            *word = u64::from_le_bytes(*bytes);
+        }
+        Ok(())
     }
 
     fn write(&self, word: usize, value: u64) -> io::Result<()> {

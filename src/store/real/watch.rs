@@ -11,7 +11,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::inotify::{self, CreateFlags, Reader, WatchFlags};
 
 use super::retry;
-use crate::store::{Waker, Watch, Woken};
+use crate::store::{Waker, Watch, Watched, Woken};
 
 #[derive(Debug)]
 pub(super) struct RealWatch {
@@ -20,7 +20,9 @@ pub(super) struct RealWatch {
     root: i32,
     snapshot: String,
     journal: String,
-    /// The journal at the path when it was last looked for: appending to it is no event of the root.
+    /// The watch on the slot.
+    slot: Option<i32>,
+    /// Without a slot: the journal at the path when it was last looked for. Appending to it is no event of the root.
     path: PathBuf,
     bell: Arc<Bell>,
 }
@@ -29,13 +31,7 @@ pub(super) struct RealWatch {
 struct Bell(OwnedFd);
 
 impl RealWatch {
-    /// Watches two files in `root`, and every file in `directory`, whose closing shows that a consumer died.
-    pub(super) fn new(
-        root: &Path,
-        snapshot: &str,
-        journal: &str,
-        directory: &Path,
-    ) -> io::Result<Self> {
+    pub(super) fn new(root: &Path, what: &Watched) -> io::Result<Self> {
         let inotify = retry(|| inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK))?;
         let changes = WatchFlags::MOVED_TO
             | WatchFlags::CLOSE_WRITE
@@ -46,17 +42,23 @@ impl RealWatch {
         retry(|| {
             inotify::add_watch(
                 &inotify,
-                directory,
+                root.join(what.directory),
                 WatchFlags::CLOSE_WRITE | WatchFlags::ONLYDIR,
             )
         })?;
         let bell = retry(|| eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK))?;
+        let written = WatchFlags::MODIFY | WatchFlags::DONT_FOLLOW;
+        let slot = what
+            .slot
+            .as_ref()
+            .and_then(|slot| retry(|| inotify::add_watch(&inotify, root.join(slot), written)).ok());
         let watch = Self {
             inotify,
             root: watched,
-            snapshot: snapshot.to_owned(),
-            journal: journal.to_owned(),
-            path: root.join(journal),
+            snapshot: what.snapshot.clone(),
+            journal: what.journal.clone(),
+            slot,
+            path: root.join(&what.journal),
             bell: Arc::new(Bell(bell)),
         };
         watch.follow_journal();
@@ -65,15 +67,18 @@ impl RealWatch {
 
     /// Watches the journal that stands at the path now. There need not be one.
     fn follow_journal(&self) {
+        if self.slot.is_some() {
+            return;
+        }
         let flags = WatchFlags::MODIFY | WatchFlags::DONT_FOLLOW;
         let _ = retry(|| inotify::add_watch(&self.inotify, &self.path, flags));
     }
 
-    /// Reads what is there; whether any of it counts.
-    fn read(&self) -> bool {
+    /// Reads what is there; what of it counts.
+    fn read(&self) -> Option<Woken> {
         let mut buffer = [MaybeUninit::<u8>::uninit(); 4096];
         let mut reader = Reader::new(&self.inotify, &mut buffer);
-        let mut counts = false;
+        let mut counts = None;
         while let Ok(event) = reader.next() {
             let is = |file: &str| {
                 let name = event.file_name();
@@ -82,8 +87,12 @@ impl RealWatch {
             if event.wd() == self.root && is(&self.journal) {
                 self.follow_journal();
             }
-            // An overflow has no name and no watch: everything may have changed.
-            counts |= event.wd() != self.root || is(&self.snapshot) || is(&self.journal);
+            if Some(event.wd()) == self.slot {
+                counts = Some(Woken::Chosen);
+            } else if event.wd() != self.root || is(&self.snapshot) || is(&self.journal) {
+                // An overflow has no name and no watch: everything may have changed.
+                counts = counts.or(Some(Woken::Changed));
+            }
         }
         counts
     }
@@ -117,8 +126,8 @@ impl Watch for RealWatch {
             if !ready[0].revents().is_empty() {
                 return Ok(Woken::Rung);
             }
-            if self.read() {
-                return Ok(Woken::Changed);
+            if let Some(woken) = self.read() {
+                return Ok(woken);
             }
         }
     }

@@ -6,8 +6,8 @@ use std::io::{self, BufRead, Write};
 use std::time::Duration;
 
 use flockq::{
-    Delivery, Envelope, Error, ErrorKind, FileLock, Init, List, LockKind, LockWait, Message, Nack,
-    Queue, Receive, Spool, Transaction,
+    Delivery, Envelope, Error, ErrorKind, FileLock, Filter, Init, List, LockKind, LockWait,
+    Message, Nack, Queue, Receive, Spool, Transaction,
 };
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -168,7 +168,9 @@ impl Driver {
 
     fn answer(&mut self, request: &Request) -> Answer {
         match request.required("op") {
-            "open" | "init" | "close" | "queues" | "errors" | "pid" => self.spool(request),
+            "open" | "init" | "close" | "queues" | "config" | "set_config" | "errors" | "pid" => {
+                self.spool(request)
+            }
             "lock" | "unlock" | "write_atomic" => self.file(request),
             "begin" | "transaction_set" | "commit" | "rollback" | "load" | "save" | "update" => {
                 self.whole(request)
@@ -183,7 +185,7 @@ impl Driver {
         match request.required("op") {
             "open" => {
                 let mut builder = Spool::builder(request.required("dir"))
-                    .create(request.flag("create"))
+                    .create(request.flag("create") || request.flag("mail"))
                     .allow_unverified_fs(request.flag("allow_unverified_fs"));
                 if let Some(sync) = request.text("sync") {
                     builder = builder.sync(sync.parse()?);
@@ -191,8 +193,12 @@ impl Driver {
                 if let Some(wait) = request.lock_wait("lock_wait", "lock_wait_ms") {
                     builder = builder.lock_wait(wait);
                 }
+                let spool = builder.open()?;
+                if request.flag("mail") {
+                    spool.adopt_mail()?;
+                }
                 *self = Self {
-                    spool: Some(builder.open()?),
+                    spool: Some(spool),
                     ..Self::default()
                 };
                 Ok(Value::Null)
@@ -212,6 +218,13 @@ impl Driver {
             "pid" => Ok(json!(std::process::id())),
             op => match (&self.spool, op) {
                 (Some(spool), "close") => Ok(spool.close().map(|()| Value::Null)?),
+                (Some(spool), "config") => {
+                    Ok(serde_json::from_str(&spool.config()?).unwrap_or_default())
+                }
+                (Some(spool), "set_config") => {
+                    let (setting, value) = (request.required("setting"), request.required("value"));
+                    Ok(spool.set_config(setting, value).map(|()| Value::Null)?)
+                }
                 (Some(spool), _) => Ok(json!(spool.queues()?)),
                 (None, _) => Err(not_there("spool")),
             },
@@ -293,6 +306,9 @@ impl Driver {
                 }
                 if let Some(delay) = request.duration("delay_ms") {
                     message = message.delay(delay);
+                }
+                if let Some(ttl) = request.duration("ttl_ms") {
+                    message = message.ttl(ttl);
                 }
                 if let Some(sync) = request.text("sync") {
                     message = message.sync(sync.parse()?);
@@ -383,6 +399,13 @@ impl Driver {
             "purge" => Ok(json!(
                 queue.purge(request.text("state").map(str::parse).transpose()?)?
             )),
+            "move_to" => Ok(json!(
+                queue.move_to(request.required("to"), &filter(request)?)?
+            )),
+            "redrive" => {
+                let redriven = queue.redrive(&filter(request)?, request.flag("dry_run"))?;
+                Ok(redriven.iter().map(|one| json!([one.id, one.to])).collect())
+            }
             "sync" => Ok(queue.sync().map(|()| Value::Null)?),
             "checkpoint" => Ok(queue.checkpoint().map(|()| Value::Null)?),
             "check" => Ok(serde_json::from_str(&queue.check()?.to_json()).unwrap_or_default()),
@@ -415,4 +438,19 @@ fn main() -> io::Result<()> {
         out.flush()?;
     }
     Ok(())
+}
+
+/// Which messages to move.
+fn filter(request: &Request) -> flockq::Result<Filter> {
+    let mut filter = Filter::new().ids(request.texts("ids"));
+    if let Some(state) = request.text("state") {
+        filter = filter.state(state.parse()?);
+    }
+    if let Some(error) = request.text("error") {
+        filter = filter.error(error);
+    }
+    if let Some(limit) = request.0.get("limit").and_then(Value::as_u64) {
+        filter = filter.limit(usize::try_from(limit).unwrap_or(usize::MAX));
+    }
+    Ok(filter)
 }

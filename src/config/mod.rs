@@ -1,10 +1,11 @@
 //! `flockq.json`: how a spool is set up. Absent means the defaults.
 
+mod settings;
+
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::name::{CONFIG_FILE, LOCK_DIRECTORY, QueueName};
@@ -12,6 +13,8 @@ use crate::format::object::{quoted, with};
 use crate::store::atomic::{Replacement, replace};
 use crate::store::plain::new_attributes;
 use crate::store::{Attributes, Open, Store};
+pub(crate) use settings::{Expired, Policy};
+use settings::{Settings, fallbacks, value_of, wrong};
 
 /// The version of the configuration that this library reads and writes.
 const VERSION: u64 = 1;
@@ -108,36 +111,19 @@ impl FromStr for Mode {
 }
 
 /// A spool's configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Config {
     pub(crate) lock_directory: String,
     default: Settings,
     queues: Vec<(String, Settings)>,
+    /// Keys of settings that this library does not know; they are kept, and told.
+    pub(crate) unknown: Vec<String>,
+    /// As it stands in the file.
+    said: Value,
 }
 
-/// What can be said for a queue, or for all.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Settings {
-    mode: Option<Mode>,
-    sync: Option<Sync>,
-}
-
-/// The file's own shape. Keys that are not named here are kept, because the file is never written again.
-#[derive(Deserialize)]
-struct File<'a> {
-    version: Option<u64>,
-    lock_dir: Option<String>,
-    #[serde(borrow)]
-    default: Option<&'a RawValue>,
-    #[serde(borrow)]
-    queues: Option<std::collections::BTreeMap<String, &'a RawValue>>,
-}
-
-#[derive(Deserialize)]
-struct FileSettings {
-    mode: Option<String>,
-    sync: Option<String>,
-}
+/// Whose setting it is: a queue's, or that of all which have none of their own.
+const ALL: &str = "default";
 
 impl Config {
     /// Reads the configuration of the spool.
@@ -171,75 +157,198 @@ impl Config {
         self.default.mode.unwrap_or(Mode::Journal)
     }
 
+    /// What holds for a queue.
+    pub(crate) fn policy(&self, queue: &str) -> Policy {
+        Settings::policy(self.own(queue), &self.default, queue)
+    }
+
+    /// The queues whose policy names this one: from where messages come to it.
+    pub(crate) fn sources(
+        &self,
+        queue: &str,
+        of: fn(&Policy) -> &Option<QueueName>,
+    ) -> Vec<QueueName> {
+        let names = self
+            .queues
+            .iter()
+            .filter_map(|(name, _)| QueueName::parse(name).ok());
+        names
+            .filter(|name| {
+                let policy = self.policy(name.as_str());
+                of(&policy)
+                    .as_ref()
+                    .is_some_and(|target| target.as_str() == queue)
+            })
+            .collect()
+    }
+
     /// Puts it on record how a queue commits, under the spool's lock. Everything else in the file stays.
     pub(crate) fn record(store: &dyn Store, queue: &str, mode: Mode) -> Result<()> {
+        let value = quoted(mode.name());
+        Self::change(store, |_| {
+            Ok(vec![(vec!["queues", queue, "mode"], value.clone())])
+        })
+    }
+
+    /// Sets one key of a queue or of `default`, under the spool's lock. `text` is as on a command line.
+    pub(crate) fn set(store: &dyn Store, owner: &str, key: &str, text: &str) -> Result<()> {
+        let mut path = vec![ALL];
+        if owner != ALL {
+            QueueName::parse(owner)?;
+            path = vec!["queues", owner];
+            if key == "mode" {
+                let text = format!(
+                    "{owner}.mode is changed with the queue itself: flockq convert {owner} --to {text}"
+                );
+                return Err(Error::new(ErrorKind::InvalidArgument, text));
+            }
+        }
+        path.push(key);
+        let value = value_of(owner, key, text)?.to_string();
+        Self::change(store, |_| Ok(vec![(path.clone(), value.clone())]))
+    }
+
+    /// Sets the policy of the mail daemon, as far as nothing else is said.
+    pub(crate) fn set_mail(store: &dyn Store) -> Result<()> {
+        Self::change(store, |said| {
+            let is_said = |key: &str| {
+                said["queues"]["inbound"]
+                    .get(key)
+                    .is_some_and(|value| !value.is_null())
+            };
+            let keys = MAIL.iter().filter(|(key, _)| !is_said(key));
+            Ok(keys
+                .map(|(key, value)| (vec!["queues", "inbound", *key], (*value).to_owned()))
+                .collect())
+        })
+    }
+
+    /// What is said, and what holds where nothing is said.
+    pub(crate) fn show(&self) -> Value {
+        let mut default = Map::new();
+        let said = &self.said;
+        for (name, fallback) in fallbacks() {
+            let value = said[ALL].get(name).filter(|value| !value.is_null());
+            default.insert(name.to_owned(), value.cloned().unwrap_or(fallback));
+        }
+        json!({
+            "version": VERSION,
+            "lock_dir": self.lock_directory,
+            "default": default,
+            "queues": said.get("queues").cloned().unwrap_or_else(|| json!({})),
+            "unknown": self.unknown,
+        })
+    }
+
+    /// Changes some values in the file, which is made when it is missing. Everything else in it stays.
+    fn change<'a>(
+        store: &dyn Store,
+        decide: impl FnOnce(&Value) -> Result<Vec<(Vec<&'a str>, String)>>,
+    ) -> Result<()> {
         let path = || store.root().join(CONFIG_FILE);
         let found = store
             .stat(CONFIG_FILE)
             .map_err(|error| Error::io("look at", path(), error))?;
-        let (text, attributes) = if found.is_some() {
+        let (text, attributes, said) = if found.is_some() {
             let read = store.open(CONFIG_FILE, Open::Read);
             let read = read.and_then(|file| Ok((file.read_all()?, file.attributes()?)));
             let (bytes, attributes) = read.map_err(|error| Error::io("read", path(), error))?;
-            Self::parse(&bytes).map_err(|error| error.at(path()))?;
-            (String::from_utf8_lossy(&bytes).into_owned(), attributes)
+            let config = Self::parse(&bytes).map_err(|error| error.at(path()))?;
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            (text, attributes, config.said)
         } else {
             let text = format!("{{\n  \"version\": {VERSION}\n}}\n");
-            (text, new_attributes(store)?)
+            (text, new_attributes(store)?, Value::Null)
         };
-        let value = quoted(mode.name());
-        let end = text.trim_end().len();
-        let start = text.len() - text.trim_start().len();
-        let object = text.get(start..end).unwrap_or_default();
-        let changed = with(object, &["queues", queue, "mode"], value)
-            .ok_or_else(|| wrong("queues", "something else", "an object of objects").at(path()))?;
-        write_file(store, &attributes, format!("{changed}\n").as_bytes())
+        let mut object = text.trim().to_owned();
+        let before = object.clone();
+        for (keys, value) in decide(&said)? {
+            object = with(&object, &keys, value).ok_or_else(|| {
+                wrong("queues", "something else", "an object of objects").at(path())
+            })?;
+        }
+        if object == before && found.is_some() {
+            return Ok(());
+        }
+        // What was set may be wrong together with what was there.
+        Self::parse(object.as_bytes()).map_err(|error| {
+            let text = error.to_string();
+            Error::new(ErrorKind::InvalidArgument, text)
+        })?;
+        write_file(store, &attributes, format!("{object}\n").as_bytes())
     }
 
-    fn own(&self, queue: &str) -> Option<Settings> {
+    fn own(&self, queue: &str) -> Option<&Settings> {
         let found = self.queues.iter().find(|(name, _)| name == queue);
-        found.map(|(_, settings)| *settings)
+        found.map(|(_, settings)| settings)
     }
 
     fn parse(bytes: &[u8]) -> Result<Self> {
-        let file: File<'_> = serde_json::from_slice(bytes).map_err(|error| {
-            Error::new(
-                ErrorKind::Corrupt,
-                format!("{CONFIG_FILE} is damaged: {error}; mend it or move it away"),
-            )
-        })?;
-        match file.version {
-            Some(VERSION) => {}
-            Some(other) => {
-                return Err(Error::new(
-                    ErrorKind::Version,
-                    format!(
-                        "{CONFIG_FILE} has version {other}, this library knows {VERSION}; use a newer flockq"
-                    ),
-                ));
-            }
-            None => return Err(wrong("version", "nothing", "the number 1")),
+        let damaged = |error: &str| {
+            let text = format!("{CONFIG_FILE} is damaged: {error}; mend it or move it away");
+            Error::new(ErrorKind::Corrupt, text)
+        };
+        let said: Value =
+            serde_json::from_slice(bytes).map_err(|error| damaged(&error.to_string()))?;
+        if !said.is_object() {
+            return Err(damaged("it is no object"));
         }
-        let lock_directory = file.lock_dir.unwrap_or_else(|| LOCK_DIRECTORY.to_owned());
+        match said.get("version").filter(|version| !version.is_null()) {
+            None => return Err(wrong("version", "nothing", "the number 1")),
+            Some(version) if version.as_u64() == Some(VERSION) => {}
+            Some(version) if version.is_u64() => {
+                let text = format!(
+                    "{CONFIG_FILE} has version {version}, this library knows {VERSION}; use a newer flockq"
+                );
+                return Err(Error::new(ErrorKind::Version, text));
+            }
+            Some(version) => return Err(wrong("version", &version.to_string(), "the number 1")),
+        }
+        let lock_directory = match said.get("lock_dir").filter(|value| !value.is_null()) {
+            None => LOCK_DIRECTORY.to_owned(),
+            Some(Value::String(directory)) => directory.clone(),
+            Some(other) => return Err(wrong("lock_dir", &other.to_string(), "a path")),
+        };
         check_lock_directory(&lock_directory)?;
-        let default = file
-            .default
-            .map(|raw| Settings::parse("default", raw))
-            .transpose()?
-            .unwrap_or_default();
+        let mut unknown = Vec::new();
+        let mut settings = |owner: &str, value: Option<&Value>| match value {
+            None | Some(Value::Null) => Ok(Settings::default()),
+            Some(value) => {
+                let (settings, more) = Settings::parse(owner, value)?;
+                unknown.extend(more);
+                Ok(settings)
+            }
+        };
+        let default = settings(ALL, said.get(ALL))?;
         let mut queues = Vec::new();
-        for (name, raw) in file.queues.unwrap_or_default() {
-            let name =
-                QueueName::parse(&name).map_err(|_| wrong("queues", &name, "names of queues"))?;
-            queues.push((name.to_string(), Settings::parse(name.as_str(), raw)?));
+        match said.get("queues") {
+            None | Some(Value::Null) => {}
+            Some(Value::Object(all)) => {
+                for (name, value) in all {
+                    let name = QueueName::parse(name)
+                        .map_err(|_| wrong("queues", name, "names of queues"))?;
+                    queues.push((name.to_string(), settings(name.as_str(), Some(value))?));
+                }
+            }
+            Some(other) => return Err(wrong("queues", &other.to_string(), "an object of objects")),
         }
         Ok(Self {
             lock_directory,
             default,
             queues,
+            unknown,
+            said,
         })
     }
 }
+
+/// The policy of the daemon that mail queues come from.
+const MAIL: [(&str, &str); 4] = [
+    ("attempts", "3"),
+    ("backoff", "\"5m\""),
+    ("retry_queue", "\"outbound\""),
+    ("dead_letter_queue", "\"dead-letter\""),
+];
 
 impl Default for Config {
     fn default() -> Self {
@@ -247,34 +356,9 @@ impl Default for Config {
             lock_directory: LOCK_DIRECTORY.to_owned(),
             default: Settings::default(),
             queues: Vec::new(),
+            unknown: Vec::new(),
+            said: Value::Null,
         }
-    }
-}
-
-impl Settings {
-    fn parse(owner: &str, raw: &RawValue) -> Result<Self> {
-        let file: FileSettings = serde_json::from_str(raw.get()).map_err(|error| {
-            wrong(
-                owner,
-                raw.get(),
-                &format!("an object of settings ({error})"),
-            )
-        })?;
-        let mode = file
-            .mode
-            .map(|mode| {
-                mode.parse()
-                    .map_err(|_| wrong(&format!("{owner}.mode"), &mode, "plain or journal"))
-            })
-            .transpose()?;
-        let sync = file
-            .sync
-            .map(|sync| {
-                sync.parse()
-                    .map_err(|_| wrong(&format!("{owner}.sync"), &sync, "full, normal or off"))
-            })
-            .transpose()?;
-        Ok(Self { mode, sync })
     }
 }
 
@@ -287,13 +371,6 @@ fn write_file(store: &dyn Store, attributes: &Attributes, bytes: &[u8]) -> Resul
         sync_name: true,
     };
     replace(store, &how, bytes, || Ok(true)).map(drop)
-}
-
-fn wrong(key: &str, value: &str, allowed: &str) -> Error {
-    Error::new(
-        ErrorKind::Corrupt,
-        format!("{CONFIG_FILE}: {key} is {value:?}; it must be {allowed}"),
-    )
 }
 
 /// Inside the spool, whatever a hostile file says.

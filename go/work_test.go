@@ -1,0 +1,78 @@
+package flockq
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+)
+
+func mail(t *testing.T) *Spool {
+	t.Helper()
+	spool := must[*Spool](t)(Mail(t.TempDir(), &Options{Sync: SyncOff}))
+	check(t, spool.SetConfig("inbound.backoff", "20ms"))
+	return spool
+}
+
+func TestAWorkerSettlesWhatItIsGivenAndWhatFailsIsGivenUp(t *testing.T) {
+	spool := mail(t)
+	inbound, dead := must[*Queue](t)(spool.Queue("inbound")), must[*Queue](t)(spool.Queue("dead-letter"))
+	for _, id := range []string{"good", "bad"} {
+		must[string](t)(inbound.Send(background, id, &SendOptions{ID: id}))
+	}
+	ctx, cancel := context.WithCancel(background)
+	var seen []string
+	done := make(chan error)
+	go func() {
+		done <- inbound.Work(ctx, func(_ context.Context, d *Delivery) error {
+			seen = append(seen, d.ID)
+			if d.ID == "bad" {
+				return errors.New("no session")
+			}
+			return nil
+		}, nil)
+	}()
+	for deadline := time.Now().Add(20 * time.Second); length(t, dead) == 0; {
+		if time.Now().After(deadline) {
+			t.Fatal("nothing was given up")
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	cancel()
+	check(t, <-done)
+	slices.Sort(seen)
+	equal(t, slices.Equal(seen, []string{"bad", "bad", "bad", "good"}), true)
+	redriven := must[[]Redriven](t)(dead.Redrive(background, &Filter{Error: "session"}, true))
+	equal(t, redriven[0], Redriven{ID: "bad", To: "inbound"})
+	must[[]Redriven](t)(dead.Redrive(background, nil, false))
+	moved := must[[]string](t)(inbound.MoveTo(background, "archive", &Filter{IDs: []string{"bad"}, Limit: 1}))
+	equal(t, moved[0], "bad")
+	equal(t, length(t, inbound), 0)
+}
+
+func TestALeaseIsKeptWhileSomebodyWorks(t *testing.T) {
+	queue := must[*Queue](t)(mail(t).Queue("inbound"))
+	must[string](t)(queue.Send(background, "long", nil))
+	lease := 300 * time.Millisecond
+	delivery := must[*Delivery](t)(queue.TryReceive(background, &ReceiveOptions{Lease: lease}))
+	stop := must[func()](t)(queue.Keep(delivery.Receipt, lease))
+	time.Sleep(800 * time.Millisecond)
+	if other := must[*Delivery](t)(queue.TryReceive(background, nil)); other != nil {
+		t.Fatal("the lease was lost")
+	}
+	stop()
+	check(t, delivery.Ack(background))
+}
+
+func TestTheConfigurationIsObeyedAtOnce(t *testing.T) {
+	spool := mail(t)
+	queue := must[*Queue](t)(spool.Queue("inbound"))
+	must[string](t)(queue.Send(background, 1, nil))
+	check(t, spool.SetConfig("inbound.max_messages", "1"))
+	_, err := queue.Send(background, 2, nil)
+	wants(t, err, CodeFull)
+	wants(t, spool.SetConfig("inbound.attempts", "0"), CodeInvalidArgument)
+	shown := must[[]byte](t)(func() ([]byte, error) { all, err := spool.Config(); return all, err }())
+	equal(t, len(shown) > 0, true)
+}

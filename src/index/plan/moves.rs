@@ -1,0 +1,323 @@
+//! Moving: the first of the steps of `docs/format.md`, section 18. A message that is marked is given to nobody; the
+//! steps that follow are the same whoever makes them.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::edited;
+use crate::config::{Expired, Policy};
+use crate::error::{Error, Result};
+use crate::format::envelope::{Edit, Element, quoted};
+use crate::format::lease::Lease;
+use crate::format::name::QueueName;
+use crate::format::time::after;
+use crate::format::transit::{Transit, Way};
+use crate::index::state::State;
+use crate::index::{Change, Index, Now, Plan, Seq};
+
+/// So many errors are remembered of a message.
+const HISTORY: usize = 10;
+/// So many messages are looked at, at a time, for those that are to be given up or are due.
+const AT_ONCE: usize = 100;
+
+/// A message that cannot be given up because the queue for that is damaged is left alone for so long.
+pub(crate) const STUCK: Duration = Duration::from_secs(10);
+
+/// Which messages are moved by hand. A leased one never is: somebody works on it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Which {
+    /// Those with one of these ids; empty: all.
+    pub(crate) ids: Vec<String>,
+    pub(crate) state: Option<State>,
+    /// Those whose error has this in it.
+    pub(crate) error: Option<String>,
+    pub(crate) limit: Option<usize>,
+}
+
+/// What moves are made with.
+pub(crate) struct Mover<'a> {
+    /// The queue that the messages leave.
+    pub(crate) own: &'a QueueName,
+    pub(crate) fresh_id: &'a dyn Fn() -> String,
+}
+
+/// Why a message that is ready is not delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Over {
+    /// Its time to live has ended.
+    Expired,
+    /// It has been delivered as often as it may be.
+    Exhausted,
+}
+
+/// Whether a message that is ready is to be delivered no more.
+pub(crate) fn is_over(element: &Element, policy: &Policy, now: &Now) -> Option<Over> {
+    if element.expires().is_some_and(|expires| expires <= now.wall) {
+        return Some(Over::Expired);
+    }
+    let exhausted = policy
+        .attempts
+        .is_some_and(|most| element.attempts() >= most);
+    (exhausted && policy.dead_letter_queue.is_some()).then_some(Over::Exhausted)
+}
+
+/// Whether one that is over is dropped.
+pub(crate) fn is_dropped(over: Over, policy: &Policy) -> bool {
+    over == Over::Expired && (policy.expired == Expired::Drop || policy.dead_letter_queue.is_none())
+}
+
+impl Mover<'_> {
+    /// The element on its way to another queue.
+    pub(crate) fn mark(
+        &self,
+        element: &Element,
+        target: &QueueName,
+        mut edits: Vec<Edit<'_>>,
+    ) -> Result<Element> {
+        let transit = Transit {
+            id: (self.fresh_id)(),
+            way: Way::To,
+            queue: target.clone(),
+        };
+        edits.push(("move", Some(transit.text())));
+        // The token stays, so that the next one is larger. Whoever had it has it no more.
+        if let Some(lease) = element.lease() {
+            let (token, held) = (lease.token, None);
+            edits.push(("lease", Some(Lease { token, held }.text())));
+        }
+        edited(element, &edits)
+    }
+
+    /// What says where a message comes from.
+    pub(crate) fn origin(&self) -> Edit<'static> {
+        ("from", Some(quoted(self.own.as_str())))
+    }
+}
+
+/// The history of errors with one more.
+pub(crate) fn history(element: &Element, error: &str, now: &Now) -> Edit<'static> {
+    let known = element.texts().errors;
+    let known: Option<Vec<Value>> = known.and_then(|text| serde_json::from_str(&text).ok());
+    let mut all = known.unwrap_or_default();
+    all.push(json!({"at": now.wall.to_string(), "error": error}));
+    let kept = all.split_off(all.len().saturating_sub(HISTORY));
+    ("errors", Some(Value::from(kept).to_string()))
+}
+
+/// Gives up the ready messages that are over, as far as they are among the next ones; says how many.
+pub(crate) fn give_up(
+    index: &mut Index,
+    now: &Now,
+    policy: &Policy,
+    mover: &Mover<'_>,
+    unusable: Option<&Error>,
+) -> Result<Plan<u64>> {
+    let mut changes = Vec::new();
+    for (seq, element) in index.next_ready(AT_ONCE, now)? {
+        let Some(over) = is_over(&element, policy, now) else {
+            continue;
+        };
+        let Some(target) = policy
+            .dead_letter_queue
+            .as_ref()
+            .filter(|_| !is_dropped(over, policy))
+        else {
+            changes.push(Change::Remove(seq));
+            continue;
+        };
+        let error = match over {
+            Over::Expired => format!(
+                "its time to live ended at {}",
+                element.expires().unwrap_or_default()
+            ),
+            // The last attempt ended without a word, or it would have been moved then.
+            Over::Exhausted => format!(
+                "attempt {} had no result: its consumer died or kept it for longer than its lease",
+                element.attempts()
+            ),
+        };
+        if let Some(why) = unusable {
+            let error = format!("{error}; it could not be moved to {target}: {why}");
+            let edits = [
+                (
+                    "not_before",
+                    Some(quoted(&after(now.wall, STUCK).to_string())),
+                ),
+                ("error", Some(quoted(&error))),
+            ];
+            changes.push(Change::Envelope(seq, edited(&element, &edits)?));
+            continue;
+        }
+        let edits = vec![
+            ("not_before", None),
+            ("expires", None),
+            ("error", Some(quoted(&error))),
+            history(&element, &error, now),
+            mover.origin(),
+        ];
+        changes.push(Change::Envelope(seq, mover.mark(&element, target, edits)?));
+    }
+    let result = changes.len() as u64;
+    Ok(Plan { changes, result })
+}
+
+/// Sends those back whose time has come, to the queue that asks; says how many.
+pub(crate) fn bring_back(
+    index: &mut Index,
+    now: &Now,
+    target: &QueueName,
+    mover: &Mover<'_>,
+) -> Result<Plan<u64>> {
+    let mut changes = Vec::new();
+    // Those of other queues may stand before them.
+    for (seq, element) in index.next_ready(10 * AT_ONCE, now)? {
+        let from = element.texts().from;
+        if from.is_none_or(|from| from == target.as_str()) {
+            let edits = vec![("not_before", None), ("from", None)];
+            changes.push(Change::Envelope(seq, mover.mark(&element, target, edits)?));
+        }
+    }
+    let result = changes.len() as u64;
+    Ok(Plan { changes, result })
+}
+
+/// Moves messages to another queue, as they are; says their ids.
+pub(crate) fn move_to(
+    index: &mut Index,
+    now: &Now,
+    which: &Which,
+    target: &QueueName,
+    mover: &Mover<'_>,
+) -> Result<Plan<Vec<String>>> {
+    let (mut changes, mut result) = (Vec::new(), Vec::new());
+    for (seq, element) in chosen(index, now, which)? {
+        result.push(element.id().map(ToString::to_string).unwrap_or_default());
+        let edits = vec![mover.origin()];
+        changes.push(Change::Envelope(seq, mover.mark(&element, target, edits)?));
+    }
+    Ok(Plan { changes, result })
+}
+
+/// Moves messages back to the queues that `home` says, ready at once and with all attempts before them; says their ids and
+/// where they go.
+pub(crate) fn redrive(
+    index: &mut Index,
+    now: &Now,
+    which: &Which,
+    home: &dyn Fn(&Element) -> Result<QueueName>,
+    mover: &Mover<'_>,
+) -> Result<Plan<Vec<(String, QueueName)>>> {
+    let (mut changes, mut result) = (Vec::new(), Vec::new());
+    for (seq, element) in chosen(index, now, which)? {
+        let target = home(&element)?;
+        let edits = vec![
+            ("attempts", Some("0".to_owned())),
+            ("not_before", None),
+            ("from", None),
+        ];
+        changes.push(Change::Envelope(seq, mover.mark(&element, &target, edits)?));
+        let id = element.id().map(ToString::to_string).unwrap_or_default();
+        result.push((id, target));
+    }
+    Ok(Plan { changes, result })
+}
+
+/// The messages that are meant, in the order of the array.
+fn chosen(index: &mut Index, now: &Now, which: &Which) -> Result<Vec<(Seq, Element)>> {
+    let mut found: Vec<Seq> = Vec::new();
+    for state in State::ALL {
+        if state != State::Leased && which.state.is_none_or(|wanted| wanted == state) {
+            found.extend(index.in_state(Some(state), now));
+        }
+    }
+    if !which.ids.is_empty() {
+        let mut named = Vec::new();
+        for id in &which.ids {
+            named.extend(index.numbers_of(id)?);
+        }
+        named.sort_unstable();
+        found.retain(|seq| named.binary_search(seq).is_ok());
+    }
+    found.sort_unstable();
+    let mut all = Vec::new();
+    for seq in found {
+        if which.limit.is_some_and(|limit| all.len() >= limit) {
+            break;
+        }
+        let element = index.element_of(seq)?;
+        let fits = which.error.as_ref().is_none_or(|part| {
+            let error = element.texts().error;
+            error.is_some_and(|error| error.contains(part.as_str()))
+        });
+        if fits {
+            all.push((seq, element));
+        }
+    }
+    Ok(all)
+}
+
+/// What has to be done so that the moves from one queue to another end. Each part is a commit, in this order.
+#[derive(Debug, Default)]
+pub(crate) struct Finish {
+    /// Copies for the target, given to nobody yet.
+    pub(crate) arrive: Vec<Change>,
+    /// What the source loses then.
+    pub(crate) leave: Vec<Change>,
+    /// If the copies cannot be written, the source goes on as if nothing had been asked.
+    pub(crate) stay: Vec<Change>,
+    /// Copies that were in the target before, and are given to whoever asks from now on.
+    pub(crate) arrived: Vec<Change>,
+}
+
+/// The steps that are left of the moves from `source` to `target`.
+pub(crate) fn finish(
+    (source, own): (&Index, &QueueName),
+    (target, other): (&Index, &QueueName),
+) -> Result<Finish> {
+    let of = |index: &Index, way: Way, queue: &QueueName| -> Result<Vec<(Seq, Element)>> {
+        let mut all = index.in_transit()?;
+        all.retain(|(_, element)| {
+            let transit = element.transit();
+            transit.is_some_and(|transit| transit.way == way && transit.queue == *queue)
+        });
+        Ok(all)
+    };
+    let mut finish = Finish::default();
+    let come = of(target, Way::From, own)?;
+    for (seq, element) in of(source, Way::To, other)? {
+        let Some(transit) = element.transit() else {
+            continue;
+        };
+        let is_there =
+            |(_, copy): &(Seq, Element)| copy.transit().is_some_and(|other| other.id == transit.id);
+        if !come.iter().any(is_there) {
+            let arriving = Transit {
+                id: transit.id.clone(),
+                way: Way::From,
+                queue: own.clone(),
+            };
+            let copy = edited(&element, &[("move", Some(arriving.text()))])?;
+            finish.arrive.push(Change::Append(copy));
+        }
+        let stays = edited(&element, &[("move", None)])?;
+        finish.stay.push(Change::Envelope(seq, stays));
+        finish.leave.push(Change::Remove(seq));
+    }
+    for (seq, element) in come {
+        let arrived = edited(&element, &[("move", None)])?;
+        finish.arrived.push(Change::Envelope(seq, arrived));
+    }
+    Ok(finish)
+}
+
+/// The queues with which moves have not ended.
+pub(crate) fn partners(index: &Index) -> Result<Vec<QueueName>> {
+    let mut all: Vec<QueueName> = Vec::new();
+    for (_, element) in index.in_transit()? {
+        all.extend(element.transit().map(|transit| transit.queue.clone()));
+    }
+    all.sort_unstable();
+    all.dedup();
+    Ok(all)
+}

@@ -1,0 +1,360 @@
+//! Moving messages between queues: marked in one commit, and then brought to an end under both queues' locks by whoever
+//! comes first. `docs/format.md`, section 18.
+
+use std::sync::Arc;
+
+use crate::config::Policy;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::envelope::Element;
+use crate::format::name::QueueName;
+use crate::index::plan::{self, Finish, Mover, Which};
+use crate::index::state::State;
+use crate::index::{Change, Index, Now, Plan};
+use crate::store::files::Need;
+use crate::store::lock::Hold;
+
+use super::Queue;
+use super::handle::{Attached, Handle, Probe, Told, Wish};
+
+/// A move is begun anew so often when programs without the library take the locks away under way.
+const TRIES: u32 = 10;
+
+/// Which messages to move. A message under a lease is never moved by hand: somebody works on it.
+#[derive(Debug, Clone, Default)]
+#[must_use = "it does nothing until it is given to `move_to` or `redrive`"]
+pub struct Filter {
+    which: Which,
+}
+
+impl Filter {
+    /// All that nobody has under a lease.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Those with one of these ids.
+    pub fn ids<I: Into<String>>(mut self, ids: impl IntoIterator<Item = I>) -> Self {
+        self.which.ids.extend(ids.into_iter().map(Into::into));
+        self
+    }
+
+    /// Those in this state.
+    pub fn state(mut self, state: State) -> Self {
+        self.which.state = Some(state);
+        self
+    }
+
+    /// Those whose error has this in it.
+    pub fn error(mut self, part: impl Into<String>) -> Self {
+        self.which.error = Some(part.into());
+        self
+    }
+
+    /// At most so many, the first ones of the file.
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.which.limit = Some(limit);
+        self
+    }
+}
+
+/// A message that a redrive moves, and the queue it goes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Redriven {
+    /// The message's id.
+    pub id: String,
+    /// The queue.
+    pub to: String,
+}
+
+impl Queue {
+    /// Moves messages to another queue, each exactly once wherever a process dies; says their ids. Leased ones are left.
+    ///
+    /// When the other queue cannot be written, the messages stay, and the error is the other queue's.
+    pub fn move_to(&self, target: &str, filter: &Filter) -> Result<Vec<String>> {
+        let target = QueueName::parse(target)?;
+        let handle = &self.handle;
+        if target == handle.name {
+            let text = format!("messages of queue {target} cannot be moved to itself");
+            return Err(Error::new(ErrorKind::InvalidArgument, text));
+        }
+        handle.require_usable(&target)?;
+        let moved = handle.mark(|index, now, _, mover| {
+            plan::move_to(index, now, &filter.which, &target, mover)
+        })?;
+        handle.finish_moves()?;
+        Ok(moved)
+    }
+
+    /// Sends messages back to the queues that they came from, ready at once and with all attempts before them; their
+    /// history of errors stays. With `dry_run` it only says what it would do.
+    ///
+    /// A message that does not say where it came from goes to the queue whose policy names this one; `NotFound` when that
+    /// is none or several.
+    pub fn redrive(&self, filter: &Filter, dry_run: bool) -> Result<Vec<Redriven>> {
+        let handle = &self.handle;
+        let decide = |index: &mut Index, now: &Now, told: &mut Told, mover: &Mover<'_>| {
+            let sources = told
+                .config
+                .sources(self.name(), |policy| &policy.dead_letter_queue);
+            let home = |element: &Element| self.home(element, &sources);
+            let plan = plan::redrive(index, now, &filter.which, &home, mover)?;
+            Ok(plan)
+        };
+        let redriven = if dry_run {
+            handle.mark(|index, now, told, mover| {
+                let plan = decide(index, now, told, mover)?;
+                let changes = Vec::new();
+                Ok(Plan { changes, ..plan })
+            })?
+        } else {
+            let redriven = handle.mark(decide)?;
+            handle.finish_moves()?;
+            redriven
+        };
+        let told = redriven.into_iter().map(|(id, to)| Redriven {
+            id,
+            to: to.to_string(),
+        });
+        Ok(told.collect())
+    }
+
+    /// The queue that a message came from.
+    fn home(&self, element: &Element, sources: &[QueueName]) -> Result<QueueName> {
+        if let Some(from) = element.texts().from {
+            return QueueName::parse(&from);
+        }
+        if let [home] = sources {
+            return Ok(home.clone());
+        }
+        let id: String = element
+            .id()
+            .map(|id| id.chars().take(100).collect())
+            .unwrap_or_default();
+        let text = format!(
+            "message {id:?} of queue {} does not say where it came from, and {} queues have this one as their dead_letter_queue; nothing was changed, move it by name (move_to)",
+            self.name(),
+            sources.len()
+        );
+        Err(Error::new(ErrorKind::NotFound, text))
+    }
+}
+
+impl Handle {
+    /// Another queue of the same spool; kept, so that what is known of it need not be read again.
+    fn partner(&self, name: &QueueName) -> Result<Arc<Self>> {
+        let attached = self.attached()?;
+        let mut partners = attached.partners();
+        let partner = partners
+            .entry(name.clone())
+            .or_insert_with(|| Arc::new(Self::beside(&self.spool, name.clone())));
+        Ok(Arc::clone(partner))
+    }
+
+    /// Fails when messages cannot be moved there, before anything is changed.
+    pub(super) fn require_usable(&self, name: &QueueName) -> Result<()> {
+        self.partner(name)?.look(Probe::None, |_, _| Ok(()))
+    }
+
+    /// The first step of moves: a commit in the queue that they leave.
+    pub(crate) fn mark<T>(
+        &self,
+        mut decide: impl FnMut(&mut Index, &Now, &mut Told, &Mover<'_>) -> Result<Plan<T>>,
+    ) -> Result<T> {
+        let system = self.spool.store.system();
+        let fresh_id = || system.fresh_id();
+        let mover = Mover {
+            own: &self.name,
+            fresh_id: &fresh_id,
+        };
+        self.change_once(
+            Wish::Keep(None),
+            Need::Index,
+            Probe::Now,
+            |index, now, told| decide(index, now, told, &mover),
+        )
+    }
+
+    /// Gives up what is delivered no more, as the policy says.
+    pub(crate) fn give_up(&self) -> Result<u64> {
+        let target = self.policy()?.dead_letter_queue.clone();
+        let usable = target.map_or(Ok(()), |target| self.require_usable(&target));
+        let unusable = usable.err();
+        let count = self.mark(|index, now, told, mover| {
+            plan::give_up(index, now, &told.policy, mover, unusable.as_ref())
+        })?;
+        self.finish_moves()?;
+        Ok(count)
+    }
+
+    /// Gets back what waits in the retry queue and is due. What goes wrong there does not concern this queue.
+    pub(crate) fn bring_back(&self) {
+        let Some(retry) = self.retry_queue() else {
+            return;
+        };
+        let Ok(partner) = self.partner(&retry) else {
+            return;
+        };
+        let is_due = partner
+            .attached()
+            .is_ok_and(|attached| partner.peek_ready(&attached).0);
+        if !is_due {
+            return;
+        }
+        let marked =
+            partner.mark(|index, now, _, mover| plan::bring_back(index, now, &self.name, mover));
+        if marked.is_ok() {
+            let _ = partner.finish_moves();
+        }
+    }
+
+    /// The queue in which this one's messages wait until they are tried again, as of the last look.
+    pub(crate) fn retry_queue(&self) -> Option<QueueName> {
+        self.policy().ok()?.retry_queue.clone()
+    }
+
+    /// The policy as of the last look; looks when there was none.
+    pub(crate) fn policy(&self) -> Result<Arc<Policy>> {
+        let attached = self.attached()?;
+        if !attached.entry.state().files.is_known() {
+            self.catch_up(&attached, Need::Index);
+        }
+        let state = attached.entry.state();
+        Ok(Arc::clone(state.files.policy()))
+    }
+
+    /// How long until the retry queue may have something for this one. What is ready there now, and was not brought back, is
+    /// for another queue.
+    pub(crate) fn retry_due(&self) -> Option<std::time::Duration> {
+        let partner = self.partner(&self.retry_queue()?).ok()?;
+        let attached = partner.attached().ok()?;
+        let (is_ready, due) = partner.peek_ready(&attached);
+        due.filter(|_| !is_ready)
+    }
+
+    /// Brings every move to its end that begins or ends in this queue.
+    pub(crate) fn finish_moves(&self) -> Result<()> {
+        let partners =
+            self.change_once(Wish::MayForget, Need::Index, Probe::None, |index, _, _| {
+                let (changes, result) = (Vec::new(), plan::partners(index)?);
+                Ok(Plan { changes, result })
+            })?;
+        let ends = partners
+            .iter()
+            .map(|partner| self.finish_with(&*self.partner(partner)?));
+        // All are tried, whatever becomes of the first.
+        let ends: Vec<Result<()>> = ends.collect();
+        ends.into_iter().collect()
+    }
+
+    /// Both locks in the order of the names, which is the same for everybody.
+    fn finish_with(&self, other: &Self) -> Result<()> {
+        let (first, second) = if self.name < other.name {
+            (self, other)
+        } else {
+            (other, self)
+        };
+        for _ in 0..TRIES {
+            let (one, two) = (first.attached()?, second.attached()?);
+            let one = first.hold_read(&one)?;
+            let two = second.hold_read(&two)?;
+            if Self::finish_held(&one, &two)? && Self::finish_held(&two, &one)? {
+                return Ok(());
+            }
+        }
+        let text = "other programs keep removing the lock files; the move has not ended and will be gone on with";
+        Err(Error::new(ErrorKind::Interrupted, text))
+    }
+
+    /// The queue, locked and read.
+    fn hold_read<'a>(&'a self, attached: &Arc<Attached>) -> Result<Held<'a>> {
+        let hold = self.mending(attached, || {
+            let hold = attached.hold(&self.patience())?;
+            let files = &mut attached.entry.state().files;
+            files.refresh(&*self.spool.store, &self.name, Need::Index)?;
+            Ok(hold)
+        })?;
+        Ok(Held {
+            handle: self,
+            attached: Arc::clone(attached),
+            hold,
+        })
+    }
+
+    fn what_is_left(source: &Held<'_>, target: &Held<'_>) -> Result<Finish> {
+        let (mut from, mut to) = (source.attached.entry.state(), target.attached.entry.state());
+        plan::finish(
+            (from.files.index(), &source.handle.name),
+            (to.files.index(), &target.handle.name),
+        )
+    }
+
+    /// Ends the moves from one queue to the other, under both locks. False: a lock is no longer ours.
+    fn finish_held(source: &Held<'_>, target: &Held<'_>) -> Result<bool> {
+        let finish = Self::what_is_left(source, target)?;
+        let mut arrived = finish.arrived;
+        if !finish.leave.is_empty() {
+            // Whether the marks are durable is not known: the copies must not be before them.
+            source.sync()?;
+            match target.commit(&finish.arrive) {
+                Ok(true) => {}
+                Ok(false) => return Ok(false),
+                Err(error) => {
+                    target.refresh()?;
+                    let left = Self::what_is_left(source, target)?;
+                    if left.arrive.len() < finish.arrive.len() {
+                        // The copies are there, and may or may not outlive a power cut: whoever comes next goes on.
+                        return Err(error);
+                    }
+                    let stays = source.commit(&finish.stay);
+                    let text =
+                        format!("the messages stay in queue {}: {error}", source.handle.name);
+                    return stays.and(Err(Error::new(error.kind(), text)));
+                }
+            }
+            // Copies that somebody left, who died before they were durable.
+            target.sync()?;
+            if !source.commit(&finish.leave)? {
+                return Ok(false);
+            }
+            arrived = Self::what_is_left(source, target)?.arrived;
+        }
+        if arrived.is_empty() {
+            return Ok(true);
+        }
+        // That the messages are gone from the source, which somebody may have seen to who died before it was durable.
+        source.sync()?;
+        let done = target.commit(&arrived)?;
+        target.hold.brought(arrived.len());
+        Ok(done)
+    }
+}
+
+/// A queue under its lock and guard.
+struct Held<'a> {
+    handle: &'a Handle,
+    attached: Arc<Attached>,
+    hold: Hold,
+}
+
+impl Held<'_> {
+    /// One commit, durable if anything is. False: the lock is no longer ours, and nothing was changed.
+    fn commit(&self, changes: &[Change]) -> Result<bool> {
+        let done = changes.is_empty()
+            || self
+                .handle
+                .commit_held(&self.attached, &self.hold, changes)?;
+        Ok(done)
+    }
+
+    /// Reads what is there, after a failure.
+    fn refresh(&self) -> Result<()> {
+        let (handle, files) = (self.handle, &mut self.attached.entry.state().files);
+        let refreshed = files.refresh(&*handle.spool.store, &handle.name, Need::Index);
+        refreshed.map(drop)
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.handle.sync_held(&self.attached, &self.hold)
+    }
+}

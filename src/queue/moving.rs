@@ -1,0 +1,413 @@
+//! Moves that end exactly once, whatever is the last thing that happens; on the store in memory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::store::fault::{FaultStore, Unsynced};
+use crate::{ErrorKind, Filter, List, Message, Nack, Receive, Result, Spool, Sync};
+
+const QUEUES: [&str; 4] = ["inbound", "outbound", "dead-letter", "archive"];
+const MINUTES: u64 = 5 * 60 * 1000;
+
+/// A mail spool in which these queues are plain and the others have journals.
+fn store(plain: &[&str]) -> FaultStore {
+    let store = FaultStore::new();
+    store.put("flockq.json", br#"{"version":1}"#);
+    for name in plain {
+        store.put(&format!("{name}.json"), b"[]\n");
+    }
+    spool(&store).adopt_mail().unwrap();
+    store
+}
+
+fn spool(store: &FaultStore) -> Spool {
+    let builder = Spool::builder("unused").sync(Sync::Full);
+    builder.open_on(Arc::new(store.clone())).unwrap()
+}
+
+fn text(envelope: &crate::Envelope) -> String {
+    String::from_utf8_lossy(envelope.text()).into_owned()
+}
+
+/// Every message with the queue it is in, and whether it is in the middle of a move.
+fn places(spool: &Spool) -> Result<Vec<(String, String, bool)>> {
+    let mut all = Vec::new();
+    for name in QUEUES {
+        for envelope in spool.queue(name)?.list(&List::new())?.envelopes {
+            let is_moving = text(&envelope).contains("\"move\"");
+            let id = envelope.id().unwrap_or_default().to_owned();
+            all.push((name.to_owned(), id, is_moving));
+        }
+    }
+    Ok(all)
+}
+
+/// The life of a message: it fails three times, is given another chance and is put away.
+fn step(spool: &Spool, store: &FaultStore, number: usize) -> Result<()> {
+    let inbound = spool.queue("inbound")?;
+    match number {
+        0 => inbound.send(&json!({"id": "m1"})).map(drop),
+        1..=3 => {
+            store.pass(MINUTES);
+            match inbound.receive(Receive::new().detached())? {
+                Some(delivery) => delivery.nack(&Nack::new().error(format!("failure {number}"))),
+                None => Ok(()),
+            }
+        }
+        4 => spool
+            .queue("dead-letter")?
+            .redrive(&Filter::new(), false)
+            .map(drop),
+        _ => inbound.move_to("archive", &Filter::new()).map(drop),
+    }
+}
+
+const STEPS: usize = 6;
+
+#[test]
+fn a_message_that_fails_waits_comes_back_and_is_given_up_with_its_history() {
+    for plain in [&[][..], &QUEUES, &["inbound"], &["outbound", "archive"]] {
+        let store = store(plain);
+        let spool = spool(&store);
+        let at = |queue: &str| {
+            let expected = vec![(queue.to_owned(), "m1".to_owned(), false)];
+            assert_eq!(places(&spool).unwrap(), expected, "{plain:?}");
+        };
+        let inbound = spool.queue("inbound").unwrap();
+        for (number, queue) in ["inbound", "outbound", "outbound", "dead-letter"]
+            .into_iter()
+            .enumerate()
+        {
+            step(&spool, &store, number).unwrap();
+            at(queue);
+            // What waits elsewhere is not there to be had.
+            assert!(number == 0 || inbound.receive(Receive::new()).unwrap().is_none());
+        }
+        let dead = spool
+            .queue("dead-letter")
+            .unwrap()
+            .get("m1")
+            .unwrap()
+            .remove(0);
+        assert_eq!(dead.attempts(), 3);
+        assert_eq!(dead.error(), Some("failure 3"));
+        for number in 1..=3 {
+            assert!(
+                text(&dead).contains(&format!("\"failure {number}\"")),
+                "{}",
+                text(&dead)
+            );
+        }
+        assert!(
+            text(&dead).contains("\"from\":\"inbound\""),
+            "{}",
+            text(&dead)
+        );
+    }
+}
+
+/// Runs the life until the store dies; whether it came to its end.
+fn live(store: &FaultStore, last: usize) -> bool {
+    let spool = spool(store);
+    step(&spool, store, 0).unwrap();
+    store.die(last);
+    let done = (1..STEPS).all(|number| step(&spool, store, number).is_ok());
+    std::mem::forget(spool);
+    done
+}
+
+#[test]
+fn whatever_effect_is_the_last_the_message_is_in_exactly_one_queue() {
+    let mut deaths = 0;
+    for plain in [&[][..], &QUEUES, &["inbound"], &["outbound", "archive"]] {
+        for last in 0.. {
+            let store = store(plain);
+            let done = live(&store, last);
+            // A process that is killed leaves everything; a power cut what was synced, and names or not.
+            for (content, names) in [
+                (Unsynced::Kept, Unsynced::Kept),
+                (Unsynced::Dropped, Unsynced::Kept),
+                (Unsynced::Dropped, Unsynced::Dropped),
+                (Unsynced::Zeroed, Unsynced::Kept),
+            ] {
+                let why = format!("{plain:?} {last} {content:?} {names:?}");
+                let cut = store.power_cut(content, names);
+                cut.pass(10 * MINUTES);
+                // Whichever queue is looked at first.
+                for first in ["inbound", "dead-letter"] {
+                    let again = cut.power_cut(Unsynced::Kept, Unsynced::Kept);
+                    let spool = spool(&again);
+                    spool.queue(first).unwrap().list(&List::new()).unwrap();
+                    let _ = places(&spool);
+                    let found = places(&spool).unwrap_or_else(|error| panic!("{why}: {error}"));
+                    assert!(found.len() == 1 && !found[0].2, "{why}: {found:?}");
+                    std::mem::forget(spool);
+                }
+            }
+            deaths += 1;
+            if done {
+                break;
+            }
+        }
+    }
+    assert!(deaths > 150, "{deaths}");
+}
+
+#[test]
+fn a_recovery_that_is_cut_short_is_gone_on_with() {
+    let plain = ["inbound"];
+    for last in 0.. {
+        let store = store(&plain);
+        let done = live(&store, last);
+        for second in 0.. {
+            let cut = store.power_cut(Unsynced::Dropped, Unsynced::Kept);
+            let spool_of_cut = spool(&cut);
+            cut.die(second);
+            let recovered = places(&spool_of_cut)
+                .and_then(|_| places(&spool_of_cut))
+                .is_ok();
+            let is_dead = cut.effects().len() > second;
+            std::mem::forget(spool_of_cut);
+            let again = cut.power_cut(Unsynced::Dropped, Unsynced::Kept);
+            let spool = spool(&again);
+            let _ = places(&spool);
+            let found = places(&spool).unwrap();
+            assert!(
+                found.len() == 1 && !found[0].2,
+                "{last} {second}: {found:?}"
+            );
+            std::mem::forget(spool);
+            if recovered && !is_dead {
+                break;
+            }
+        }
+        if done {
+            break;
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_moved_stays_and_says_why() {
+    let store = store(&[]);
+    let spool = spool(&store);
+    let inbound = spool.queue("inbound").unwrap();
+    inbound.send(&json!({"id": "m1"})).unwrap();
+    store.put("archive.json", b"no array");
+    let error = inbound.move_to("archive", &Filter::new()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.to_string().contains("archive.json"), "{error}");
+    store.put("outbound.json", b"no array");
+    let delivery = inbound.receive(Receive::new()).unwrap().unwrap();
+    let error = delivery.nack(&Nack::new().error("no session")).unwrap_err();
+    assert!(error.to_string().contains("outbound.json"), "{error}");
+    let found = inbound.get("m1").unwrap().remove(0);
+    assert_eq!(found.error(), Some("no session"));
+    assert!(found.not_before().is_some());
+    assert!(!text(&found).contains("\"move\""), "{}", text(&found));
+}
+
+#[test]
+fn a_message_whose_consumers_die_is_given_up_after_exactly_the_maximum() {
+    let store = store(&[]);
+    let spool = spool(&store);
+    let inbound = spool.queue("inbound").unwrap();
+    inbound.send(&json!({"id": "m1"})).unwrap();
+    let lease = Duration::from_secs(1);
+    for attempt in 1..=3 {
+        let delivery = inbound
+            .receive(Receive::new().lease(lease).detached())
+            .unwrap()
+            .unwrap();
+        assert_eq!(delivery.attempts(), attempt);
+        store.pass(2000);
+    }
+    assert!(inbound.receive(Receive::new()).unwrap().is_none());
+    let dead = spool
+        .queue("dead-letter")
+        .unwrap()
+        .get("m1")
+        .unwrap()
+        .remove(0);
+    assert!(dead.error().unwrap().contains("attempt 3 had no result"));
+    let redriven = spool
+        .queue("dead-letter")
+        .unwrap()
+        .redrive(&Filter::new(), true)
+        .unwrap();
+    assert_eq!(
+        (redriven[0].id.as_str(), redriven[0].to.as_str()),
+        ("m1", "inbound")
+    );
+    assert!(
+        inbound.receive(Receive::new()).unwrap().is_none(),
+        "a dry run moves nothing"
+    );
+    spool
+        .queue("dead-letter")
+        .unwrap()
+        .redrive(&Filter::new(), false)
+        .unwrap();
+    let again = inbound.receive(Receive::new()).unwrap().unwrap();
+    assert_eq!(again.attempts(), 1);
+}
+
+#[test]
+fn a_time_to_live_and_limits_hold() {
+    let store = store(&[]);
+    let spool = spool(&store);
+    let inbound = spool.queue("inbound").unwrap();
+    spool.set_config("inbound.max_messages", "2").unwrap();
+    let ttl = Duration::from_secs(5);
+    inbound
+        .send(Message::new(&json!({"id": "m1"})).ttl(ttl))
+        .unwrap();
+    inbound.send(&json!({"id": "m2"})).unwrap();
+    let error = inbound.send(&json!({"id": "m3"})).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Full);
+    assert!(error.to_string().contains("max_messages"), "{error}");
+    store.pass(6000);
+    assert_eq!(inbound.pop().unwrap().unwrap().id(), Some("m2"));
+    assert!(inbound.pop().unwrap().is_none());
+    let dead = spool.queue("dead-letter").unwrap();
+    assert!(
+        dead.get("m1").unwrap()[0]
+            .error()
+            .unwrap()
+            .contains("time to live")
+    );
+    // Nothing else expires it there.
+    assert_eq!(dead.pop().unwrap().unwrap().id(), Some("m1"));
+    spool.set_config("inbound.expired", "drop").unwrap();
+    inbound
+        .send(Message::new(&json!({"id": "m4"})).ttl(ttl))
+        .unwrap();
+    store.pass(6000);
+    assert!(inbound.receive(Receive::new()).unwrap().is_none());
+    assert_eq!((inbound.len().unwrap(), dead.len().unwrap()), (0, 0));
+}
+
+#[test]
+fn a_process_that_runs_sees_a_change_of_the_configuration_at_its_next_operation() {
+    for plain in [&[][..], &["inbound"]] {
+        let store = store(plain);
+        let (here, there) = (spool(&store), spool(&store.another_process()));
+        let (inbound, other) = (
+            here.queue("inbound").unwrap(),
+            there.queue("inbound").unwrap(),
+        );
+        inbound.send(&json!(1)).unwrap();
+        other.send(&json!(2)).unwrap();
+        here.set_config("inbound.max_payload_bytes", "3").unwrap();
+        assert_eq!(
+            other.send(&json!("long")).unwrap_err().kind(),
+            ErrorKind::TooLarge
+        );
+        here.set_config("inbound.max_payload_bytes", "null")
+            .unwrap();
+        other.send(&json!("long")).unwrap();
+    }
+}
+
+#[test]
+fn a_wrong_setting_names_the_key_the_value_and_what_is_allowed() {
+    let store = store(&[]);
+    let spool = spool(&store);
+    for (setting, value, named) in [
+        ("inbound.backoff", "soon", "duration"),
+        ("inbound.attempts", "0", "from 1"),
+        ("inbound.colour", "red", "backoff_factor"),
+        ("inbound", "3", "inbound.backoff"),
+        ("inbound.retry_queue", "inbound", "another queue"),
+        ("inbound.mode", "plain", "convert"),
+        ("a/b.sync", "off", "name"),
+    ] {
+        let before = store.content("flockq.json");
+        let error = spool.set_config(setting, value).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+        assert!(error.to_string().contains(named), "{error}");
+        assert_eq!(store.content("flockq.json"), before);
+    }
+}
+
+#[test]
+fn a_copy_of_which_it_is_not_known_whether_it_is_there_comes_once() {
+    for number in 0..12 {
+        let store = store(&[]);
+        let spool = spool(&store);
+        let inbound = spool.queue("inbound").unwrap();
+        inbound.send(&json!({"id": "m1"})).unwrap();
+        spool
+            .queue("archive")
+            .unwrap()
+            .send(&json!("other"))
+            .unwrap();
+        spool.queue("archive").unwrap().purge(None).unwrap();
+        // A sync or a write fails, and what follows does not.
+        store.fail(number, libc::EIO);
+        let moved = inbound.move_to("archive", &Filter::new());
+        store.heal();
+        let _ = places(&spool);
+        let found = places(&spool).unwrap_or_else(|error| panic!("{number}: {error}"));
+        assert!(
+            found.len() == 1 && !found[0].2,
+            "{number}: {found:?} after {moved:?}"
+        );
+    }
+}
+
+#[test]
+fn what_is_due_for_another_queue_is_left_where_it_waits() {
+    let store = store(&[]);
+    let spool = spool(&store);
+    spool.set_config("default.retry_queue", "outbound").unwrap();
+    let other = spool.queue("other").unwrap();
+    other.send(&json!({"id": "m1"})).unwrap();
+    let delivery = other.receive(Receive::new()).unwrap().unwrap();
+    delivery.nack(&Nack::new().error("no session")).unwrap();
+    let inbound = spool.queue("inbound").unwrap();
+    let wait = Duration::from_millis(50);
+    assert!(
+        inbound
+            .receive(Receive::new().wait(wait))
+            .unwrap()
+            .is_none()
+    );
+    assert_eq!(spool.queue("outbound").unwrap().len().unwrap(), 1);
+    assert_eq!(other.receive(Receive::new()).unwrap().unwrap().id(), "m1");
+}
+
+#[test]
+fn what_a_killed_process_left_unsynced_is_made_durable_before_anything_builds_on_it() {
+    for last in 0.. {
+        let mut done = false;
+        // Whoever goes on dies too, and then the power.
+        for second in 0.. {
+            let store = store(&[]);
+            done = live(&store, last);
+            store.heal();
+            let other = spool(&store.another_process());
+            store.die(second);
+            let _ = places(&other).and_then(|_| places(&other));
+            let was_enough = store.effects().len() <= second;
+            std::mem::forget(other);
+            let cut = store.power_cut(Unsynced::Dropped, Unsynced::Kept);
+            let again = spool(&cut);
+            let _ = places(&again);
+            let found = places(&again).unwrap();
+            assert!(
+                found.len() == 1 && !found[0].2,
+                "{last} {second}: {found:?}"
+            );
+            std::mem::forget(again);
+            if was_enough {
+                break;
+            }
+        }
+        if done {
+            break;
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The loop of a worker, and what keeps a lease while somebody works.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::delivery::Delivery;
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::real::generation;
+
+use super::{Nack, Queue, Receive};
+
+/// A lease is extended when a third of it has passed: two tries may fail before it ends.
+const PARTS: u32 = 3;
+
+/// Extends a lease until it is dropped, in a thread of its own; until the lease is lost, or the queue is closed.
+#[derive(Debug)]
+pub struct Keeper {
+    stopped: Arc<(Mutex<bool>, Condvar)>,
+    thread: Option<JoinHandle<()>>,
+    generation: u64,
+}
+
+/// How to work.
+#[derive(Debug, Clone, Default)]
+#[must_use = "it does nothing until it is given to `work`"]
+pub struct Work {
+    lease: Option<Duration>,
+    let_go: bool,
+}
+
+impl Work {
+    /// The lease that the queue's policy says, kept as long as the handler runs.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How long a message is this consumer's, at a time.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = Some(lease);
+        self
+    }
+
+    /// Whether the lease is kept while the handler runs, which takes a thread: so it is, unless this says otherwise.
+    pub fn keep(mut self, keep: bool) -> Self {
+        self.let_go = !keep;
+        self
+    }
+}
+
+impl Queue {
+    /// Gives every message to `handler`: acks it when that is well, nacks it with the text when not, and waits for the next.
+    ///
+    /// Ends with `Ok` when the queue is interrupted or closed: after the message that is worked on, so that nothing is left
+    /// half done. A receipt that has become stale meanwhile is no error: the message is delivered again, or was.
+    pub fn work(
+        &self,
+        how: &Work,
+        mut handler: impl FnMut(&Delivery) -> std::result::Result<(), String>,
+    ) -> Result<()> {
+        let mut receive = Receive::new().wait_forever();
+        if let Some(lease) = how.lease {
+            receive = receive.lease(lease);
+        }
+        loop {
+            let delivery = match self.receive(receive.clone()) {
+                Ok(Some(delivery)) => delivery,
+                Ok(None) => continue,
+                Err(error) if has_ended(&error) => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            let keeper = (!how.let_go).then(|| self.keep(delivery.receipt(), how.lease));
+            let keeper = keeper.transpose()?;
+            let worked = handler(&delivery);
+            drop(keeper);
+            let settled = match worked {
+                Ok(()) => delivery.ack(),
+                Err(text) => delivery.nack(&Nack::new().error(text)),
+            };
+            match settled {
+                Err(error) if error.kind() == ErrorKind::StaleReceipt => {}
+                Err(error) if has_ended(&error) => return Ok(()),
+                settled => settled?,
+            }
+        }
+    }
+
+    /// Keeps the lease that a receipt names until the keeper is dropped, or the lease is lost. `lease` is as long as the
+    /// receive's; without it the policy's.
+    pub fn keep(&self, receipt: &str, lease: Option<Duration>) -> Result<Keeper> {
+        let lease = match lease {
+            Some(lease) => lease,
+            None => self.handle.policy()?.lease,
+        };
+        let stopped = Arc::new((Mutex::new(false), Condvar::new()));
+        let (queue, receipt, seen) = (self.clone(), receipt.to_owned(), Arc::clone(&stopped));
+        let keep = move || {
+            while !is_stopped_within(&seen, lease / PARTS) {
+                let extended = queue.extend(&[&receipt], lease).and_then(super::single);
+                let is_over = |error: &Error| {
+                    matches!(
+                        error.kind(),
+                        ErrorKind::StaleReceipt | ErrorKind::InvalidArgument | ErrorKind::Closed
+                    )
+                };
+                if extended.is_err_and(|error| is_over(&error)) {
+                    return;
+                }
+            }
+        };
+        let named = std::thread::Builder::new().name("flockq keeper".to_owned());
+        let thread = named.spawn(keep).map_err(|error| {
+            Error::new(ErrorKind::Io, format!("a keeper needs a thread: {error}"))
+        })?;
+        Ok(Keeper {
+            stopped,
+            thread: Some(thread),
+            generation: generation(),
+        })
+    }
+}
+
+fn has_ended(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::Closed)
+}
+
+/// Waits for the end of the keeper, at most so long.
+fn is_stopped_within(stopped: &(Mutex<bool>, Condvar), limit: Duration) -> bool {
+    let (flag, changed) = stopped;
+    let flag = held(flag);
+    let waited = changed.wait_timeout_while(flag, limit, |stopped| !*stopped);
+    *waited.unwrap_or_else(PoisonError::into_inner).0
+}
+
+fn held(flag: &Mutex<bool>) -> MutexGuard<'_, bool> {
+    flag.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        // A forked child has no such thread.
+        if self.generation != generation() {
+            return;
+        }
+        *held(&self.stopped.0) = true;
+        self.stopped.1.notify_all();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
