@@ -5,6 +5,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use flockq::{Message, Queue, Receive, Spool, Sync};
+use heed::types::Bytes;
+use heed::{Database, Env, EnvFlags, EnvOpenOptions};
 use rusqlite::{Connection, OptionalExtension, params};
 
 /// One way to keep a queue.
@@ -12,7 +14,13 @@ pub trait Contender {
     fn send(&mut self, payload: &str);
     fn send_many(&mut self, payloads: &[String]);
     fn receive_and_ack(&mut self);
-    /// The same, when a message may have to be waited for.
+    /// Receives so many and acks them.
+    fn receive_and_ack_many(&mut self, count: usize) {
+        for _ in 0..count {
+            self.receive_and_ack();
+        }
+    }
+    /// As `receive_and_ack`, when a message may have to be waited for.
     fn wait_and_ack(&mut self) {
         self.receive_and_ack();
     }
@@ -34,6 +42,17 @@ impl Flockq {
             .open()
             .expect("a spool");
         Self(spool.queue("inbound").expect("a queue"))
+    }
+}
+
+impl Flockq {
+    /// Waits for a message; what `clock` said when it was there.
+    pub fn wait_and_ack_at(&mut self, clock: fn() -> i64) -> i64 {
+        let how = Receive::new().wait(std::time::Duration::from_secs(60));
+        let delivery = self.0.receive(how).expect("looked").expect("a message");
+        let had = clock();
+        delivery.ack().expect("acked");
+        had
     }
 }
 
@@ -61,10 +80,17 @@ impl Contender for Flockq {
         delivery.ack().expect("acked");
     }
 
+    fn receive_and_ack_many(&mut self, count: usize) {
+        let taken = self.0.receive_many(count, Receive::new()).expect("looked");
+        assert_eq!(taken.len(), count);
+        let receipts: Vec<&str> = taken.iter().map(flockq::Delivery::receipt).collect();
+        for acked in self.0.ack(&receipts).expect("acked") {
+            acked.expect("acked");
+        }
+    }
+
     fn wait_and_ack(&mut self) {
-        let how = Receive::new().wait(std::time::Duration::from_secs(60));
-        let delivery = self.0.receive(how).expect("looked").expect("a message");
-        delivery.ack().expect("acked");
+        self.wait_and_ack_at(|| 0);
     }
 }
 
@@ -116,6 +142,36 @@ impl Contender for Sqlite {
         assert!(self.take(), "a message");
     }
 
+    fn receive_and_ack_many(&mut self, count: usize) {
+        let transaction = self.0.transaction().expect("a transaction");
+        let ids: Vec<i64> = {
+            let mut receive = transaction
+                .prepare_cached(
+                    "UPDATE messages SET ready_at = 9999999999, attempts = attempts + 1
+                     WHERE id IN (SELECT id FROM messages WHERE ready_at = 0 ORDER BY priority, id LIMIT ?1)
+                     RETURNING id, payload",
+                )
+                .expect("a statement");
+            let rows = receive.query_map([i64::try_from(count).expect("a small number")], |row| {
+                let _payload: String = row.get(1)?;
+                row.get(0)
+            });
+            rows.expect("looked").map(|id| id.expect("a row")).collect()
+        };
+        transaction.commit().expect("received");
+        assert_eq!(ids.len(), count);
+        let transaction = self.0.transaction().expect("a transaction");
+        {
+            let mut ack = transaction
+                .prepare_cached("DELETE FROM messages WHERE id = ?1")
+                .expect("a statement");
+            for id in ids {
+                ack.execute(params![id]).expect("acked");
+            }
+        }
+        transaction.commit().expect("acked");
+    }
+
     fn wait_and_ack(&mut self) {
         while !self.take() {
             // Nothing tells of a message: whoever waits has to look again.
@@ -149,6 +205,147 @@ impl Sqlite {
             .expect("a statement");
         ack.execute(params![id]).expect("acked");
         true
+    }
+}
+
+/// LMDB: what is ready in the order of delivery, what is leased by its key, a transaction for each operation.
+pub struct Lmdb {
+    env: Env,
+    ready: Database<Bytes, Bytes>,
+    leased: Database<Bytes, Bytes>,
+    next: u64,
+}
+
+impl Lmdb {
+    pub fn new(directory: &Path, durable: bool) -> Self {
+        let mut options = EnvOpenOptions::new();
+        options.map_size(1 << 30).max_dbs(2);
+        // SAFETY: nobody else has the files of a directory that was just made.
+        let env = unsafe {
+            if !durable {
+                options.flags(EnvFlags::NO_SYNC);
+            }
+            options.open(directory)
+        }
+        .expect("an environment");
+        let mut change = env.write_txn().expect("a transaction");
+        let ready = env
+            .create_database(&mut change, Some("ready"))
+            .expect("a table");
+        let leased = env
+            .create_database(&mut change, Some("leased"))
+            .expect("a table");
+        change.commit().expect("tables");
+        let next = 0;
+        Self {
+            env,
+            ready,
+            leased,
+            next,
+        }
+    }
+
+    /// Priority and number.
+    fn key(&mut self) -> [u8; 9] {
+        self.next += 1;
+        let mut key = [2; 9];
+        key[1..].copy_from_slice(&self.next.to_be_bytes());
+        key
+    }
+
+    fn receive(&mut self, count: usize) -> Vec<Vec<u8>> {
+        let mut change = self.env.write_txn().expect("a transaction");
+        let first = self.ready.iter(&change).expect("looked").take(count);
+        let taken: Vec<(Vec<u8>, Vec<u8>)> = first
+            .map(|row| row.map(|(key, payload)| (key.to_vec(), payload.to_vec())))
+            .collect::<Result<_, _>>()
+            .expect("looked");
+        for (key, payload) in &taken {
+            self.ready.delete(&mut change, key).expect("taken");
+            self.leased.put(&mut change, key, payload).expect("leased");
+        }
+        change.commit().expect("received");
+        assert_eq!(taken.len(), count);
+        taken.into_iter().map(|(key, _)| key).collect()
+    }
+
+    fn ack(&mut self, keys: &[Vec<u8>]) {
+        let mut change = self.env.write_txn().expect("a transaction");
+        for key in keys {
+            assert!(self.leased.delete(&mut change, key).expect("acked"));
+        }
+        change.commit().expect("acked");
+    }
+}
+
+impl Contender for Lmdb {
+    fn send(&mut self, payload: &str) {
+        let key = self.key();
+        let mut change = self.env.write_txn().expect("a transaction");
+        self.ready
+            .put(&mut change, &key, payload.as_bytes())
+            .expect("sent");
+        change.commit().expect("sent");
+    }
+
+    fn send_many(&mut self, payloads: &[String]) {
+        let keys: Vec<[u8; 9]> = payloads.iter().map(|_| self.key()).collect();
+        let mut change = self.env.write_txn().expect("a transaction");
+        for (key, payload) in keys.iter().zip(payloads) {
+            self.ready
+                .put(&mut change, key, payload.as_bytes())
+                .expect("sent");
+        }
+        change.commit().expect("sent");
+    }
+
+    fn receive_and_ack(&mut self) {
+        self.receive_and_ack_many(1);
+    }
+
+    fn receive_and_ack_many(&mut self, count: usize) {
+        let keys = self.receive(count);
+        self.ack(&keys);
+    }
+}
+
+/// Yaque: one sender and one receiver, which have the files to themselves; nothing is leased, nothing has a priority.
+pub struct Yaque {
+    sender: yaque::Sender,
+    receiver: yaque::Receiver,
+}
+
+impl Yaque {
+    pub fn new(directory: &Path) -> Self {
+        let path = directory.join("queue");
+        Self {
+            sender: yaque::Sender::open(&path).expect("a sender"),
+            receiver: yaque::Receiver::open(&path).expect("a receiver"),
+        }
+    }
+}
+
+impl Contender for Yaque {
+    fn send(&mut self, payload: &str) {
+        self.sender.try_send(payload).expect("sent");
+    }
+
+    fn send_many(&mut self, payloads: &[String]) {
+        self.sender.try_send_batch(payloads).expect("sent");
+    }
+
+    fn receive_and_ack(&mut self) {
+        self.receiver
+            .try_recv()
+            .expect("a message")
+            .commit()
+            .expect("acked");
+    }
+
+    fn receive_and_ack_many(&mut self, count: usize) {
+        let taken = self.receiver.try_recv_batch(count).expect("messages");
+        assert_eq!(taken.len(), count);
+        taken.commit().expect("acked");
     }
 }
 

@@ -4,11 +4,13 @@
 //! part of its name; ROUNDS is the number of rounds.
 
 mod contenders;
+mod languages;
 mod together;
+mod wakeup;
 
 use std::time::{Duration, Instant};
 
-use contenders::{Contender, Flockq, Floor, Sqlite};
+use contenders::{Contender, Flockq, Floor, Lmdb, Sqlite, Yaque};
 
 /// A mail message of 300 bytes.
 fn payload(number: usize) -> String {
@@ -27,7 +29,9 @@ struct Work {
     waiting: usize,
     /// How often it is done in a round.
     times: usize,
-    what: fn(&mut dyn Contender, usize),
+    /// How many messages it is about each time.
+    each: usize,
+    what: fn(&mut dyn Contender, &[String]),
     durable: bool,
     contenders: &'static [Who],
 }
@@ -37,6 +41,8 @@ pub enum Who {
     Flockq,
     FlockqPlain,
     Sqlite,
+    Lmdb,
+    Yaque,
     Floor,
 }
 
@@ -45,36 +51,47 @@ const WORK: &[Work] = &[
         name: "send, off",
         waiting: 0,
         times: 2000,
-        what: |contender, number| contender.send(&payload(number)),
+        each: 1,
+        what: |contender, messages| contender.send(&messages[0]),
         durable: false,
-        contenders: &[Who::Flockq, Who::Sqlite, Who::Floor],
+        contenders: &[Who::Flockq, Who::Sqlite, Who::Lmdb, Who::Floor],
     },
     Work {
         name: "receive and ack, off",
         waiting: 1000,
         times: 1000,
+        each: 1,
         what: |contender, _| contender.receive_and_ack(),
         durable: false,
-        contenders: &[Who::Flockq, Who::Sqlite],
+        contenders: &[Who::Flockq, Who::Sqlite, Who::Lmdb, Who::Floor],
     },
     Work {
         name: "send_many of 100, off",
         waiting: 0,
         times: 50,
-        what: |contender, number| {
-            let all: Vec<String> = (0..100)
-                .map(|place| payload(number * 100 + place))
-                .collect();
-            contender.send_many(&all);
-        },
+        each: 100,
+        what: |contender, messages| contender.send_many(messages),
         durable: false,
         contenders: &[Who::Flockq, Who::Sqlite],
+    },
+    Work {
+        name: "send, receive and ack 100, off",
+        waiting: 0,
+        times: 50,
+        each: 100,
+        what: |contender, messages| {
+            contender.send_many(messages);
+            contender.receive_and_ack_many(messages.len());
+        },
+        durable: false,
+        contenders: &[Who::Flockq, Who::Sqlite, Who::Lmdb, Who::Yaque],
     },
     Work {
         name: "send on 1,000 waiting, off",
         waiting: 1000,
         times: 500,
-        what: |contender, number| contender.send(&payload(1_000_000 + number)),
+        each: 1,
+        what: |contender, messages| contender.send(&messages[0]),
         durable: false,
         contenders: &[Who::Flockq, Who::FlockqPlain, Who::Sqlite],
     },
@@ -82,16 +99,36 @@ const WORK: &[Work] = &[
         name: "send on 100,000 waiting, off",
         waiting: 100_000,
         times: 500,
-        what: |contender, number| contender.send(&payload(1_000_000 + number)),
+        each: 1,
+        what: |contender, messages| contender.send(&messages[0]),
         durable: false,
         contenders: &[Who::Flockq, Who::Sqlite],
+    },
+    Work {
+        name: "send on 1,000,000 waiting, off",
+        waiting: 1_000_000,
+        times: 500,
+        each: 1,
+        what: |contender, messages| contender.send(&messages[0]),
+        durable: false,
+        contenders: &[Who::Flockq],
+    },
+    Work {
+        name: "receive and ack of 1,000,000, off",
+        waiting: 1_000_000,
+        times: 500,
+        each: 1,
+        what: |contender, _| contender.receive_and_ack(),
+        durable: false,
+        contenders: &[Who::Flockq],
     },
     Work {
         name: "send, receive and ack, durable",
         waiting: 0,
         times: 100,
-        what: |contender, number| {
-            contender.send(&payload(number));
+        each: 1,
+        what: |contender, messages| {
+            contender.send(&messages[0]);
             contender.receive_and_ack();
         },
         durable: true,
@@ -106,6 +143,12 @@ fn main() {
         .map(|(first, rest)| (first.as_str(), rest))
     {
         return together::work(rest);
+    }
+    if let Some((wakeup::SLEEPER, rest)) = arguments
+        .split_first()
+        .map(|(first, rest)| (first.as_str(), rest))
+    {
+        return wakeup::sleep(rest);
     }
     let rounds: usize = std::env::var("ROUNDS")
         .ok()
@@ -159,6 +202,27 @@ fn main() {
             sqlite / flockq
         );
     }
+    if "send, by language".contains(&wanted) {
+        let all = languages::measure(rounds);
+        for (who, median) in all {
+            match (all[0].1, median) {
+                (Some(rust), Some(median)) => println!(
+                    "{:32} {who:>12} {median:>14.2} {:>8.2} x",
+                    "send, by language",
+                    median / rust
+                ),
+                _ => println!("{:32} {who:>12} LEFT OUT: run make build first", ""),
+            }
+        }
+    }
+    if "wake-up".contains(&wanted) {
+        println!(
+            "\nfrom the return of a send to the receiver that has it: median, 99th percentile"
+        );
+        for (who, [median, slow]) in wakeup::measure() {
+            println!("{:32} {who:>12} {median:>14.2} {slow:>10.2}", "wake-up");
+        }
+    }
 }
 
 /// The time of one operation in a fresh queue.
@@ -171,6 +235,8 @@ fn round(who: Who, work: &Work) -> Duration {
         Who::Flockq => Box::new(Flockq::new(path, "journal", work.durable)),
         Who::FlockqPlain => Box::new(Flockq::new(path, "plain", work.durable)),
         Who::Sqlite => Box::new(Sqlite::new(path, work.durable)),
+        Who::Lmdb => Box::new(Lmdb::new(path, work.durable)),
+        Who::Yaque => Box::new(Yaque::new(path)),
         Who::Floor => Box::new(Floor::new(path, work.durable)),
     };
     let waiting: Vec<String> = (0..work.waiting).map(payload).collect();
@@ -180,9 +246,12 @@ fn round(who: Who, work: &Work) -> Duration {
     // What is made at the first use is not part of the work.
     contender.send(&payload(999_999_999));
     contender.receive_and_ack();
+    let messages: Vec<String> = (0..work.times * work.each)
+        .map(|number| payload(2_000_000 + number))
+        .collect();
     let started = Instant::now();
-    for number in 0..work.times {
-        (work.what)(&mut *contender, number);
+    for messages in messages.chunks(work.each) {
+        (work.what)(&mut *contender, messages);
     }
     started.elapsed() / u32::try_from(work.times).expect("a small number")
 }
