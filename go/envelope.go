@@ -9,7 +9,6 @@ import (
 	"context"
 	"encoding/json"
 	"runtime"
-	"time"
 )
 
 // An Envelope is a message as it stood in the queue. Times are texts as the file has them, empty where it has none.
@@ -24,6 +23,12 @@ type Envelope struct {
 	Attempts uint64
 	// Reason is why it was given back last.
 	Reason string
+	// Errors is the errors so far, the last ten at most.
+	Errors []Failure
+	// Origin is the queue that it came from, while it waits to be tried again or was given up.
+	Origin string
+	// Expires is when it is delivered no more.
+	Expires string
 	// QueuedAt is when it was sent.
 	QueuedAt string
 	// LastAttempt is when it was delivered last.
@@ -38,24 +43,25 @@ type Envelope struct {
 	Payload json.RawMessage
 }
 
+// A Failure is one of the errors with which a message was given back.
+type Failure struct {
+	// At is when, as the file has it.
+	At string `json:"at"`
+	// Error is why.
+	Error string `json:"error"`
+}
+
+// failures reads a history of errors; one that another program has put there in another shape is none.
+func failures(text json.RawMessage) []Failure {
+	var all []Failure
+	if len(text) == 0 || json.Unmarshal(text, &all) != nil {
+		return nil
+	}
+	return all
+}
+
 // Decode unmarshals the payload.
 func (e *Envelope) Decode(into any) error { return json.Unmarshal(e.Payload, into) }
-
-// Stats is how a queue stands.
-type Stats struct {
-	// Messages is all messages, in whatever state.
-	Messages uint64
-	// Ready is those that a receive would get.
-	Ready uint64
-	// Delayed is those whose time has not come.
-	Delayed uint64
-	// Leased is those that somebody has under a lease.
-	Leased uint64
-	// Bytes is the bytes of all envelopes.
-	Bytes uint64
-	// OldestAge is the age of the oldest message; negative when there is none or its age is unknown.
-	OldestAge time.Duration
-}
 
 func newEnvelope(c *C.flockq_envelope) *Envelope {
 	return &Envelope{
@@ -64,6 +70,9 @@ func newEnvelope(c *C.flockq_envelope) *Envelope {
 		Priority:    Priority(C.flockq_envelope_priority(c)),
 		Attempts:    uint64(C.flockq_envelope_attempts(c)),
 		Reason:      text(C.flockq_envelope_reason(c)),
+		Errors:      failures(content(C.flockq_envelope_errors(c))),
+		Origin:      text(C.flockq_envelope_origin(c)),
+		Expires:     text(C.flockq_envelope_expires(c)),
 		QueuedAt:    text(C.flockq_envelope_queued_at(c)),
 		LastAttempt: text(C.flockq_envelope_last_attempt(c)),
 		NotBefore:   text(C.flockq_envelope_not_before(c)),
@@ -153,28 +162,6 @@ func (q *Queue) Len(ctx context.Context) (int, error) {
 	var failed *C.flockq_error
 	status := C.flockq_queue_len(q.c, &count, &failed)
 	return int(count), failure("len", status, &failed)
-}
-
-// Stats returns how the queue stands.
-func (q *Queue) Stats(ctx context.Context) (Stats, error) {
-	if err := ended(ctx); err != nil {
-		return Stats{}, err
-	}
-	defer runtime.KeepAlive(q)
-	var c C.flockq_stats
-	var failed *C.flockq_error
-	status := C.flockq_queue_stats(q.c, &c, &failed)
-	if err := failure("stats", status, &failed); err != nil {
-		return Stats{}, err
-	}
-	return Stats{
-		Messages:  uint64(c.messages),
-		Ready:     uint64(c.ready),
-		Delayed:   uint64(c.delayed),
-		Leased:    uint64(c.leased),
-		Bytes:     uint64(c.bytes),
-		OldestAge: time.Duration(c.oldest_age_ms) * time.Millisecond,
-	}, nil
 }
 
 // Remove removes every message with one of these ids, leased or not, and returns how many.

@@ -85,7 +85,7 @@ func TestEveryWrongArgumentIsRefused(t *testing.T) {
 	}
 	_, err := queue.Send(background, func() {}, nil)
 	wants(t, err, CodeInvalidJson)
-	_, err = queue.SendMany(background, []any{1, make(chan int)})
+	_, err = queue.SendMany(background, []any{1, make(chan int)}, nil)
 	wants(t, err, CodeInvalidJson)
 	_, err = queue.Send(background, 1, &SendOptions{Priority: 99})
 	wants(t, err, CodeInvalidArgument)

@@ -119,7 +119,7 @@ type InitOptions struct {
 	Sync Sync
 }
 
-// SendOptions are the options of [Queue.Send]. The zero value, and nil, are the defaults.
+// SendOptions are the options of [Queue.Send] and [Queue.SendMany]. The zero value, and nil, are the defaults.
 type SendOptions struct {
 	// ID is the message's id; empty: the payload's own string id, else a new UUIDv7.
 	ID string
@@ -129,10 +129,12 @@ type SendOptions struct {
 	Delay time.Duration
 	// TTL is how long the message is to be delivered at all; 0 is for ever.
 	TTL time.Duration
-	// Dedup sends nothing, and returns the id, when the id is already in the queue.
+	// Dedup sends nothing, and returns the id, when the id is already in the queue, or left it within its dedup_window.
 	Dedup bool
 	// Sync is the durability of this send alone.
 	Sync Sync
+	// Wait is how long to wait for room when the queue is full: 0 does not wait, or [Forever]. The end of the context ends it.
+	Wait time.Duration
 }
 
 // ReceiveOptions are the options of the receives. The zero value, and nil, are the defaults.

@@ -55,9 +55,23 @@ func (q *Queue) Send(ctx context.Context, payload any, options *SendOptions) (st
 		return "", err
 	}
 	defer runtime.KeepAlive(q)
-	set := defaults(options)
 	var pins pinned
 	defer pins.Unpin()
+	json := pins.bytes(encoded)
+	var id *C.flockq_text
+	err = q.send(ctx, &pins, options, func(c *C.flockq_send_options) error {
+		var failed *C.flockq_error
+		return failure("send", C.flockq_queue_send(q.c, json, c, &id, &failed), &failed)
+	})
+	if err != nil {
+		return "", err
+	}
+	return ownedText(id), nil
+}
+
+// send calls send, again for as long as it may wait for room and only another goroutine's context has ended that.
+func (q *Queue) send(ctx context.Context, pins *pinned, options *SendOptions, send func(*C.flockq_send_options) error) error {
+	set := defaults(options)
 	var c C.flockq_send_options
 	c.size = C.sizeof_flockq_send_options
 	c.id = pins.text(set.ID)
@@ -67,17 +81,22 @@ func (q *Queue) Send(ctx context.Context, payload any, options *SendOptions) (st
 	c.ttl_ms = milliseconds(set.TTL)
 	c.sync = C.uint32_t(set.Sync)
 	pins.Pin(&c)
-	var id *C.flockq_text
-	var failed *C.flockq_error
-	status := C.flockq_queue_send(q.c, pins.bytes(encoded), &c, &id, &failed)
-	if err := failure("send", status, &failed); err != nil {
-		return "", err
+	if set.Wait <= 0 {
+		return send(&c)
 	}
-	return ownedText(id), nil
+	end := time.Now().Add(set.Wait)
+	return q.wait(ctx, func() (bool, error) {
+		c.wait_ms = C.FLOCKQ_FOREVER
+		if set.Wait != Forever {
+			c.wait_ms = milliseconds(time.Until(end))
+		}
+		return true, send(&c)
+	})
 }
 
-// SendMany sends all payloads or none, in one commit, and returns their ids in order.
-func (q *Queue) SendMany(ctx context.Context, payloads []any) ([]string, error) {
+// SendMany sends all payloads or none, in one commit, and returns their ids in order. The options are those of each; only
+// one message can have the ID.
+func (q *Queue) SendMany(ctx context.Context, payloads []any, options *SendOptions) ([]string, error) {
 	if err := ended(ctx); err != nil {
 		return nil, err
 	}
@@ -94,9 +113,11 @@ func (q *Queue) SendMany(ctx context.Context, payloads []any) ([]string, error) 
 	defer pins.Unpin()
 	array, count := pins.texts(all)
 	var ids *C.flockq_texts
-	var failed *C.flockq_error
-	status := C.flockq_queue_send_many(q.c, array, count, &ids, &failed)
-	if err := failure("send_many", status, &failed); err != nil {
+	err := q.send(ctx, &pins, options, func(c *C.flockq_send_options) error {
+		var failed *C.flockq_error
+		return failure("send_many", C.flockq_queue_send_many(q.c, array, count, c, &ids, &failed), &failed)
+	})
+	if err != nil {
 		return nil, err
 	}
 	return ownedTexts(ids), nil
@@ -120,22 +141,34 @@ func (q *Queue) ReceiveMany(ctx context.Context, max int, options *ReceiveOption
 	if err := ended(ctx); err != nil {
 		return nil, err
 	}
+	var deliveries []*Delivery
+	err := q.wait(ctx, func() (bool, error) {
+		var err error
+		deliveries, err = q.receive(max, options, C.FLOCKQ_FOREVER)
+		return len(deliveries) > 0, err
+	})
+	return deliveries, err
+}
+
+// wait calls wait until it has what it waits for or ctx ends. It is called again when an interrupt ended it that was
+// another goroutine's.
+func (q *Queue) wait(ctx context.Context, wait func() (bool, error)) error {
 	listening := q.interruptAtTheEndOf(ctx)
 	defer listening()
 	began := q.interrupts.Load()
 	for {
-		deliveries, err := q.receive(max, options, C.FLOCKQ_FOREVER)
+		done, err := wait()
 		switch {
-		case err == nil && len(deliveries) > 0:
-			return deliveries, nil
+		case err == nil && done:
+			return nil
 		case CodeOf(err) != CodeInterrupted && err != nil:
-			return nil, err
+			return err
 		case ended(ctx) != nil:
-			return nil, ended(ctx)
+			return ended(ctx)
 		}
 		now := q.interrupts.Load()
 		if told := q.told.Swap(now); now != told || now != began {
-			return nil, err
+			return err
 		}
 		// Another goroutine's context ended its own wait on this handle: go on with this one.
 	}

@@ -61,14 +61,14 @@ func TestManyAreSentInOrderOrNotAtAll(t *testing.T) {
 	for i := range payloads {
 		payloads[i] = i
 	}
-	ids := must[[]string](t)(queue.SendMany(background, payloads))
+	ids := must[[]string](t)(queue.SendMany(background, payloads, nil))
 	deliveries := must[[]*Delivery](t)(queue.ReceiveMany(background, 100, &ReceiveOptions{Lease: time.Minute}))
 	equal(t, len(deliveries), 50)
 	for i, delivery := range deliveries {
 		equal(t, delivery.ID, ids[i])
 		equal(t, string(delivery.Payload), fmt.Sprint(i))
 	}
-	equal(t, len(must[[]string](t)(queue.SendMany(background, nil))), 0)
+	equal(t, len(must[[]string](t)(queue.SendMany(background, nil, nil))), 0)
 	equal(t, len(must[[]*Delivery](t)(queue.TryReceiveMany(background, 3, nil))), 0)
 }
 
@@ -92,7 +92,7 @@ func TestEveryWayToSettle(t *testing.T) {
 
 func TestAListOfReceiptsTellsWhichWereStale(t *testing.T) {
 	queue := inbound(t)
-	must[[]string](t)(queue.SendMany(background, []any{1, 2, 3}))
+	must[[]string](t)(queue.SendMany(background, []any{1, 2, 3}, nil))
 	all := must[[]*Delivery](t)(queue.TryReceiveMany(background, 3, nil))
 	check(t, all[0].Ack(background))
 	err := queue.Ack(background, all[0].Receipt, all[1].Receipt, "nonsense", all[2].Receipt)
@@ -124,7 +124,7 @@ func TestEveryLook(t *testing.T) {
 	equal(t, must[Stats](t)(queue.Stats(background)).OldestAge < 0, true)
 	equal(t, len(must[[]string](t)(spool.Queues())), 0)
 	payloads := make([]any, 25)
-	ids := must[[]string](t)(queue.SendMany(background, payloads))
+	ids := must[[]string](t)(queue.SendMany(background, payloads, nil))
 	leased := take(t, queue)
 	var listed []string
 	for cursor, pages := "", 0; ; pages++ {

@@ -15,6 +15,7 @@ pub struct Envelope {
     view: View,
     texts: Texts,
     lease_until: Option<String>,
+    expires: Option<String>,
 }
 
 impl From<View> for Envelope {
@@ -24,7 +25,10 @@ impl From<View> for Envelope {
             view,
             texts,
             lease_until: None,
+            expires: None,
         };
+        let expires = envelope.view.element.expires();
+        envelope.expires = expires.map(|expires| expires.to_string());
         envelope.lease_until = envelope.lease().map(|lease| lease.until.to_string());
         envelope
     }
@@ -59,6 +63,24 @@ impl Envelope {
     #[must_use]
     pub fn error(&self) -> Option<&str> {
         self.texts.error.as_deref()
+    }
+
+    /// The errors so far with their times, the last ten at most: a JSON array of objects with `at` and `error`.
+    #[must_use]
+    pub fn errors(&self) -> Option<&str> {
+        self.texts.errors.as_deref()
+    }
+
+    /// The queue that it came from, while it waits to be tried again or was given up.
+    #[must_use]
+    pub fn origin(&self) -> Option<&str> {
+        self.texts.from.as_deref()
+    }
+
+    /// When it is delivered no more.
+    #[must_use]
+    pub fn expires(&self) -> Option<&str> {
+        self.expires.as_deref()
     }
 
     /// When it was sent.

@@ -51,12 +51,14 @@ compile_error!("flockq needs flock(2): it is built and tested on Linux");
 mod check;
 mod config;
 mod delivery;
+mod doctor;
 mod envelope;
 mod error;
 mod format;
 mod index;
 mod lockfile;
 mod message;
+mod metrics;
 mod queue;
 mod spool;
 mod store;
@@ -70,8 +72,10 @@ mod python;
 pub use check::{Finding, Report};
 pub use config::{Init, Mode, Sync};
 pub use delivery::Delivery;
+pub use doctor::{Advice, Severity};
 pub use envelope::Envelope;
 pub use error::{Error, ErrorKind, Result};
+pub use format::counters::Counters;
 pub use format::priority::Priority;
 pub use format::time::parse_duration;
 pub use format::{MAX_DEPTH, MAX_ID_BYTES, MAX_PAYLOAD_BYTES};
@@ -79,7 +83,8 @@ pub use index::state::State;
 pub use lockfile::{FileLock, FileLockBuilder, write_atomic};
 pub use message::{IntoMessage, Message};
 pub use queue::{
-    Array, Filter, Keeper, List, Nack, Page, Queue, Receive, Redriven, Stats, Transaction, Work,
+    Array, Filter, Keeper, List, LockStats, Nack, Page, Queue, Receive, Redriven, Stats,
+    Transaction, Work,
 };
 pub use spool::{Spool, SpoolBuilder};
 pub use store::LockKind;

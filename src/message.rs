@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::LockWait;
 use crate::config::Sync;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::json::check_payload;
@@ -26,6 +27,7 @@ pub struct Message {
     pub(crate) ttl: Option<Duration>,
     pub(crate) dedup: bool,
     pub(crate) sync: Option<Sync>,
+    pub(crate) wait: Option<LockWait>,
 }
 
 impl Message {
@@ -54,6 +56,7 @@ impl Message {
             ttl: None,
             dedup: false,
             sync: None,
+            wait: None,
         }
     }
 
@@ -82,7 +85,8 @@ impl Message {
         self
     }
 
-    /// With an id that is already in the queue, send nothing and return that id.
+    /// With an id that is already in the queue, or left it within the queue's `dedup_window`, send nothing and return that
+    /// id. A plain queue does not know what has left it.
     pub fn dedup(mut self, dedup: bool) -> Self {
         self.dedup = dedup;
         self
@@ -91,6 +95,18 @@ impl Message {
     /// The durability of this send alone.
     pub fn sync(mut self, sync: Sync) -> Self {
         self.sync = Some(sync);
+        self
+    }
+
+    /// When the queue is full, wait this long for room.
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.wait = (!wait.is_zero()).then_some(LockWait::For(wait));
+        self
+    }
+
+    /// When the queue is full, wait until there is room.
+    pub fn wait_forever(mut self) -> Self {
+        self.wait = Some(LockWait::Forever);
         self
     }
 

@@ -182,6 +182,10 @@ impl Spool {
         Ok(())
     }
 
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// The directory.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -86,12 +86,19 @@ impl Beds {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A bed, or none where the system refuses one.
-    fn take(&self, store: &dyn Store, name: &QueueName, sleepers: &Arc<Sleepers>) -> Option<Bed> {
-        if let Some(spare) = self.spare().pop() {
+    /// A bed, or none where the system refuses one. Without sleepers, one that no commit chooses: every change wakes it.
+    fn take(
+        &self,
+        store: &dyn Store,
+        name: &QueueName,
+        sleepers: Option<&Arc<Sleepers>>,
+    ) -> Option<Bed> {
+        if sleepers.is_some()
+            && let Some(spare) = self.spare().pop()
+        {
             return Some(spare);
         }
-        let slot = sleepers.slot();
+        let slot = sleepers.and_then(Sleepers::slot);
         let what = Watched {
             snapshot: name.snapshot(),
             journal: name.journal(),
@@ -110,7 +117,7 @@ impl<'a> Waiting<'a> {
         beds: &'a Beds,
         store: &dyn Store,
         name: &QueueName,
-        sleepers: &Arc<Sleepers>,
+        sleepers: Option<&Arc<Sleepers>>,
     ) -> Result<Self> {
         let mut bed = beds.take(store, name, sleepers);
         if let Some(bed) = &mut bed {

@@ -33,7 +33,7 @@ struct Run<'a> {
 #[test]
 fn every_language_behaves_as_the_scenarios_say() {
     // Only what a scenario converts or makes in a directory of its own has a journal then.
-    assert!(run_all("plain") < 4 * support::LANGUAGES.len());
+    assert!(run_all("plain") < 8 * support::LANGUAGES.len());
 }
 
 #[test]
@@ -244,6 +244,11 @@ impl Run<'_> {
                     matches(&pattern, &reply["ok"]),
                     "expected {pattern}: {context}"
                 );
+            }
+            let told = reply["ok"].to_string();
+            for part in step["contains"].as_array().into_iter().flatten() {
+                let part = part.as_str().unwrap();
+                assert!(told.contains(part), "{part} is not told: {context}");
             }
         }
         for (name, pointer) in step["save"].as_object().into_iter().flatten() {

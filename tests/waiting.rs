@@ -1,4 +1,5 @@
-//! Waiting receivers of a journalled queue: each message wakes somebody, at once and not at the next heartbeat.
+//! Waiting: each message of a journalled queue wakes a receiver, at once and not at the next heartbeat; and what makes room
+//! in a full queue wakes a sender.
 
 #![allow(
     clippy::unwrap_used,
@@ -6,11 +7,13 @@
     reason = "helpers outside of test functions"
 )]
 
+mod support;
+
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use flockq::{Message, Nack, Queue, Receive, Spool};
+use flockq::{ErrorKind, Message, Nack, Queue, Receive, Spool};
 use serde_json::json;
 
 /// Much less than the heartbeat of a second.
@@ -103,4 +106,71 @@ fn a_receiver_that_sleeps_learns_of_a_delay_that_ends_soon() {
     heard_at_once(&queue, 1, soon + AT_ONCE, nothing, |()| {
         queue.send(Message::new(&json!(1)).delay(soon)).unwrap();
     });
+}
+
+/// A queue with room for two messages, full.
+fn full(mode: &str) -> (tempfile::TempDir, Queue) {
+    let directory = support::spool(mode);
+    let spool = Spool::open(directory.path()).unwrap();
+    spool.set_config("inbound.max_messages", "2").unwrap();
+    let queue = spool.queue("inbound").unwrap();
+    queue.send_many(&[json!(1), json!(2)]).unwrap();
+    (directory, queue)
+}
+
+#[test]
+fn a_sender_that_waits_for_room_goes_on_when_there_is_some() {
+    for mode in support::MODES {
+        let (_directory, queue) = full(mode);
+        let refused = queue.send(&json!(3)).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Full);
+        let (tell, told) = channel();
+        let waiting = queue.clone();
+        let sender = thread::spawn(move || {
+            for number in 3..6 {
+                let message = Message::new(&json!(number)).wait(Duration::from_secs(30));
+                waiting.send(message).unwrap();
+                tell.send(number).unwrap();
+            }
+        });
+        for number in 3..6 {
+            // Nothing is sent as long as nothing is taken.
+            assert!(told.recv_timeout(Duration::from_millis(60)).is_err());
+            assert!(queue.pop().unwrap().is_some());
+            assert_eq!(told.recv_timeout(Duration::from_secs(20)).unwrap(), number);
+            assert_eq!(queue.len().unwrap(), 2);
+        }
+        sender.join().unwrap();
+    }
+}
+
+#[test]
+fn a_limit_that_is_raised_makes_room() {
+    for mode in support::MODES {
+        let (directory, queue) = full(mode);
+        let waiting = queue.clone();
+        let sender = thread::spawn(move || {
+            waiting.send_many((3..6).map(|number| Message::new(&json!(number)).wait_forever()))
+        });
+        thread::sleep(Duration::from_millis(60));
+        let spool = Spool::open(directory.path()).unwrap();
+        spool.set_config("inbound.max_messages", "5").unwrap();
+        assert_eq!(sender.join().unwrap().unwrap().len(), 3);
+        assert_eq!(queue.len().unwrap(), 5);
+    }
+}
+
+#[test]
+fn a_wait_for_room_ends_when_it_is_interrupted_or_the_queue_is_closed() {
+    let (_directory, queue) = full("journal");
+    for expected in [ErrorKind::Interrupted, ErrorKind::Closed] {
+        let waiting = queue.clone();
+        let sender = thread::spawn(move || waiting.send(Message::new(&json!(3)).wait_forever()));
+        thread::sleep(Duration::from_millis(100));
+        match expected {
+            ErrorKind::Closed => queue.close().unwrap(),
+            _ => queue.interrupt(),
+        }
+        assert_eq!(sender.join().unwrap().unwrap_err().kind(), expected);
+    }
 }

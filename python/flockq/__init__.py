@@ -56,14 +56,17 @@ from ._errors import (
 from ._flockq import __version__
 from ._lock import FileLock, write_atomic
 from ._message import Delivery, Envelope
-from ._queue import Page, Queue, Stats
+from ._queue import Page, Queue
 from ._report import Finding, Report
 from ._spool import Spool
+from ._stats import Advice, Counters, LockStats, Stats
 
 __all__ = [
+    "Advice",
     "AlreadyExists",
     "Closed",
     "Corrupt",
+    "Counters",
     "Delivery",
     "Envelope",
     "FileLock",
@@ -75,6 +78,7 @@ __all__ = [
     "InvalidArgument",
     "InvalidJson",
     "Io",
+    "LockStats",
     "LockTimeout",
     "NotFound",
     "OutcomeUnknown",

@@ -57,6 +57,15 @@ class Spool:
     def set_config(self, setting: str, value: str) -> None:
         """Set one setting for every process."""
 
+    def metrics(self) -> str:
+        """Return the figures in the text format that Prometheus reads."""
+
+    def write_metrics(self, path: str | PathLike[str]) -> None:
+        """Write them to a file."""
+
+    def doctor(self) -> str:
+        """Return the advice as JSON."""
+
     def close(self) -> None:
         """Close every queue opened through this spool."""
 
@@ -77,6 +86,7 @@ class Queue:
         ttl: Seconds | None,
         dedup: bool,
         sync: str | None,
+        wait: Seconds | None,
     ) -> str:
         """Send a message and return its id."""
 
@@ -93,7 +103,16 @@ class Queue:
     ) -> _List[tuple[str, str]]:
         """Send messages back where they came from; their ids and the queues."""
 
-    def send_many(self, payloads: _List[bytes]) -> _List[str]:
+    def send_many(
+        self,
+        payloads: _List[bytes],
+        priority: str | None,
+        delay: Seconds | None,
+        ttl: Seconds | None,
+        dedup: bool,
+        sync: str | None,
+        wait: Seconds | None,
+    ) -> _List[str]:
         """Send all or none and return the ids."""
 
     def receive(self, lease: Seconds | None, wait: Seconds | None, detached: bool) -> Delivery | None:
@@ -126,8 +145,14 @@ class Queue:
     def count(self) -> int:
         """Return how many messages there are."""
 
-    def stats(self) -> tuple[int, int, int, int, int, float | None]:
-        """Return messages, ready, delayed, leased, bytes, and the age of the oldest in seconds."""
+    def stats(
+        self,
+    ) -> tuple[
+        tuple[int, int, int, int, int, float | None, int, int],
+        _List[tuple[str, int]],
+        tuple[int, int, int, int, float, float, _List[int]],
+    ]:
+        """Return how it stands, what was counted by name, and how the lock was used."""
 
     def remove(self, ids: _List[str]) -> int:
         """Remove by id; return how many."""
@@ -251,6 +276,18 @@ class Envelope:
     @property
     def error(self) -> str | None:
         """Why it was given back last."""
+
+    @property
+    def errors(self) -> str | None:
+        """The errors so far as JSON, or None."""
+
+    @property
+    def origin(self) -> str | None:
+        """The queue that it came from, or None."""
+
+    @property
+    def expires(self) -> str | None:
+        """When it is delivered no more, or None."""
 
     @property
     def queued_at(self) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from datetime import timedelta
 from types import TracebackType
@@ -182,6 +183,23 @@ class Envelope:
     def error(self) -> str | None:
         """Why it was given back last."""
         return self._inner.error
+
+    @property
+    def errors(self) -> list[dict[str, str]]:
+        """The errors so far with their times, the last ten at most: ``{"at": ..., "error": ...}``."""
+        errors = json.loads(self._inner.errors or "[]")
+        # Another program may have put something else there.
+        return errors if isinstance(errors, list) else []
+
+    @property
+    def origin(self) -> str | None:
+        """The queue that it came from, while it waits to be tried again or was given up."""
+        return self._inner.origin
+
+    @property
+    def expires(self) -> str | None:
+        """When it is delivered no more."""
+        return self._inner.expires
 
     @property
     def queued_at(self) -> str | None:

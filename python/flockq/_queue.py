@@ -13,6 +13,7 @@ from ._flockq import Queue as _Queue
 from ._json import decode, encode, same
 from ._message import Delivery, Envelope, Seconds, reason_of
 from ._report import Report
+from ._stats import Counters, LockStats, Stats
 
 
 class Page(NamedTuple):
@@ -22,23 +23,6 @@ class Page(NamedTuple):
     """The messages."""
     cursor: str | None
     """Where the next page begins; ``None`` when this is the last."""
-
-
-class Stats(NamedTuple):
-    """How a queue stands."""
-
-    messages: int
-    """All messages, in whatever state."""
-    ready: int
-    """Those that a receive would get."""
-    delayed: int
-    """Those whose time has not come."""
-    leased: int
-    """Those that somebody has under a lease."""
-    bytes: int
-    """The bytes of all envelopes."""
-    oldest_age: float | None
-    """The age of the oldest message in seconds."""
 
 
 Receipt = str | Delivery
@@ -78,14 +62,17 @@ class Queue:
         ttl: Seconds | None = None,
         dedup: bool = False,
         sync: str | None = None,
+        wait: Seconds | None = None,
     ) -> str:
         """Send a message, anything that JSON can hold, and return its id.
 
         When it returns, the message is in the queue and, at the default durability, on stable storage. An ``id`` that
-        is already in the queue is :class:`AlreadyExists`; with ``dedup`` nothing is sent and that id returned. After
-        ``ttl`` it is not delivered any more. ``sync`` is the durability of this send: ``full``, ``normal`` or ``off``.
+        is already in the queue is :class:`AlreadyExists`; with ``dedup`` nothing is sent and that id returned, also
+        when it left the queue within its ``dedup_window``. After ``ttl`` it is not delivered any more. ``sync`` is the
+        durability of this send: ``full``, ``normal`` or ``off``. When the queue is full, ``wait`` is how long to wait
+        for room (``math.inf``: until there is some) before :class:`Full` is raised.
         """
-        return self._inner.send(encode(message), id, priority, delay, ttl, dedup, sync)
+        return self._inner.send(encode(message), id, priority, delay, ttl, dedup, sync, wait)
 
     def send_bytes(
         self,
@@ -97,13 +84,25 @@ class Queue:
         ttl: Seconds | None = None,
         dedup: bool = False,
         sync: str | None = None,
+        wait: Seconds | None = None,
     ) -> str:
         """Send encoded JSON, whose bytes are kept as they are; otherwise as :meth:`send`."""
-        return self._inner.send(message, id, priority, delay, ttl, dedup, sync)
+        return self._inner.send(message, id, priority, delay, ttl, dedup, sync, wait)
 
-    def send_many(self, messages: Iterable[Any]) -> list[str]:
-        """Send all messages or none, in one commit, and return their ids in order."""
-        return self._inner.send_many([encode(message) for message in messages])
+    def send_many(
+        self,
+        messages: Iterable[Any],
+        *,
+        priority: str | None = None,
+        delay: Seconds | None = None,
+        ttl: Seconds | None = None,
+        dedup: bool = False,
+        sync: str | None = None,
+        wait: Seconds | None = None,
+    ) -> list[str]:
+        """Send all messages or none, in one commit, and return their ids in order; the options are those of each."""
+        encoded = [encode(message) for message in messages]
+        return self._inner.send_many(encoded, priority, delay, ttl, dedup, sync, wait)
 
     def receive(
         self, *, lease: Seconds | None = None, wait: Seconds | None = None, detached: bool = False
@@ -190,8 +189,9 @@ class Queue:
         return True
 
     def stats(self) -> Stats:
-        """Return how the queue stands."""
-        return Stats(*self._inner.stats())
+        """Return how the queue stands, and what has been done with it by all processes together."""
+        standing, counted, lock = self._inner.stats()
+        return Stats(*standing, Counters(**dict(counted)), LockStats(*lock[:-1], tuple(lock[-1])))
 
     def remove(self, ids: str | Iterable[str]) -> int:
         """Remove every message with one of these ids, leased or not; return how many."""

@@ -12,6 +12,7 @@ from ._flockq import Spool as _Spool
 from ._flockq import init as _init
 from ._message import Seconds
 from ._queue import Queue
+from ._stats import Advice
 
 
 class Spool:
@@ -89,6 +90,21 @@ class Spool:
     def queues(self) -> list[str]:
         """Return the names of the queues that have a file, in order."""
         return self._inner.queues()
+
+    def metrics(self) -> str:
+        """Return the figures of all queues in the text format that Prometheus reads."""
+        return self._inner.metrics()
+
+    def write_metrics(self, path: str | os.PathLike[str]) -> None:
+        """Write the figures of all queues to a file, which is replaced as a whole.
+
+        For node_exporter's textfile collector, whose files end with ``.prom``.
+        """
+        self._inner.write_metrics(os.fspath(path))
+
+    def doctor(self) -> list[Advice]:
+        """Look at the directory and at every queue, and say what is wrong or risky, the worst first."""
+        return Advice._all(self._inner.doctor())
 
     def close(self) -> None:
         """Close every queue opened through this spool, which gives their leases back."""

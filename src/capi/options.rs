@@ -69,17 +69,17 @@ pub struct flockq_init_options {
     pub lock_dir: flockq_bytes,
 }
 
-/// Options of flockq_queue_send(). All zero (but `size`) means the defaults.
+/// Options of flockq_queue_send() and flockq_queue_send_many(). All zero (but `size`) means the defaults.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct flockq_send_options {
     /// sizeof(flockq_send_options).
     pub size: usize,
-    /// The message's id; no bytes: the payload's own string `id`, else a new UUIDv7.
+    /// The message's id; no bytes: the payload's own string `id`, else a new UUIDv7. Of several messages only one can have it.
     pub id: flockq_bytes,
     /// A flockq_priority.
     pub priority: u32,
-    /// Non-zero: with an id that is already in the queue, send nothing and return that id.
+    /// Non-zero: with an id that is already in the queue, or left it within its dedup_window, send nothing and return that id.
     pub dedup: u32,
     /// Not to be received before this many milliseconds have passed.
     pub delay_ms: u64,
@@ -89,6 +89,8 @@ pub struct flockq_send_options {
     pub reserved: u32,
     /// Not to be delivered any more when this many milliseconds have passed; 0 is never.
     pub ttl_ms: u64,
+    /// When the queue is full, wait this long for room; 0 does not wait; or FLOCKQ_FOREVER.
+    pub wait_ms: u64,
 }
 
 /// Options of flockq_queue_receive() and flockq_queue_receive_many(). All zero (but `size`) means the defaults.
@@ -307,7 +309,11 @@ pub(super) fn message(payload: &[u8], options: &flockq_send_options) -> Result<M
     if let Some(sync) = sync(options.sync)? {
         message = message.sync(sync);
     }
-    Ok(message)
+    Ok(match options.wait_ms {
+        0 | FLOCKQ_NO_WAIT => message,
+        FLOCKQ_FOREVER => message.wait_forever(),
+        other => message.wait(Duration::from_millis(other)),
+    })
 }
 
 pub(super) fn receive(options: &flockq_receive_options) -> Receive {

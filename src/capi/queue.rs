@@ -7,7 +7,7 @@ use super::{
     flockq_error, flockq_filter_options, flockq_list_options, flockq_mode, flockq_receive_options,
     flockq_send_options, flockq_stats, flockq_status, flockq_texts,
 };
-use crate::{Error, ErrorKind, Message, Mode, Queue, Result};
+use crate::{Error, ErrorKind, Mode, Queue, Result};
 
 /// A queue. Opened by flockq_spool_queue(), freed by flockq_queue_free(). Use it from any thread.
 #[derive(Debug)]
@@ -50,7 +50,8 @@ pub extern "C" fn flockq_queue_free(queue: *mut flockq_queue) {
 ///
 /// FLOCKQ_STATUS_INVALID_JSON, FLOCKQ_STATUS_TOO_LARGE: the payload. FLOCKQ_STATUS_INVALID_ARGUMENT: an id of 0 or more than
 /// 512 bytes, an unknown priority. FLOCKQ_STATUS_ALREADY_EXISTS: the id option is in the queue. FLOCKQ_STATUS_LOCK_TIMEOUT,
-/// FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_IO: nothing was sent. FLOCKQ_STATUS_OUTCOME_UNKNOWN: it may have been sent.
+/// FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_IO: nothing was sent. FLOCKQ_STATUS_FULL: a limit of the queue is reached.
+/// FLOCKQ_STATUS_INTERRUPTED: a wait for room was ended. FLOCKQ_STATUS_OUTCOME_UNKNOWN: it may have been sent.
 #[unsafe(no_mangle)]
 pub extern "C" fn flockq_queue_send(
     queue: *const flockq_queue,
@@ -69,24 +70,24 @@ pub extern "C" fn flockq_queue_send(
     })
 }
 
-/// Sends `count` payloads, all or none, in one commit. `ids` (may be NULL) becomes their ids in order, to be freed by
-/// flockq_texts_free(). Statuses as for flockq_queue_send().
+/// Sends `count` payloads, all or none, in one commit; the options are those of each. `ids` (may be NULL) becomes their ids in
+/// order, to be freed by flockq_texts_free(). Statuses as for flockq_queue_send().
 #[unsafe(no_mangle)]
 pub extern "C" fn flockq_queue_send_many(
     queue: *const flockq_queue,
     jsons: *const flockq_bytes,
     count: usize,
+    options: *const flockq_send_options,
     ids: *mut *mut flockq_texts,
     error: *mut *mut flockq_error,
 ) -> flockq_status {
     guard(error, || {
-        let payloads = array(jsons, count, "jsons")?
+        let options: flockq_send_options = self::options(options)?;
+        let messages = array(jsons, count, "jsons")?
             .iter()
-            .map(|json| bytes(*json, "a payload"))
+            .map(|json| message(bytes(*json, "a payload")?, &options))
             .collect::<Result<Vec<_>>>()?;
-        let sent = borrow(queue, "queue")?
-            .0
-            .send_many(payloads.into_iter().map(Message::from_json))?;
+        let sent = borrow(queue, "queue")?.0.send_many(messages)?;
         if let Ok(out) = Out::new(ids, "ids") {
             out.give(flockq_texts(sent));
         }

@@ -10,7 +10,7 @@ use super::{
     flockq_bytes, flockq_error, flockq_init_options, flockq_queue, flockq_spool_options,
     flockq_status, flockq_text,
 };
-use crate::{Error, ErrorKind, Init, Result, Spool};
+use crate::{Advice, Error, ErrorKind, Init, Result, Spool};
 
 /// A directory of queues. Opened by flockq_spool_open(), freed by flockq_spool_free(). Use it from any thread.
 #[derive(Debug)]
@@ -105,6 +105,55 @@ pub extern "C" fn flockq_spool_set_config(
     guard(error, || {
         let (setting, value) = (text(setting, "setting")?, text(value, "value")?);
         borrow(spool, "spool")?.0.set_config(setting, value)
+    })
+}
+
+/// The figures of all queues in the text format that Prometheus reads, to be freed by flockq_text_free().
+///
+/// FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_CLOSED.
+#[unsafe(no_mangle)]
+pub extern "C" fn flockq_spool_metrics(
+    spool: *const flockq_spool,
+    metrics: *mut *mut flockq_text,
+    error: *mut *mut flockq_error,
+) -> flockq_status {
+    guard(error, || {
+        let out = Out::new(metrics, "metrics")?;
+        out.give(flockq_text(borrow(spool, "spool")?.0.metrics()?));
+        Ok(())
+    })
+}
+
+/// Writes them to a file, which is replaced as a whole: for node_exporter's textfile collector, whose files end with ".prom".
+///
+/// FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_CLOSED.
+#[unsafe(no_mangle)]
+pub extern "C" fn flockq_spool_write_metrics(
+    spool: *const flockq_spool,
+    file: flockq_bytes,
+    error: *mut *mut flockq_error,
+) -> flockq_status {
+    guard(error, || {
+        borrow(spool, "spool")?.0.write_metrics(path(file, "file")?)
+    })
+}
+
+/// Looks at the directory and at every queue, and says what is wrong or risky, the worst first: a JSON array of objects with
+/// "severity" ("problem", "risk" or "note"), "about", "text" and "command" (what mends it, or null), to be freed by
+/// flockq_text_free().
+///
+/// FLOCKQ_STATUS_IO, FLOCKQ_STATUS_CLOSED; what is wrong with a queue is no error.
+#[unsafe(no_mangle)]
+pub extern "C" fn flockq_spool_doctor(
+    spool: *const flockq_spool,
+    json: *mut *mut flockq_text,
+    error: *mut *mut flockq_error,
+) -> flockq_status {
+    guard(error, || {
+        let out = Out::new(json, "json")?;
+        let all = borrow(spool, "spool")?.0.doctor()?;
+        out.give(flockq_text(Advice::to_json(&all)));
+        Ok(())
     })
 }
 

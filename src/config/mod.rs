@@ -258,7 +258,7 @@ impl Config {
             (text, attributes, config.said)
         } else {
             let text = format!("{{\n  \"version\": {VERSION}\n}}\n");
-            (text, new_attributes(store)?, Value::Null)
+            (text, new_attributes(store, None)?, Value::Null)
         };
         let mut object = text.trim().to_owned();
         let before = object.clone();
@@ -455,7 +455,7 @@ impl Init {
                 Err(Error::new(ErrorKind::AlreadyExists, text).at(path()))
             };
         }
-        write_file(store, &new_attributes(store)?, &bytes)
+        write_file(store, &new_attributes(store, None)?, &bytes)
     }
 
     fn text(&self) -> Result<Vec<u8>> {

@@ -24,9 +24,11 @@ pub(crate) struct Settings {
     retry_queue: Option<QueueName>,
     dead_letter_queue: Option<QueueName>,
     expired: Option<Expired>,
+    dedup_window: Option<Duration>,
     max_messages: Option<u64>,
     max_bytes: Option<u64>,
     max_payload_bytes: Option<u64>,
+    file_mode: Option<u32>,
 }
 
 /// What becomes of a message whose time to live is over.
@@ -51,9 +53,13 @@ pub(crate) struct Policy {
     /// Where a message goes that is given up; `None`: it stays, and is delivered again.
     pub(crate) dead_letter_queue: Option<QueueName>,
     pub(crate) expired: Expired,
+    /// So long the id of a message that left the queue is remembered.
+    pub(crate) dedup_window: Option<Duration>,
     pub(crate) max_messages: Option<u64>,
     pub(crate) max_bytes: Option<u64>,
     pub(crate) max_payload_bytes: u64,
+    /// The permissions of the queue's files when they are made; `None`: those of the directory.
+    pub(crate) file_mode: Option<u32>,
 }
 
 /// How long until a message that failed is tried again.
@@ -197,6 +203,15 @@ const KEYS: &[Key] = &[
         fallback: "\"dead-letter\"",
     },
     Key {
+        name: "dedup_window",
+        allowed: DURATION,
+        read: |to, value| {
+            to.dedup_window = Some(duration(value)?);
+            Some(())
+        },
+        fallback: "\"0s\"",
+    },
+    Key {
         name: "max_messages",
         allowed: "a whole number from 1",
         read: |to, value| {
@@ -223,6 +238,20 @@ const KEYS: &[Key] = &[
             Some(())
         },
         fallback: "16777216",
+    },
+    Key {
+        name: "file_mode",
+        allowed: "the permissions of new files as octal digits, \"0600\" to \"0666\"; the directory's where nothing is said",
+        read: |to, value| {
+            let text = value
+                .as_str()
+                .filter(|text| (3..=4).contains(&text.len()))?;
+            let mode = u32::from_str_radix(text, 8).ok();
+            // Whoever made a file can use it, and no more than read and write it.
+            to.file_mode = Some(mode.filter(|mode| mode & 0o600 == 0o600 && mode & !0o666 == 0)?);
+            Some(())
+        },
+        fallback: "null",
     },
 ];
 
@@ -283,9 +312,11 @@ impl Settings {
                 .clone()
                 .or_else(|| other.dead_letter_queue.clone()),
             expired: self.expired.or(other.expired),
+            dedup_window: self.dedup_window.or(other.dedup_window),
             max_messages: self.max_messages.or(other.max_messages),
             max_bytes: self.max_bytes.or(other.max_bytes),
             max_payload_bytes: self.max_payload_bytes.or(other.max_payload_bytes),
+            file_mode: self.file_mode.or(other.file_mode),
         }
     }
 
@@ -311,9 +342,11 @@ impl Settings {
             retry_queue: another(said.retry_queue),
             dead_letter_queue: another(said.dead_letter_queue),
             expired: said.expired.unwrap_or_default(),
+            dedup_window: said.dedup_window.filter(|window| !window.is_zero()),
             max_messages: said.max_messages,
             max_bytes: said.max_bytes,
             max_payload_bytes: said.max_payload_bytes.unwrap_or(MAX_PAYLOAD_BYTES as u64),
+            file_mode: said.file_mode,
         }
     }
 }

@@ -1,10 +1,12 @@
 //! What the frames of a journal say: the base, changes, a switch. `docs/format.md`, section 14.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::Damage;
+use super::counters::Counters;
 
 /// Which file a journal builds on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +41,12 @@ pub(crate) struct Base {
     /// How often another program has replaced the snapshot of this queue.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) replaced: u64,
+    /// What was done before.
+    #[serde(default, skip_serializing_if = "Counters::is_zero")]
+    pub(crate) counters: Counters,
+    /// The ids that are not to be sent again, and until when.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) remembered: Vec<(Arc<str>, u64)>,
     pub(crate) snapshot: Binding,
     #[serde(flatten)]
     pub(crate) totals: Totals,
@@ -90,6 +98,13 @@ pub(crate) enum Record<'a> {
         text: &'a [u8],
     },
     Remove(u64),
+    /// What the commit counts for.
+    Count(Counters),
+    /// An id that is not to be sent again before this time, in milliseconds since 1970.
+    Remember {
+        id: &'a str,
+        until: u64,
+    },
 }
 
 #[expect(
@@ -184,6 +199,10 @@ pub(crate) fn write_commit<'a>(
             }
             Record::Replace { number, text } => line(format!("= {number} {}", text.len()), &[text]),
             Record::Remove(number) => line(format!("- {number}"), &[]),
+            Record::Count(counters) => line(format!("# {}", counters.text()), &[]),
+            Record::Remember { id, until } => {
+                line(format!("! {until} {}", id.len()), &[id.as_bytes()]);
+            }
         }
     }
     (body, places)
@@ -219,6 +238,13 @@ pub(crate) fn read_commit(body: &[u8]) -> Result<(Totals, Vec<Record<'_>>), Dama
                 let [number] = reader.numbers(2)?;
                 Record::Remove(number)
             }
+            b'#' => Record::Count(reader.counters()?),
+            b'!' => {
+                let [until, length] = reader.numbers(2)?;
+                let text = std::str::from_utf8(reader.text(length)?);
+                let id = text.map_err(|_| reader.wrong("is no id"))?;
+                Record::Remember { id, until }
+            }
             _ => return Err(reader.wrong("is no kind of record")),
         });
     }
@@ -242,6 +268,17 @@ impl<'a> Reader<'a> {
             bytes,
             next,
         })
+    }
+
+    fn counters(&mut self) -> Result<Counters, Damage> {
+        let rest = self.body.get(self.at..).unwrap_or_default();
+        let line = rest.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let text = line.get(2..).filter(|_| line.len() < rest.len());
+        let text = text.and_then(|text| std::str::from_utf8(text).ok());
+        let counters = text.and_then(Counters::of_text);
+        let counters = counters.ok_or_else(|| self.wrong("is no list of counts"))?;
+        self.at += line.len() + 1;
+        Ok(counters)
     }
 
     /// The rest of the line behind `skip` bytes, as so many whole numbers.
@@ -344,6 +381,14 @@ mod tests {
                 text: b"[\n]",
             },
             Record::Remove(9),
+            Record::Count(Counters {
+                sent: 2,
+                ..Counters::default()
+            }),
+            Record::Remember {
+                id: "one of\nthem",
+                until: 1_790_000_000_000,
+            },
         ];
         let totals = Totals {
             messages: 2,
@@ -362,6 +407,11 @@ mod tests {
         let base = Base {
             generation: 3,
             replaced: 0,
+            counters: Counters {
+                acked: 7,
+                ..Counters::default()
+            },
+            remembered: vec![(Arc::from("a"), 5)],
             snapshot: binding(b"[]\n"),
             totals: Totals {
                 messages: 13,

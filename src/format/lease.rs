@@ -86,6 +86,25 @@ impl Held {
             .is_some_and(|consumer| now.dead.contains(consumer));
         self.boot == now.boot_id && self.until_boot_ms > now.boot_ms && !consumer_is_dead
     }
+
+    /// Why it is not live.
+    pub(crate) fn end(&self, now: &Now) -> End {
+        if self.boot != now.boot_id {
+            End::Reboot
+        } else if self.until_boot_ms <= now.boot_ms {
+            End::Deadline
+        } else {
+            End::Death
+        }
+    }
+}
+
+/// Why a lease that was not given back has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Reboot,
+    Deadline,
+    Death,
 }
 
 /// The largest whole number that every JSON reader keeps.

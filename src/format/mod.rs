@@ -1,5 +1,6 @@
 //! Bytes and names: what the files say and how it is read. No I/O, no clock, no chance.
 
+pub(crate) mod counters;
 pub(crate) mod envelope;
 pub(crate) mod frame;
 pub(crate) mod journal;

@@ -15,6 +15,9 @@ pub(crate) const CONSUMERS_DIRECTORY: &str = ".gastown/consumers";
 /// Where receivers that sleep have a file each.
 pub(crate) const WAITERS_DIRECTORY: &str = ".gastown/waiters";
 
+/// Where each queue's counts are.
+pub(crate) const COUNTERS_DIRECTORY: &str = ".gastown/counters";
+
 /// What a queue's temporary files end with, which are written under its lock.
 pub(crate) const TEMPORARY_SUFFIX: &str = ".tmp";
 /// What those end with that a checkpoint writes without the lock.

@@ -7,6 +7,7 @@ use super::entry::Entry;
 use super::text::{Lengths, Place, Source, Text};
 use super::{Index, Seq, Standing};
 use crate::error::Result;
+use crate::format::counters::Counters;
 use crate::format::envelope::{Element, Facts};
 use crate::format::journal::Totals;
 
@@ -20,6 +21,10 @@ pub(crate) enum Change {
     Remove(Seq),
     /// Another array.
     Reset(Vec<Element>),
+    /// The other changes count for this.
+    Count(Counters),
+    /// An id that is not to be sent again before this time, in milliseconds since 1970.
+    Remember(Arc<str>, u64),
 }
 
 /// What an operation decided: the changes to commit (none: nothing is written), and what it returns then.
@@ -27,6 +32,21 @@ pub(crate) enum Change {
 pub(crate) struct Plan<T> {
     pub(crate) changes: Vec<Change>,
     pub(crate) result: T,
+}
+
+impl<T> Plan<T> {
+    /// What changes nothing counts for nothing.
+    pub(crate) fn counting(mut changes: Vec<Change>, result: T, counters: Counters) -> Self {
+        count(&mut changes, counters);
+        Self { changes, result }
+    }
+}
+
+/// Says what changes count for.
+pub(crate) fn count(changes: &mut Vec<Change>, counters: Counters) {
+    if !changes.is_empty() && !counters.is_zero() {
+        changes.push(Change::Count(counters));
+    }
 }
 
 /// Where the text of a change was written.
@@ -51,6 +71,7 @@ impl Index {
                     reset = true;
                     appended = elements.iter().collect();
                 }
+                Change::Count(_) | Change::Remember(..) => {}
             }
         }
         let mut image =
@@ -88,7 +109,7 @@ impl Index {
                     totals.bytes -= size(seq);
                 }
                 // Another array is a checkpoint, which has no totals of its own.
-                Change::Reset(_) => {}
+                Change::Reset(_) | Change::Count(_) | Change::Remember(..) => {}
             }
         }
         totals
@@ -112,8 +133,11 @@ impl Index {
                     }
                 }
                 Change::Remove(seq) => self.remove(*seq),
+                Change::Count(counters) => self.past.counters.add(counters),
+                Change::Remember(id, until) => self.past.remember(id, *until),
                 Change::Reset(elements) => {
-                    *self = Self::reading(Arc::clone(&self.texts), 0);
+                    let past = std::mem::take(&mut self.past);
+                    *self = Self::reading(Arc::clone(&self.texts), 0).with_past(past);
                     for element in elements {
                         self.append(&element.facts(), written(element, None));
                     }

@@ -9,6 +9,7 @@ pub(crate) mod change;
 mod entry;
 mod ids;
 pub(crate) mod merge;
+pub(crate) mod past;
 pub(crate) mod plan;
 pub(crate) mod state;
 pub(crate) mod text;
@@ -34,6 +35,7 @@ use crate::format::priority::Priority;
 use crate::format::time::{Timestamp, between};
 use entry::{Entry, NOWHERE, Slab, Slot};
 use ids::Ids;
+use past::Past;
 use state::State;
 use text::{NoFiles, Text, Texts};
 
@@ -75,6 +77,8 @@ pub(crate) struct Index {
     leased: BTreeSet<(u64, Seq)>,
     /// Those in a move that has not ended. They count as leased: by the move.
     in_transit: BTreeSet<Seq>,
+    /// What is known of those that are gone.
+    past: Past,
     /// The boot that `leased` was sorted by.
     boot: Option<Arc<str>>,
 }
@@ -98,6 +102,7 @@ impl Index {
             due: BTreeSet::new(),
             leased: BTreeSet::new(),
             in_transit: BTreeSet::new(),
+            past: Past::default(),
             boot: None,
         }
     }
@@ -112,6 +117,21 @@ impl Index {
             index.append(&element.facts(), Text::Here(Arc::clone(element.text())));
         }
         Ok(index)
+    }
+
+    /// The index with what was known of messages that are gone.
+    pub(crate) fn with_past(mut self, past: Past) -> Self {
+        self.past = past;
+        self
+    }
+
+    pub(crate) fn past(&self) -> &Past {
+        &self.past
+    }
+
+    /// What a commit says of what is gone.
+    pub(crate) fn past_mut(&mut self) -> &mut Past {
+        &mut self.past
     }
 
     pub(crate) fn totals(&self) -> Totals {
@@ -284,6 +304,7 @@ impl Index {
 
     /// Brings the sets up to the time. Costs what has changed, not what is there.
     fn advance(&mut self, now: &Now) {
+        self.past.advance(now.wall);
         let ended: Vec<Seq> = if self.boot.as_ref() != Some(&now.boot_id) || !now.dead.is_empty() {
             self.boot = Some(Arc::clone(&now.boot_id));
             let live = |seq: Seq| {

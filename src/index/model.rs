@@ -426,7 +426,7 @@ impl Both {
             .iter()
             .filter_map(|place| self.receipts.get(*place).cloned())
             .collect();
-        let plan = plan::ack(&mut self.index, now, &named).unwrap();
+        let plan = plan::ack(&mut self.index, now, &named, &unlimited().0).unwrap();
         let done = commit(&mut self.index, plan)?;
         // One after the other: the same receipt twice is stale the second time.
         for (receipt, done) in named.iter().zip(done) {

@@ -160,7 +160,7 @@ fn a_lease_hides_a_message_until_its_deadline_its_consumers_death_or_a_reboot() 
         assert_eq!((again.len(), again[0].attempts), (1, 2), "{end:?}");
         assert!(receipt(&again[0]).token > receipt(&first[0]).token);
         assert_eq!(
-            plan::ack(&mut index, &end, &[receipt(&first[0])])
+            plan::ack(&mut index, &end, &[receipt(&first[0])], &unlimited().0)
                 .unwrap()
                 .result,
             [false],
@@ -208,7 +208,13 @@ fn a_receipt_is_good_once_for_one_delivery_of_one_message() {
         random: 6,
         ..good.clone()
     };
-    let plan = plan::ack(&mut index, &now(), &[wrong, good.clone(), good.clone()]).unwrap();
+    let plan = plan::ack(
+        &mut index,
+        &now(),
+        &[wrong, good.clone(), good.clone()],
+        &unlimited().0,
+    )
+    .unwrap();
     assert_eq!(commit(&mut index, plan), [false, true, false]);
     assert_eq!(
         index.len(),
@@ -216,7 +222,9 @@ fn a_receipt_is_good_once_for_one_delivery_of_one_message() {
         "the other message with the same id is still there"
     );
     assert_eq!(
-        plan::ack(&mut index, &now(), &[good]).unwrap().result,
+        plan::ack(&mut index, &now(), &[good], &unlimited().0)
+            .unwrap()
+            .result,
         [false]
     );
 }
@@ -317,7 +325,7 @@ fn save_keeps_live_leases_by_message_and_refuses_what_is_no_envelope() {
     commit(&mut index, plan);
     assert_eq!(index.stats(&now()).leased, 1);
     assert_eq!(
-        plan::ack(&mut index, &now(), &[receipt(&taken[0])])
+        plan::ack(&mut index, &now(), &[receipt(&taken[0])], &unlimited().0)
             .unwrap()
             .result,
         [true]
@@ -383,15 +391,20 @@ fn a_saved_array_takes_no_lease_away_whatever_it_says_of_older_ones() {
         let plan = plan::save(&mut index, &later(2), old).unwrap();
         commit(&mut index, plan);
         assert_eq!(
-            plan::ack(&mut index, &later(2), &[receipt(&first[0])])
+            plan::ack(&mut index, &later(2), &[receipt(&first[0])], &unlimited().0)
                 .unwrap()
                 .result,
             [false]
         );
         assert_eq!(
-            plan::ack(&mut index, &later(2), &[receipt(&second[0])])
-                .unwrap()
-                .result,
+            plan::ack(
+                &mut index,
+                &later(2),
+                &[receipt(&second[0])],
+                &unlimited().0
+            )
+            .unwrap()
+            .result,
             [true]
         );
     }

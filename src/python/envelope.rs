@@ -34,6 +34,21 @@ impl Envelope {
     }
 
     #[getter]
+    fn errors(&self) -> Option<&str> {
+        self.0.errors()
+    }
+
+    #[getter]
+    fn origin(&self) -> Option<&str> {
+        self.0.origin()
+    }
+
+    #[getter]
+    fn expires(&self) -> Option<&str> {
+        self.0.expires()
+    }
+
+    #[getter]
     fn queued_at(&self) -> Option<&str> {
         self.0.queued_at()
     }

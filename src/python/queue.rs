@@ -15,6 +15,10 @@ use crate::{Array, ErrorKind, Filter, List, Message, Mode, Nack, Priority, Recei
 #[pyclass(frozen, module = "flockq._flockq")]
 pub(super) struct Queue(pub(super) crate::Queue);
 
+type Standing = (u64, u64, u64, u64, u64, Option<f64>, u64, u64);
+type LockUse = (u64, u64, u64, u64, f64, f64, Vec<u64>);
+type Stats = (Standing, Vec<(&'static str, u64)>, LockUse);
+
 /// What became of each receipt: nothing to say, or the exception.
 type Settled = Vec<Option<Py<PyAny>>>;
 
@@ -27,6 +31,41 @@ fn settled(py: Python<'_>, results: Vec<crate::Result<()>>) -> Settled {
                 .map(|error| exception(py, &error).into_value(py).into_any())
         })
         .collect()
+}
+
+/// The options of a send, to be given to each of its messages.
+fn dress(
+    py: Python<'_>,
+    priority: Option<&str>,
+    delay: Option<&Bound<'_, PyAny>>,
+    ttl: Option<&Bound<'_, PyAny>>,
+    dedup: bool,
+    sync: Option<&str>,
+    wait: Option<&Bound<'_, PyAny>>,
+) -> PyResult<impl Fn(Message) -> Message + Send + use<>> {
+    let (priority, sync) = (named::<Priority>(py, priority)?, named::<Sync>(py, sync)?);
+    let (delay, ttl) = (optional(delay, "delay")?, optional(ttl, "ttl")?);
+    let wait = wait.map(|wait| time(wait, "wait")).transpose()?;
+    Ok(move |mut message: Message| {
+        message = message.dedup(dedup);
+        if let Some(priority) = priority {
+            message = message.priority(priority);
+        }
+        if let Some(delay) = delay {
+            message = message.delay(delay);
+        }
+        if let Some(ttl) = ttl {
+            message = message.ttl(ttl);
+        }
+        if let Some(sync) = sync {
+            message = message.sync(sync);
+        }
+        match wait {
+            None => message,
+            Some(Time::Forever) => message.wait_forever(),
+            Some(Time::Of(wait)) => message.wait(wait),
+        }
+    })
 }
 
 fn receive(
@@ -75,7 +114,7 @@ impl Queue {
         clippy::too_many_arguments,
         reason = "they have names where this is called"
     )]
-    #[pyo3(signature = (payload, id, priority, delay, ttl, dedup, sync))]
+    #[pyo3(signature = (payload, id, priority, delay, ttl, dedup, sync, wait))]
     fn send(
         &self,
         py: Python<'_>,
@@ -86,31 +125,36 @@ impl Queue {
         ttl: Option<&Bound<'_, PyAny>>,
         dedup: bool,
         sync: Option<&str>,
+        wait: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<String> {
-        let mut message = Message::from_json(payload).dedup(dedup);
-        if let Some(id) = id {
-            message = message.id(id);
-        }
-        if let Some(priority) = named::<Priority>(py, priority)? {
-            message = message.priority(priority);
-        }
-        if let Some(delay) = optional(delay, "delay")? {
-            message = message.delay(delay);
-        }
-        if let Some(ttl) = optional(ttl, "ttl")? {
-            message = message.ttl(ttl);
-        }
-        if let Some(sync) = named::<Sync>(py, sync)? {
-            message = message.sync(sync);
-        }
+        let dress = dress(py, priority, delay, ttl, dedup, sync, wait)?;
+        let message = dress(Message::from_json(payload));
+        let message = match id {
+            Some(id) => message.id(id),
+            None => message,
+        };
         call(py, || self.0.send(message))
     }
 
-    fn send_many(&self, py: Python<'_>, payloads: Vec<Vec<u8>>) -> PyResult<Vec<String>> {
-        call(py, || {
-            self.0
-                .send_many(payloads.into_iter().map(Message::from_json))
-        })
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they have names where this is called"
+    )]
+    #[pyo3(signature = (payloads, priority, delay, ttl, dedup, sync, wait))]
+    fn send_many(
+        &self,
+        py: Python<'_>,
+        payloads: Vec<Vec<u8>>,
+        priority: Option<&str>,
+        delay: Option<&Bound<'_, PyAny>>,
+        ttl: Option<&Bound<'_, PyAny>>,
+        dedup: bool,
+        sync: Option<&str>,
+        wait: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Vec<String>> {
+        let dress = dress(py, priority, delay, ttl, dedup, sync, wait)?;
+        let messages = payloads.into_iter().map(Message::from_json).map(dress);
+        call(py, || self.0.send_many(messages))
     }
 
     #[pyo3(signature = (lease, wait, detached))]
@@ -211,17 +255,31 @@ impl Queue {
         call(py, || self.0.len())
     }
 
-    /// Messages, ready, delayed, leased, bytes, seconds of the oldest.
-    fn stats(&self, py: Python<'_>) -> PyResult<(u64, u64, u64, u64, u64, Option<f64>)> {
+    /// Messages, ready, delayed, leased, bytes, seconds of the oldest, foreign writes, checkpoints; counts by name; and of
+    /// the lock: acquired, contended, timed out, replaced, seconds of all waits and of the longest, waits by length.
+    fn stats(&self, py: Python<'_>) -> PyResult<Stats> {
         let stats = call(py, || self.0.stats())?;
-        Ok((
+        let lock = &stats.lock;
+        let standing = (
             stats.messages,
             stats.ready,
             stats.delayed,
             stats.leased,
             stats.bytes,
             stats.oldest_age.map(|age| age.as_secs_f64()),
-        ))
+            stats.foreign_writes,
+            stats.checkpoints,
+        );
+        let lock_use = (
+            lock.acquired,
+            lock.contended,
+            lock.timed_out,
+            lock.replaced,
+            lock.wait.as_secs_f64(),
+            lock.wait_max.as_secs_f64(),
+            lock.waits.to_vec(),
+        );
+        Ok((standing, stats.counters.named(), lock_use))
     }
 
     fn remove(&self, py: Python<'_>, ids: Vec<String>) -> PyResult<u64> {

@@ -53,6 +53,18 @@ impl Spool {
         call(py, || self.0.adopt_mail())
     }
 
+    fn metrics(&self, py: Python<'_>) -> PyResult<String> {
+        call(py, || self.0.metrics())
+    }
+
+    fn write_metrics(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
+        call(py, || self.0.write_metrics(path))
+    }
+
+    fn doctor(&self, py: Python<'_>) -> PyResult<String> {
+        call(py, || self.0.doctor()).map(|all| crate::Advice::to_json(&all))
+    }
+
     fn config(&self, py: Python<'_>) -> PyResult<String> {
         call(py, || self.0.config())
     }

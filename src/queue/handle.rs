@@ -13,6 +13,7 @@ use crate::format::receipt::Receipt;
 use crate::format::time::Timestamp;
 use crate::index::{Change, Index, Now, Plan, plan};
 use crate::spool::Shared;
+use crate::store::counters::LockCounts;
 use crate::store::files::{Files, Need, remove_left_over};
 use crate::store::gate::Tie;
 use crate::store::journal::{self, Unsynced};
@@ -300,10 +301,21 @@ impl Handle {
             if files.commit(store, &self.name, &plan.changes, durable, still_ours)? {
                 *last_queued = told.queued;
                 hold.brought(stirs(files, &plan.changes, need, &now));
+                self.count(attached, files, now.boot_ms);
                 return Ok((plan.result, durable));
             }
             drop(state);
             hold.renew(&self.patience())?;
+        }
+    }
+
+    /// Writes down what is to be counted, under the exclusive lock; how the lock was used, now and then.
+    fn count(&self, attached: &Attached, files: &mut Files, now_ms: u64) {
+        let lock = &attached.entry.lock;
+        let counts = lock.take_counts(now_ms);
+        let done = files.count(&*self.spool.store, &self.name, counts);
+        if let Some(counts) = counts.filter(|_| !done) {
+            lock.put_counts_back(&counts);
         }
     }
 
@@ -328,6 +340,7 @@ impl Handle {
         if done && durable != Durable::No {
             files.sync(store, &self.name)?;
         }
+        self.count(attached, files, store.system().boot_ms());
         Ok(done)
     }
 
@@ -512,6 +525,15 @@ impl Handle {
         probe: Probe,
         mut look: impl FnMut(&mut Index, &Now) -> Result<T>,
     ) -> Result<T> {
+        self.look_at_files(probe, |files, now| look(files.index(), now))
+    }
+
+    /// The same, at all that is known of the queue.
+    pub(crate) fn look_at_files<T>(
+        &self,
+        probe: Probe,
+        mut look: impl FnMut(&mut Files, &Now) -> Result<T>,
+    ) -> Result<T> {
         let attached = self.attached()?;
         let mut once = || {
             self.mending(&attached, || {
@@ -522,7 +544,7 @@ impl Handle {
                 } = &mut *state;
                 let index = files.refresh(&*self.spool.store, &self.name, Need::Index)?;
                 let now = self.now(index, probe, probed_ms);
-                look(index, &now)
+                look(files, &now)
             })
         };
         let seen = once()?;
@@ -579,6 +601,11 @@ impl Handle {
                     plan::give_back(index, now, &receipts)
                 })?;
             self.finish(&attached, hold, durable)?;
+        }
+        if attached.entry.lock.counts() != LockCounts::default()
+            && let Ok(_hold) = attached.hold(&Patience::new(LockWait::NoWait, None))
+        {
+            self.count(&attached, &mut attached.entry.state().files, u64::MAX);
         }
         self.show(&attached, &self.patience())
     }

@@ -4,6 +4,7 @@ mod moves;
 mod receive;
 mod send;
 mod settle;
+mod stats;
 mod view;
 mod whole;
 mod work;
@@ -12,7 +13,8 @@ pub use moves::{Filter, Redriven};
 pub use receive::Receive;
 pub use settle::Nack;
 pub(crate) use settle::single;
-pub use view::{List, Page, Stats};
+pub use stats::{LockStats, Stats};
+pub use view::{List, Page};
 pub use whole::{Array, Transaction};
 pub use work::{Keeper, Work};
 

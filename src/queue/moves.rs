@@ -223,6 +223,13 @@ impl Handle {
         Ok(Arc::clone(state.files.policy()))
     }
 
+    /// The queues whose messages come here when they are given up.
+    pub(crate) fn sources_of_given_up(&self) -> Result<Vec<QueueName>> {
+        let attached = self.attached()?;
+        let config = Arc::clone(attached.entry.state().files.config());
+        Ok(config.sources(self.name.as_str(), |policy| &policy.dead_letter_queue))
+    }
+
     /// How long until the retry queue may have something for this one. What is ready there now, and was not brought back, is
     /// for another queue.
     pub(crate) fn retry_due(&self) -> Option<std::time::Duration> {
@@ -283,9 +290,12 @@ impl Handle {
 
     fn what_is_left(source: &Held<'_>, target: &Held<'_>) -> Result<Finish> {
         let (mut from, mut to) = (source.attached.entry.state(), target.attached.entry.state());
+        let policy = Arc::clone(from.files.policy());
+        let now = source.handle.now(from.files.index(), Probe::None, &mut 0);
         plan::finish(
             (from.files.index(), &source.handle.name),
             (to.files.index(), &target.handle.name),
+            (&policy, &now),
         )
     }
 
@@ -325,7 +335,10 @@ impl Handle {
         // That the messages are gone from the source, which somebody may have seen to who died before it was durable.
         source.sync()?;
         let done = target.commit(&arrived)?;
-        target.hold.brought(arrived.len());
+        let is_message = |change: &&Change| matches!(change, Change::Envelope(..));
+        target
+            .hold
+            .brought(arrived.iter().filter(is_message).count());
         Ok(done)
     }
 }

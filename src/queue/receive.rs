@@ -197,18 +197,23 @@ impl Handle {
     /// Begins to listen for changes of the queue's file and for dying consumers.
     fn listen<'a>(&self, attached: &'a Attached) -> Result<Waiting<'a>> {
         let store = &*self.spool.store;
-        // Best effort, as the watch is: without it the wait polls.
-        if let Ok(root) = store.root_stat() {
-            let _ = make_directories(store, CONSUMERS_DIRECTORY, root.directory_mode());
-        }
+        self.make_consumers_directory();
         let sleepers = attached.entry.lock.sleepers();
         Waiting::begin(
             &attached.interrupts,
             &attached.beds,
             store,
             &self.name,
-            sleepers,
+            Some(sleepers),
         )
+    }
+
+    /// What is watched has to be there. Best effort, as the watch is: without it the wait polls.
+    pub(super) fn make_consumers_directory(&self) {
+        let store = &*self.spool.store;
+        if let Ok(root) = store.root_stat() {
+            let _ = make_directories(store, CONSUMERS_DIRECTORY, root.directory_mode());
+        }
     }
 
     /// Whether a receive would find something, and else when that can change by itself. Looks without

@@ -1,5 +1,6 @@
 //! Sending.
 
+use crate::LockWait;
 use crate::config::Sync;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::MAX_ID_BYTES;
@@ -7,16 +8,19 @@ use crate::format::time::{Timestamp, after};
 use crate::index::plan::{self, Outgoing};
 use crate::message::{IntoMessage, Message};
 use crate::store::files::Need;
+use crate::store::patience::Patience;
+use crate::wait::{Slept, Waiting};
 
-use super::Queue;
-use super::handle::{Probe, Wish};
+use super::handle::{Attached, Probe, Wish};
+use super::{Handle, Queue};
 
 impl Queue {
     /// Sends a message and returns its id. When it returns, the message is in the queue and, at the default
     /// durability, on stable storage.
     ///
     /// Fails with `InvalidJson` or `TooLarge` for the payload, `InvalidArgument` for an id that cannot be one,
-    /// `AlreadyExists` for an id option that is already in the queue. `OutcomeUnknown`: it may have been sent.
+    /// `AlreadyExists` for an id option that is already in the queue, `Full` when a limit of the queue is reached.
+    /// `OutcomeUnknown`: it may have been sent.
     pub fn send(&self, message: impl IntoMessage) -> Result<String> {
         let mut ids = self.send_all(vec![message.into_message()])?;
         ids.pop()
@@ -37,12 +41,13 @@ impl Queue {
     }
 
     fn send_all(&self, messages: Vec<Message>) -> Result<Vec<String>> {
-        let mut sync: Option<Sync> = None;
+        let (mut sync, mut wait): (Option<Sync>, Option<LockWait>) = (None, None);
         let system = self.handle.spool.store.system();
         let wall = system.wall();
         let mut outgoing = Vec::with_capacity(messages.len());
         for mut message in messages {
             sync = strictest(sync, message.sync);
+            wait = longest(wait, message.wait);
             outgoing.push(Outgoing {
                 payload: message.take_payload()?,
                 id: message.id.map(check_id).transpose()?,
@@ -64,17 +69,84 @@ impl Queue {
         } else {
             Need::Tail
         };
-        self.handle
-            .change(wish, need, Probe::None, |index, now, told| {
-                let limits = (&*told.policy, told.totals);
-                let queued_at = next_queued(now.wall, told.queued);
-                let plan = plan::send(index, &outgoing, queued_at, &|| system.fresh_id(), limits)?;
-                told.queued = Some(after(
-                    queued_at,
-                    std::time::Duration::from_nanos(count as u64 - 1),
-                ));
-                Ok(plan)
-            })
+        let send = || {
+            self.handle
+                .change(wish, need, Probe::None, |index, now, told| {
+                    let limits = (&*told.policy, told.totals);
+                    let queued_at = next_queued(now.wall, told.queued);
+                    let plan =
+                        plan::send(index, &outgoing, queued_at, &|| system.fresh_id(), limits)?;
+                    let last = std::time::Duration::from_nanos(count as u64 - 1);
+                    told.queued = Some(after(queued_at, last));
+                    Ok(plan)
+                })
+        };
+        match (send(), wait) {
+            (Err(error), Some(wait)) if error.kind() == ErrorKind::Full => {
+                self.handle.send_when_there_is_room(error, wait, send)
+            }
+            (sent, _) => sent,
+        }
+    }
+}
+
+impl Handle {
+    /// Waits for what may make room, and tries again.
+    fn send_when_there_is_room<T>(
+        &self,
+        mut full: Error,
+        wait: LockWait,
+        send: impl Fn() -> Result<T>,
+    ) -> Result<T> {
+        let patience = Patience::new(wait, self.spool.check.clone());
+        let attached = self.attached()?;
+        let mut waiting = self.listen_for_room(&attached)?;
+        loop {
+            if !self.is_full(&attached) {
+                match send() {
+                    Err(error) if error.kind() == ErrorKind::Full => full = error,
+                    other => return other,
+                }
+            }
+            let slept = waiting.sleep(None, &patience);
+            // Closing the handle interrupts its waits: then that is what is to be told.
+            self.attached()?;
+            if slept? == Slept::Over {
+                return Err(full);
+            }
+        }
+    }
+
+    /// Whether not even a small message has room, as far as can be seen without the lock.
+    fn is_full(&self, attached: &Attached) -> bool {
+        self.catch_up(attached, Need::Tail);
+        let state = attached.entry.state();
+        let (totals, policy) = (state.files.totals(), state.files.policy());
+        let is_reached = |count: u64, limit: Option<u64>| limit.is_some_and(|limit| count >= limit);
+        state.files.is_known()
+            && (is_reached(totals.messages, policy.max_messages)
+                || is_reached(totals.bytes, policy.max_bytes))
+    }
+
+    /// Begins to listen for changes that may make room.
+    fn listen_for_room<'a>(&self, attached: &'a Attached) -> Result<Waiting<'a>> {
+        let store = &*self.spool.store;
+        self.make_consumers_directory();
+        let Attached {
+            interrupts, beds, ..
+        } = attached;
+        Waiting::begin(interrupts, beds, store, &self.name, None)
+    }
+}
+
+/// One send waits as long as the most patient of its messages.
+fn longest(one: Option<LockWait>, other: Option<LockWait>) -> Option<LockWait> {
+    match (one, other) {
+        (Some(LockWait::For(one)), Some(LockWait::For(other))) => {
+            Some(LockWait::For(one.max(other)))
+        }
+        (Some(LockWait::Forever), _) | (_, Some(LockWait::Forever)) => Some(LockWait::Forever),
+        (one, other) => one.or(other),
     }
 }
 

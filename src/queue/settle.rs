@@ -46,8 +46,8 @@ impl Queue {
     /// A receipt whose lease has ended is `StaleReceipt`, a text that is no receipt `InvalidArgument`; the others
     /// are done all the same.
     pub fn ack<R: AsRef<str>>(&self, receipts: &[R]) -> Result<Vec<Result<()>>> {
-        self.settle(receipts, true, true, |index, now, receipts, _| {
-            plan::ack(index, now, receipts)
+        self.settle(receipts, true, true, |index, now, receipts, told| {
+            plan::ack(index, now, receipts, &told.policy)
         })
     }
 

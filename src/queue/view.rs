@@ -1,7 +1,5 @@
 //! Looking without taking, and removing.
 
-use std::time::Duration;
-
 use crate::envelope::Envelope;
 use crate::error::Result;
 use crate::index::plan;
@@ -31,24 +29,6 @@ pub struct Page {
     pub envelopes: Vec<Envelope>,
     /// Where the next page begins; `None` when this is the last.
     pub cursor: Option<String>,
-}
-
-/// How a queue stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Stats {
-    /// All messages, in whatever state.
-    pub messages: u64,
-    /// Those that a receive would get now.
-    pub ready: u64,
-    /// Those whose time has not come.
-    pub delayed: u64,
-    /// Those that somebody has under a lease.
-    pub leased: u64,
-    /// The bytes of all envelopes.
-    pub bytes: u64,
-    /// The age of the oldest message.
-    pub oldest_age: Option<Duration>,
 }
 
 impl List {
@@ -130,21 +110,6 @@ impl Queue {
     pub fn len(&self) -> Result<u64> {
         self.handle
             .look(Probe::None, |index, _| Ok(index.len() as u64))
-    }
-
-    /// How the queue stands.
-    pub fn stats(&self) -> Result<Stats> {
-        self.handle.look(Probe::Now, |index, now| {
-            let stats = index.stats(now);
-            Ok(Stats {
-                messages: stats.messages,
-                ready: stats.ready,
-                delayed: stats.delayed,
-                leased: stats.leased,
-                bytes: stats.bytes,
-                oldest_age: stats.oldest_age,
-            })
-        })
     }
 
     /// Removes every message with one of these ids, leased or not; says how many.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::counters::{self, Counted, LockCounts, Uncounted};
 use super::journal::{Cut, Fold, Journal, Looked, Moves, Unsynced};
 use super::plain::{Durable, Plain};
 use super::{Kind, Stat, Store};
@@ -21,6 +22,8 @@ pub(crate) struct Files {
     /// The configuration as it was read last, and what holds for this queue.
     config: Arc<Config>,
     policy: Arc<Policy>,
+    /// What the last commits count for, where no journal says it.
+    uncounted: Uncounted,
     /// The configuration's file, as far as it was looked at.
     config_file: Option<Stat>,
 }
@@ -39,6 +42,9 @@ enum Seen {
     Journal(Box<Journal>),
 }
 
+/// What has been counted, and how many checkpoints there have been.
+type Tallied = (Counted, u64);
+
 /// How much of a queue an operation has to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
@@ -56,6 +62,7 @@ impl Files {
             unrecorded: false,
             config: Arc::default(),
             policy: Arc::new(Config::default().policy("")),
+            uncounted: Uncounted::default(),
             config_file: None,
         }
     }
@@ -169,6 +176,42 @@ impl Files {
         }
     }
 
+    /// Writes down what a commit counts for, if its journal does not say it, and how the lock was used. False: that could not be
+    /// written, and is not counted.
+    pub(crate) fn count(
+        &mut self,
+        store: &dyn Store,
+        name: &QueueName,
+        lock: Option<LockCounts>,
+    ) -> bool {
+        let uncounted = std::mem::take(&mut self.uncounted);
+        if lock.is_none() && uncounted.is_nothing() {
+            return true;
+        }
+        counters::change(store, name, |counted| {
+            counted.take(&uncounted);
+            counted.lock.add(&lock.unwrap_or_default());
+        })
+    }
+
+    /// What has been counted, under the lock.
+    pub(crate) fn counted(&self, store: &dyn Store, name: &QueueName) -> Tallied {
+        let mut counted = counters::read(store, name);
+        let mut checkpoints = 0;
+        match &self.seen {
+            Seen::Journal(journal) | Seen::Tail(journal) => {
+                counted.counters.add(&self.index.past().counters);
+                counted.foreign_writes += journal.replaced();
+                checkpoints = journal.checkpoints();
+            }
+            Seen::Plain(plain) => {
+                counted.foreign_writes += u64::from(counted.is_foreign(plain.stat()));
+            }
+            _ => {}
+        }
+        (counted, checkpoints)
+    }
+
     /// Whether anything is known.
     pub(crate) fn is_known(&self) -> bool {
         !matches!(self.seen, Seen::Nothing)
@@ -221,7 +264,7 @@ impl Files {
     pub(crate) fn make(&mut self, store: &dyn Store, name: &QueueName) -> Result<()> {
         if matches!(self.seen, Seen::Missing(Mode::Journal)) {
             self.seen = Seen::Nothing;
-            Journal::create(store, name)?;
+            Journal::create(store, name, self.policy.file_mode)?;
             (self.seen, self.index) = opened(Journal::open(store, name)?);
         }
         Ok(())
@@ -255,12 +298,20 @@ impl Files {
                     Journal::remove(store, name)?;
                 }
                 let image = self.index.image(changes)?;
-                let after = Plain::commit(before, store, name, &image, durable, still_ours)?;
+                let mode = self.policy.file_mode;
+                let after = Plain::commit(before, mode, store, name, &image, durable, still_ours)?;
                 let Some(after) = after else {
                     self.seen = seen;
                     return Ok(false);
                 };
                 self.index.apply(changes, &[]);
+                let found = before.map(|before| *before.stat());
+                self.uncounted.replaced(found, *after.stat());
+                for change in changes {
+                    if let Change::Count(more) = change {
+                        self.uncounted.counters.add(more);
+                    }
+                }
                 self.seen = Seen::Plain(after);
                 Ok(true)
             }
@@ -281,7 +332,7 @@ impl Files {
                 .map(|element| Arc::clone(element.text()))
                 .collect();
             // Afterwards everything is read again.
-            let cut = Cut::array(&journal, &array);
+            let cut = Cut::array(&journal, &array, self.index.past().clone());
             return self.fold(store, name, &mut journal, cut, &still_ours);
         }
         if journal.has_ended() {
@@ -453,6 +504,8 @@ impl Files {
                 }
                 // From here on a journal without commits is a left-over.
                 record()?;
+                self.uncounted.counters.add(&self.index.past().counters);
+                self.count(store, name, None);
                 self.seen = Seen::Nothing;
                 Journal::remove(store, name)?;
             }

@@ -59,14 +59,15 @@ impl State {
 }
 
 impl Gate {
-    /// Waits in line for the one place inside.
+    /// Waits in line for the one place inside; says whether somebody was there.
     pub(crate) fn enter(
         &self,
         tie: Tie,
         patience: &Patience,
-    ) -> std::result::Result<Pass, Refused> {
+    ) -> std::result::Result<(Pass, bool), Refused> {
         let mut state = self.state();
         let me = state.whoever(tie)?;
+        let mut waited = false;
         let ticket = state.next_ticket;
         state.next_ticket += 1;
         state.line.push_back(ticket);
@@ -75,8 +76,9 @@ impl Gate {
                 state.line.pop_front();
                 state.taken = true;
                 state.holders.extend(me);
-                return Ok(Pass(me));
+                return Ok((Pass(me), waited));
             }
+            waited = true;
             let Some(slice) = patience.slice(Duration::from_secs(1)) else {
                 return Err(self.step_out(state, ticket, Refused::TimedOut));
             };
@@ -156,7 +158,7 @@ mod tests {
     #[test]
     fn a_thread_that_holds_the_gate_is_told_so_and_others_time_out() {
         let gate = Arc::new(Gate::default());
-        let pass = gate.enter(Tie::Thread, &at_most(1000)).unwrap();
+        let (pass, _) = gate.enter(Tie::Thread, &at_most(1000)).unwrap();
         assert!(matches!(
             gate.enter(Tie::Thread, &at_most(1000)),
             Err(Refused::WouldDeadlock)
@@ -176,7 +178,7 @@ mod tests {
     #[test]
     fn a_hold_may_be_ended_by_another_thread() {
         let gate = Arc::new(Gate::default());
-        let pass = gate.enter(Tie::Thread, &at_most(1000)).unwrap();
+        let (pass, _) = gate.enter(Tie::Thread, &at_most(1000)).unwrap();
         let other = Arc::clone(&gate);
         thread::spawn(move || other.leave(&pass)).join().unwrap();
         assert!(gate.enter(Tie::Thread, &at_most(0)).is_ok());
@@ -185,13 +187,14 @@ mod tests {
     #[test]
     fn threads_go_in_in_the_order_they_came() {
         let gate = Arc::new(Gate::default());
-        let pass = gate.enter(Tie::Thread, &at_most(1000)).unwrap();
+        let (pass, _) = gate.enter(Tie::Thread, &at_most(1000)).unwrap();
         let order = Arc::new(Mutex::new(Vec::new()));
         let threads: Vec<_> = (0..4)
             .map(|number| {
                 let (waiting, order) = (Arc::clone(&gate), Arc::clone(&order));
                 let thread = thread::spawn(move || {
-                    let pass = waiting.enter(Tie::Thread, &at_most(5000)).unwrap();
+                    let (pass, waited) = waiting.enter(Tie::Thread, &at_most(5000)).unwrap();
+                    assert!(waited);
                     order.lock().unwrap().push(number);
                     waiting.leave(&pass);
                 });

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use super::counters::LockCounts;
 use super::gate::{Gate, Pass, Refused, Tie};
 use super::patience::Patience;
 use super::real::{descriptors, generation};
@@ -20,6 +21,9 @@ use crate::format::name::LockNames;
 /// time it takes to be woken, and eight processes get more done when one of them has the lock several times before it goes to
 /// another processor.
 const PAUSES: [u64; 14] = [0, 0, 0, 0, 50, 50, 50, 50, 50, 50, 50, 50, 50, 50];
+
+/// So often (in milliseconds) the use of a lock is written down.
+const COUNT_EVERY_MS: u64 = 1000;
 
 /// An open lock file, known to the fork handler.
 #[derive(Debug)]
@@ -94,6 +98,15 @@ pub(crate) struct Lock {
     files: Mutex<Files>,
     bell: OnceLock<Bell>,
     proved: AtomicBool,
+    counts: Mutex<Counts>,
+}
+
+/// How the lock was used since that was written down.
+#[derive(Debug, Default)]
+struct Counts {
+    new: LockCounts,
+    /// When (boot clock) it was.
+    written_ms: u64,
 }
 
 #[derive(Debug, Default)]
@@ -142,7 +155,34 @@ impl Lock {
             files: Mutex::default(),
             bell: OnceLock::new(),
             proved: AtomicBool::new(false),
+            counts: Mutex::default(),
         }
+    }
+
+    /// How the lock was used since that was taken out.
+    pub(crate) fn counts(&self) -> LockCounts {
+        self.new_counts().new
+    }
+
+    /// Takes that out, to be written down; `None` when there is nothing, or that was done just now.
+    pub(crate) fn take_counts(&self, now_ms: u64) -> Option<LockCounts> {
+        let mut counts = self.new_counts();
+        let is_due = now_ms.abs_diff(counts.written_ms) >= COUNT_EVERY_MS;
+        if !is_due || counts.new == LockCounts::default() {
+            return None;
+        }
+        counts.written_ms = now_ms;
+        Some(std::mem::take(&mut counts.new))
+    }
+
+    /// Puts it back: it could not be written down.
+    pub(crate) fn put_counts_back(&self, counts: &LockCounts) {
+        self.new_counts().new.add(counts);
+    }
+
+    fn new_counts(&self) -> MutexGuard<'_, Counts> {
+        // Numbers only.
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The receivers that sleep on the queue.
@@ -170,10 +210,8 @@ impl Lock {
         patience: &Patience,
         meanwhile: &mut dyn FnMut(),
     ) -> Result<Hold> {
-        let pass = self
-            .gate
-            .enter(tie, patience)
-            .map_err(|refused| self.refusal(refused, patience))?;
+        let entered = self.gate.enter(tie, patience);
+        let (pass, mut waited) = entered.map_err(|refused| self.refusal(refused, patience))?;
         // From here on the hold gives back what was taken, also when the rest fails.
         let hold = Hold {
             lock: Arc::clone(self),
@@ -183,7 +221,13 @@ impl Lock {
             generation: generation(),
             beside: None,
         };
-        self.take(kind, care, patience, meanwhile)?;
+        self.take(kind, care, patience, &mut waited, meanwhile)?;
+        let mut counts = self.new_counts();
+        counts.new.acquired += u64::from(kind == LockKind::Exclusive);
+        if waited {
+            counts.new.waited(patience.waited());
+        }
+        drop(counts);
         Ok(hold)
     }
 
@@ -208,6 +252,7 @@ impl Lock {
                 LockKind::Shared,
                 &self.names.lock,
                 patience,
+                &mut false,
                 &mut || (),
             )?;
             if self.is_at(&self.names.lock, &file)? {
@@ -223,29 +268,35 @@ impl Lock {
         kind: LockKind,
         care: Care,
         patience: &Patience,
+        waited: &mut bool,
         meanwhile: &mut dyn FnMut(),
     ) -> Result<()> {
         let mut files = self.files();
         let check = care != Care::AtCommit;
-        let slot = &mut files.lock;
-        let lock = self.take_file(slot, &self.names.lock, kind, check, patience, meanwhile)?;
+        let (slot, path) = (&mut files.lock, &self.names.lock);
+        let lock = self.take_file(slot, path, kind, check, patience, waited, meanwhile)?;
         self.prove(lock)?;
         drop(files);
         if care == Care::Guarded {
-            self.take_guard(patience)?;
+            self.take_guard(patience, waited)?;
         }
         Ok(())
     }
 
     /// INV-13. Lock before guard, always; a program that unlinks the lock file leaves two holders of "the" lock, and this
     /// is where the second one waits.
-    fn take_guard(&self, patience: &Patience) -> Result<()> {
+    fn take_guard(&self, patience: &Patience, waited: &mut bool) -> Result<()> {
         let (slot, path) = (&mut self.files().guard, &self.names.guard);
-        self.take_file(slot, path, LockKind::Exclusive, true, patience, &mut || ())
+        let kind = LockKind::Exclusive;
+        self.take_file(slot, path, kind, true, patience, waited, &mut || ())
             .map(drop)
     }
 
     /// INV-12: what is locked is what stands at the path; otherwise somebody else locks another file.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what is locked, how, and how to wait for it"
+    )]
     fn take_file<'a>(
         &self,
         slot: &'a mut Option<LockFile>,
@@ -253,6 +304,7 @@ impl Lock {
         kind: LockKind,
         check: bool,
         patience: &Patience,
+        waited: &mut bool,
         meanwhile: &mut dyn FnMut(),
     ) -> Result<&'a LockFile> {
         loop {
@@ -261,10 +313,11 @@ impl Lock {
                 Some(file) => file,
                 None => self.open(path)?,
             };
-            self.wait(&file, kind, path, patience, meanwhile)?;
+            self.wait(&file, kind, path, patience, waited, meanwhile)?;
             if !check || self.is_at(path, &file)? {
                 return Ok(slot.insert(file));
             }
+            self.new_counts().new.replaced += 1;
         }
     }
 
@@ -275,6 +328,7 @@ impl Lock {
         kind: LockKind,
         path: &str,
         patience: &Patience,
+        waited: &mut bool,
         meanwhile: &mut dyn FnMut(),
     ) -> Result<()> {
         let tried = |file: &LockFile| {
@@ -285,6 +339,7 @@ impl Lock {
             if tried(file)? {
                 return Ok(());
             }
+            *waited = true;
             let Some(pause) = patience.slice(Duration::from_micros(pause)) else {
                 break;
             };
@@ -395,6 +450,10 @@ impl Lock {
     }
 
     fn timed_out(&self, path: &str, file: Option<&LockFile>, patience: &Patience) -> Error {
+        let mut counts = self.new_counts();
+        counts.new.timed_out += 1;
+        counts.new.waited(patience.waited());
+        drop(counts);
         let path = self.store.root().join(path);
         let holder = match file.map(|file| file.lock_holder()) {
             None => "another thread of this process".to_owned(),
@@ -463,7 +522,7 @@ impl Hold {
     pub(crate) fn guard(&self, patience: &Patience) -> Result<()> {
         self.check_process()?;
         self.guarded.store(true, Ordering::Relaxed);
-        self.lock.take_guard(patience)
+        self.lock.take_guard(patience, &mut false)
     }
 
     /// Takes the lock again from the start, because its file was replaced. What was read under it may be old.
@@ -477,7 +536,7 @@ impl Hold {
             Care::Checked
         };
         self.lock
-            .take(LockKind::Exclusive, care, patience, &mut || ())
+            .take(LockKind::Exclusive, care, patience, &mut false, &mut || ())
     }
 
     /// A hold does not survive a fork: the child has neither the lock nor the descriptor.

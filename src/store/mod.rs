@@ -7,6 +7,7 @@
 
 pub(crate) mod atomic;
 pub(crate) mod consumer;
+pub(crate) mod counters;
 #[cfg(test)]
 pub(crate) mod fault;
 pub(crate) mod files;
@@ -99,6 +100,8 @@ pub(crate) trait Store: Debug + Send + Sync {
     fn root_stat(&self) -> io::Result<Stat>;
     /// The name of the file system under the root, and whether locks are known to exclude on it.
     fn file_system(&self) -> io::Result<(String, bool)>;
+    /// The bytes that are free for this user, and all bytes, of the file system under the root.
+    fn space(&self) -> io::Result<(u64, u64)>;
     /// Opens a regular file; anything else at the path is an error.
     fn open(&self, path: &str, how: Open) -> io::Result<Arc<dyn File>>;
     /// A new file with a random name that begins with `prefix` and ends with `suffix`, in the root.

@@ -54,6 +54,7 @@ impl Plain {
     /// Writes the array with these changes. None: the lock is no longer ours, and nothing was changed.
     pub(crate) fn commit(
         before: Option<&Self>,
+        file_mode: Option<u32>,
         store: &dyn Store,
         name: &QueueName,
         image: &[u8],
@@ -62,7 +63,7 @@ impl Plain {
     ) -> Result<Option<Self>> {
         let attributes = match before {
             Some(before) => before.attributes.clone(),
-            None => new_attributes(store)?,
+            None => new_attributes(store, file_mode)?,
         };
         let file_name = name.snapshot();
         let how = Replacement {
@@ -84,6 +85,11 @@ impl Plain {
             stat,
             attributes,
         }))
+    }
+
+    /// The file as it was when it was read or written.
+    pub(crate) fn stat(&self) -> &Stat {
+        &self.stat
     }
 
     /// Makes the file's content durable.
@@ -135,13 +141,13 @@ pub(crate) fn read(store: &dyn Store, file_name: &str) -> std::io::Result<(Plain
     }
 }
 
-/// A new file takes its permissions from the directory's.
-pub(crate) fn new_attributes(store: &dyn Store) -> Result<Attributes> {
+/// A new file takes its permissions from the directory's, unless others are configured.
+pub(crate) fn new_attributes(store: &dyn Store, mode: Option<u32>) -> Result<Attributes> {
     let root = store
         .root_stat()
         .map_err(|error| Error::io("look at", store.root(), error))?;
     Ok(Attributes {
-        mode: root.file_mode(),
+        mode: mode.unwrap_or(root.file_mode()),
         owner: None,
         acl: None,
     })

@@ -142,7 +142,7 @@ fn attributes(store: &dyn Store, name: &QueueName) -> Result<Attributes> {
             return Ok(found);
         }
     }
-    new_attributes(store)
+    new_attributes(store, None)
 }
 
 /// Gives a file a second name, `FILE.damaged-N`; `None` when there is no file.

@@ -96,7 +96,7 @@ static void sending_and_receiving(const flockq_queue *queue) {
   payloads[0] = T("{\"id\":\"second\"}");
   payloads[1] = T("{\"id\":\"third\"}");
   flockq_texts *ids = NULL;
-  OK(flockq_queue_send_many(queue, payloads, 2, &ids, &error));
+  OK(flockq_queue_send_many(queue, payloads, 2, NULL, &ids, &error));
   CHECK(flockq_texts_size(ids) == 2 && bytes_are(flockq_texts_get(ids, 1), "third") && flockq_texts_get(ids, 2).data == NULL);
   flockq_texts_free(ids);
 
@@ -155,7 +155,7 @@ static void looking_and_removing(const flockq_spool *spool, const flockq_queue *
   payloads[0] = T("{\"id\":\"1\"}");
   payloads[1] = T("{\"id\":\"2\"}");
   payloads[2] = T("{\"id\":\"3\"}");
-  OK(flockq_queue_send_many(queue, payloads, 3, NULL, &error));
+  OK(flockq_queue_send_many(queue, payloads, 3, NULL, NULL, &error));
   flockq_envelopes *page = NULL;
   OK(flockq_queue_peek(queue, 2, &page, &error));
   CHECK(flockq_envelopes_size(page) == 2 && flockq_envelopes_cursor(page).size == 0);

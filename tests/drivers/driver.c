@@ -332,7 +332,7 @@ static void told_envelope(buffer *out, const flockq_envelope *envelope) {
   struct {
     const char *name;
     flockq_bytes text;
-  } fields[8];
+  } fields[11];
   fields[0].name = "id", fields[0].text = flockq_envelope_id(envelope);
   fields[1].name = "error", fields[1].text = flockq_envelope_reason(envelope);
   fields[2].name = "queued_at", fields[2].text = flockq_envelope_queued_at(envelope);
@@ -341,9 +341,12 @@ static void told_envelope(buffer *out, const flockq_envelope *envelope) {
   fields[5].name = "lease_until", fields[5].text = flockq_envelope_lease_until(envelope);
   fields[6].name = "consumer", fields[6].text = flockq_envelope_consumer(envelope);
   fields[7].name = "payload", fields[7].text = flockq_envelope_payload(envelope);
+  fields[8].name = "from", fields[8].text = flockq_envelope_origin(envelope);
+  fields[9].name = "expires", fields[9].text = flockq_envelope_expires(envelope);
+  fields[10].name = "errors", fields[10].text = flockq_envelope_errors(envelope);
   add_format(out, "{\"state\":\"%s\",\"priority\":\"%s\",\"attempts\":%llu", states[flockq_envelope_state(envelope) - 1],
              priorities[flockq_envelope_priority(envelope) - 1], (unsigned long long)flockq_envelope_attempts(envelope));
-  for (size_t i = 0; i < 8; i++) {
+  for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
     add_format(out, ",\"%s\":", fields[i].name);
     add_or_null(out, fields[i].text);
   }
@@ -420,8 +423,7 @@ static flockq_status settle(buffer *out, const char *request, flockq_queue *queu
   return status;
 }
 
-static flockq_status send_message(buffer *out, const char *request, flockq_queue *queue, flockq_error **error) {
-  flockq_text *id = NULL;
+static flockq_send_options send_options(const char *request) {
   flockq_send_options options;
   memset(&options, 0, sizeof options);
   options.size = sizeof options;
@@ -431,6 +433,13 @@ static flockq_status send_message(buffer *out, const char *request, flockq_queue
   options.ttl_ms = (uint64_t)number_of(request, "ttl_ms", 0);
   options.dedup = flag_of(request, "dedup");
   options.sync = choice(text_of(request, "sync"), syncs);
+  options.wait_ms = (uint64_t)number_of(request, "wait_ms", 0);
+  return options;
+}
+
+static flockq_status send_message(buffer *out, const char *request, flockq_queue *queue, flockq_error **error) {
+  flockq_text *id = NULL;
+  flockq_send_options options = send_options(request);
   flockq_status status = flockq_queue_send(queue, payload_of(request), &options, &id, error);
   if (status == FLOCKQ_STATUS_OK) told_text(out, id);
   return status;
@@ -500,6 +509,18 @@ static flockq_status look(buffer *out, const char *request, flockq_bytes op, flo
   return status;
 }
 
+typedef struct {
+  const char *name;
+  uint64_t value;
+} count;
+
+static void told_counts(buffer *out, const count *counts) {
+  for (size_t i = 0; counts[i].name != NULL; i++) {
+    add_format(out, "%c\"%s\":%llu", i == 0 ? '{' : ',', counts[i].name, (unsigned long long)counts[i].value);
+  }
+  add(out, "}", 1);
+}
+
 static flockq_status stats(buffer *out, flockq_queue *queue, flockq_error **error) {
   flockq_stats now;
   flockq_status status = flockq_queue_stats(queue, &now, error);
@@ -508,10 +529,42 @@ static flockq_status stats(buffer *out, flockq_queue *queue, flockq_error **erro
              (unsigned long long)now.ready, (unsigned long long)now.delayed);
   add_format(out, "\"leased\":%llu,\"bytes\":%llu,", (unsigned long long)now.leased, (unsigned long long)now.bytes);
   if (now.oldest_age_ms < 0) {
-    add(out, "\"oldest_age_ms\":null}", 21);
+    add(out, "\"oldest_age_ms\":null,", 21);
   } else {
-    add_format(out, "\"oldest_age_ms\":%lld}", (long long)now.oldest_age_ms);
+    add_format(out, "\"oldest_age_ms\":%lld,", (long long)now.oldest_age_ms);
   }
+  add_format(out, "\"foreign_writes\":%llu,\"checkpoints\":%llu,\"counters\":", (unsigned long long)now.foreign_writes,
+             (unsigned long long)now.checkpoints);
+  const flockq_counters *counters = &now.counters;
+  told_counts(out, (count[]){{"sent", counters->sent},
+                             {"received", counters->received},
+                             {"acked", counters->acked},
+                             {"nacked", counters->nacked},
+                             {"retried", counters->retried},
+                             {"dead_lettered", counters->dead_lettered},
+                             {"expired", counters->expired},
+                             {"removed", counters->removed},
+                             {"moved_in", counters->moved_in},
+                             {"moved_out", counters->moved_out},
+                             {"redelivered_nacked", counters->redelivered_nacked},
+                             {"redelivered_expired_lease", counters->redelivered_expired_lease},
+                             {"redelivered_dead_consumer", counters->redelivered_dead_consumer},
+                             {"redelivered_reboot", counters->redelivered_reboot},
+                             {"redelivered_erased_lease", counters->redelivered_erased_lease},
+                             {NULL, 0}});
+  const flockq_lock_stats *lock = &now.lock;
+  uint64_t waits = 0;
+  for (size_t i = 0; i < sizeof lock->waits / sizeof lock->waits[0]; i++) waits += lock->waits[i];
+  add(out, ",\"lock\":", 8);
+  told_counts(out, (count[]){{"acquired", lock->acquired},
+                             {"contended", lock->contended},
+                             {"timed_out", lock->timed_out},
+                             {"replaced", lock->replaced},
+                             {"wait_us", lock->wait_us},
+                             {"wait_max_us", lock->wait_max_us},
+                             {"waits", waits},
+                             {NULL, 0}});
+  add(out, "}", 1);
   return status;
 }
 
@@ -640,7 +693,8 @@ static flockq_status on_queue(buffer *out, const char *request, flockq_bytes op,
   if (is(op, "send_many")) {
     flockq_texts *ids;
     size_t size = texts_of(request, "payloads", &texts);
-    status = flockq_queue_send_many(queue, texts, size, &ids, error);
+    flockq_send_options options = send_options(request);
+    status = flockq_queue_send_many(queue, texts, size, &options, &ids, error);
     free(texts);
     if (status == FLOCKQ_STATUS_OK) told_texts(out, ids);
     return status;
@@ -785,9 +839,19 @@ static flockq_status answer(buffer *out, const char *request, flockq_error **err
     add(out, "null", 4);
     return flockq_spool_set_config(spool, text_of(request, "setting"), text_of(request, "value"), error);
   }
-  if (is(op, "config")) {
+  if (is(op, "metrics")) {
+    flockq_text *metrics;
+    flockq_status status = flockq_spool_metrics(spool, &metrics, error);
+    if (status == FLOCKQ_STATUS_OK) told_text(out, metrics);
+    return status;
+  }
+  if (is(op, "write_metrics")) {
+    add(out, "null", 4);
+    return flockq_spool_write_metrics(spool, text_of(request, "path"), error);
+  }
+  if (is(op, "config") || is(op, "doctor")) {
     flockq_text *shown;
-    flockq_status status = flockq_spool_config(spool, &shown, error);
+    flockq_status status = is(op, "config") ? flockq_spool_config(spool, &shown, error) : flockq_spool_doctor(spool, &shown, error);
     if (status == FLOCKQ_STATUS_OK) {
       flockq_bytes text = flockq_text_bytes(shown);
       for (size_t i = 0; i < text.size; i++) {

@@ -69,7 +69,14 @@ def envelope_of(envelope: flockq.Envelope) -> Request:
         "consumer",
     )
     told = {name: getattr(envelope, name) for name in names}
-    return {**told, "payload": text_of(envelope.raw)}
+    errors = envelope._inner.errors
+    return {
+        **told,
+        "payload": text_of(envelope.raw),
+        "from": envelope.origin,
+        "expires": envelope.expires,
+        "errors": errors,
+    }
 
 
 def settled(results: list[flockq.FlockqError | None]) -> list[str | None]:
@@ -113,6 +120,12 @@ class Driver:
             return self.spool.close()
         if op == "queues":
             return self.spool.queues()
+        if op == "metrics":
+            return self.spool.metrics()
+        if op == "write_metrics":
+            return self.spool.write_metrics(request["path"])
+        if op == "doctor":
+            return [asdict(advice) for advice in self.spool.doctor()]
         if op == "config":
             return self.spool.config()
         if op == "set_config":
@@ -171,11 +184,15 @@ class Driver:
             ttl=seconds(r, "ttl_ms"),
             dedup=r.get("dedup", False),
             sync=r.get("sync"),
+            wait=seconds(r, "wait_ms"),
         )
 
     def on_send_many(self, queue: flockq.Queue, r: Request) -> list[str]:
         """Send several: their bytes are as given, which only the handle below can promise."""
-        return queue._inner.send_many([payload.encode() for payload in r["payloads"]])
+        payloads = [payload.encode() for payload in r["payloads"]]
+        delay, ttl, wait = (seconds(r, name) for name in ("delay_ms", "ttl_ms", "wait_ms"))
+        dedup = r.get("dedup", False)
+        return queue._inner.send_many(payloads, r.get("priority"), delay, ttl, dedup, r.get("sync"), wait)
 
     def on_receive(self, queue: flockq.Queue, r: Request) -> Request | None:
         """Receive."""
@@ -240,7 +257,15 @@ class Driver:
         """Tell how it stands."""
         stats = queue.stats()._asdict()
         age = stats.pop("oldest_age")
-        return {**stats, "oldest_age_ms": None if age is None else int(age * 1000)}
+        counters, lock = stats.pop("counters"), stats.pop("lock")._asdict()
+        waits = sum(lock.pop("waits"))
+        told = {name: lock.pop(name) for name in ("acquired", "contended", "timed_out", "replaced")}
+        return {
+            **stats,
+            "oldest_age_ms": None if age is None else int(age * 1000),
+            "counters": counters._asdict(),
+            "lock": {**told, "waits": waits, **{f"{name}_us": int(time * 1e6) for name, time in lock.items()}},
+        }
 
     def on_remove(self, queue: flockq.Queue, r: Request) -> int:
         """Remove."""

@@ -143,7 +143,17 @@ func envelope(e *flockq.Envelope) map[string]any {
 		"id": orNull(e.ID), "state": e.State.String(), "priority": e.Priority.String(), "attempts": e.Attempts, "error": orNull(e.Reason),
 		"queued_at": orNull(e.QueuedAt), "last_attempt": orNull(e.LastAttempt), "not_before": orNull(e.NotBefore),
 		"lease_until": orNull(e.LeaseUntil), "consumer": orNull(e.Consumer), "payload": string(e.Payload),
+		"from": orNull(e.Origin), "expires": orNull(e.Expires), "errors": errorsOf(e),
 	}
+}
+
+// errorsOf tells the history of errors as the text that the file has.
+func errorsOf(e *flockq.Envelope) any {
+	if e.Errors == nil {
+		return nil
+	}
+	text, _ := json.Marshal(e.Errors)
+	return string(text)
 }
 
 func envelopes(all []*flockq.Envelope) []any {
@@ -231,6 +241,12 @@ func (d *driver) answer(r *request) (any, error) {
 		return d.spool.Config()
 	case "set_config":
 		return nil, d.spool.SetConfig(r.Setting, r.Value)
+	case "metrics":
+		return d.spool.Metrics()
+	case "write_metrics":
+		return nil, d.spool.WriteMetrics(r.Path)
+	case "doctor":
+		return d.spool.Doctor()
 	case "queues":
 		names, err := d.spool.Queues()
 		if names == nil {
@@ -249,6 +265,16 @@ func (d *driver) answer(r *request) (any, error) {
 	return d.onQueue(queue, r)
 }
 
+func sendOptions(r *request) *flockq.SendOptions {
+	options := &flockq.SendOptions{
+		ID: r.ID, Priority: priority(r.Priority), Delay: ms(r.DelayMs), TTL: ms(r.TTLMs), Dedup: r.Dedup, Sync: sync(r.Sync),
+	}
+	if r.WaitMs != nil {
+		options.Wait = ms(*r.WaitMs)
+	}
+	return options
+}
+
 func filter(r *request) *flockq.Filter {
 	return &flockq.Filter{IDs: r.IDs, State: state(r.State), Error: r.Error, Limit: r.Limit}
 }
@@ -260,15 +286,13 @@ func (d *driver) onQueue(queue *flockq.Queue, r *request) (any, error) {
 		if r.PayloadHex != nil {
 			payload, _ = hex.DecodeString(*r.PayloadHex)
 		}
-		return queue.Send(ctx, payload, &flockq.SendOptions{
-			ID: r.ID, Priority: priority(r.Priority), Delay: ms(r.DelayMs), TTL: ms(r.TTLMs), Dedup: r.Dedup, Sync: sync(r.Sync),
-		})
+		return queue.Send(ctx, payload, sendOptions(r))
 	case "send_many":
 		payloads := make([]any, len(r.Payloads))
 		for i, payload := range r.Payloads {
 			payloads[i] = json.RawMessage(payload)
 		}
-		return queue.SendMany(ctx, payloads)
+		return queue.SendMany(ctx, payloads, sendOptions(r))
 	case "receive":
 		delivery, err := d.receive(queue, r)
 		return d.delivery(delivery), err
@@ -349,6 +373,15 @@ func stats(queue *flockq.Queue) (any, error) {
 	stats, err := queue.Stats(ctx)
 	told := map[string]any{
 		"messages": stats.Messages, "ready": stats.Ready, "delayed": stats.Delayed, "leased": stats.Leased, "bytes": stats.Bytes, "oldest_age_ms": nil,
+		"foreign_writes": stats.ForeignWrites, "checkpoints": stats.Checkpoints, "counters": stats.Counters,
+	}
+	waits := uint64(0)
+	for _, count := range stats.Lock.Waits {
+		waits += count
+	}
+	told["lock"] = map[string]any{
+		"acquired": stats.Lock.Acquired, "contended": stats.Lock.Contended, "timed_out": stats.Lock.TimedOut, "replaced": stats.Lock.Replaced,
+		"wait_us": stats.Lock.Wait.Microseconds(), "wait_max_us": stats.Lock.WaitMax.Microseconds(), "waits": waits,
 	}
 	if stats.OldestAge >= 0 {
 		told["oldest_age_ms"] = stats.OldestAge.Milliseconds()

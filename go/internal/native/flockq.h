@@ -478,7 +478,7 @@ typedef struct {
 } flockq_file_lock_options;
 
 /**
- * Options of flockq_queue_send(). All zero (but `size`) means the defaults.
+ * Options of flockq_queue_send() and flockq_queue_send_many(). All zero (but `size`) means the defaults.
  */
 typedef struct {
   /**
@@ -486,7 +486,7 @@ typedef struct {
    */
   size_t size;
   /**
-   * The message's id; no bytes: the payload's own string `id`, else a new UUIDv7.
+   * The message's id; no bytes: the payload's own string `id`, else a new UUIDv7. Of several messages only one can have it.
    */
   flockq_bytes id;
   /**
@@ -494,7 +494,7 @@ typedef struct {
    */
   uint32_t priority;
   /**
-   * Non-zero: with an id that is already in the queue, send nothing and return that id.
+   * Non-zero: with an id that is already in the queue, or left it within its dedup_window, send nothing and return that id.
    */
   uint32_t dedup;
   /**
@@ -513,6 +513,10 @@ typedef struct {
    * Not to be delivered any more when this many milliseconds have passed; 0 is never.
    */
   uint64_t ttl_ms;
+  /**
+   * When the queue is full, wait this long for room; 0 does not wait; or FLOCKQ_FOREVER.
+   */
+  uint64_t wait_ms;
 } flockq_send_options;
 
 /**
@@ -568,6 +572,107 @@ typedef struct {
 } flockq_list_options;
 
 /**
+ * What has been done with a queue's messages, by all processes together. Each count only grows, until the queue's files are
+ * made anew.
+ */
+typedef struct {
+  /**
+   * Messages that were sent.
+   */
+  uint64_t sent;
+  /**
+   * Deliveries.
+   */
+  uint64_t received;
+  /**
+   * Messages that were acked or popped.
+   */
+  uint64_t acked;
+  /**
+   * Deliveries that were given back, with or without a reason.
+   */
+  uint64_t nacked;
+  /**
+   * Messages that went to the retry queue.
+   */
+  uint64_t retried;
+  /**
+   * Messages that were given up, to the dead-letter queue.
+   */
+  uint64_t dead_lettered;
+  /**
+   * Messages whose time to live had ended; those that were not dropped are dead-lettered too.
+   */
+  uint64_t expired;
+  /**
+   * Messages that were removed by hand.
+   */
+  uint64_t removed;
+  /**
+   * Messages that came from another queue.
+   */
+  uint64_t moved_in;
+  /**
+   * Messages that went to another queue, for whatever reason.
+   */
+  uint64_t moved_out;
+  /**
+   * Deliveries of messages that had been given back.
+   */
+  uint64_t redelivered_nacked;
+  /**
+   * Deliveries of messages whose lease had come to its deadline.
+   */
+  uint64_t redelivered_expired_lease;
+  /**
+   * Deliveries of messages whose consumer had died.
+   */
+  uint64_t redelivered_dead_consumer;
+  /**
+   * Deliveries of messages that were leased before a reboot.
+   */
+  uint64_t redelivered_reboot;
+  /**
+   * Deliveries of messages whose lease another program had erased.
+   */
+  uint64_t redelivered_erased_lease;
+} flockq_counters;
+
+/**
+ * How the lock of a queue was used. A process tells once a second, with what it does next, and when it closes the queue.
+ */
+typedef struct {
+  /**
+   * How often it was taken to change something.
+   */
+  uint64_t acquired;
+  /**
+   * How often somebody had to wait for it.
+   */
+  uint64_t contended;
+  /**
+   * How often somebody waited in vain.
+   */
+  uint64_t timed_out;
+  /**
+   * How often its file had been removed or replaced by another program.
+   */
+  uint64_t replaced;
+  /**
+   * All waits together, in microseconds.
+   */
+  uint64_t wait_us;
+  /**
+   * The longest wait, in microseconds.
+   */
+  uint64_t wait_max_us;
+  /**
+   * How many waits were at most 100 us, 1 ms, 10 ms, 100 ms, 1 s, 10 s, 1 min, and longer.
+   */
+  uint64_t waits[8];
+} flockq_lock_stats;
+
+/**
  * How a queue stands. Written whole by the library; fields are only appended, with the SONAME.
  */
 typedef struct {
@@ -595,6 +700,22 @@ typedef struct {
    * The age of the oldest message in milliseconds; -1 when there is none or its age is unknown.
    */
   int64_t oldest_age_ms;
+  /**
+   * How often another program has written or replaced the file, as far as it was noticed.
+   */
+  uint64_t foreign_writes;
+  /**
+   * How often the journal was folded.
+   */
+  uint64_t checkpoints;
+  /**
+   * What has been done with messages.
+   */
+  flockq_counters counters;
+  /**
+   * How the lock was used.
+   */
+  flockq_lock_stats lock;
 } flockq_stats;
 
 /**
@@ -804,6 +925,21 @@ uint64_t flockq_envelope_attempts(const flockq_envelope *envelope);
 flockq_bytes flockq_envelope_reason(const flockq_envelope *envelope);
 
 /**
+ * The errors so far with their times, the last ten at most, or no bytes: a JSON array of objects with "at" and "error".
+ */
+flockq_bytes flockq_envelope_errors(const flockq_envelope *envelope);
+
+/**
+ * The queue that it came from, while it waits to be tried again or was given up, or no bytes.
+ */
+flockq_bytes flockq_envelope_from(const flockq_envelope *envelope);
+
+/**
+ * When it is delivered no more, or no bytes.
+ */
+flockq_bytes flockq_envelope_expires(const flockq_envelope *envelope);
+
+/**
  * When it was sent, or no bytes.
  */
 flockq_bytes flockq_envelope_queued_at(const flockq_envelope *envelope);
@@ -981,7 +1117,8 @@ void flockq_queue_free(flockq_queue *queue);
  *
  * FLOCKQ_STATUS_INVALID_JSON, FLOCKQ_STATUS_TOO_LARGE: the payload. FLOCKQ_STATUS_INVALID_ARGUMENT: an id of 0 or more than
  * 512 bytes, an unknown priority. FLOCKQ_STATUS_ALREADY_EXISTS: the id option is in the queue. FLOCKQ_STATUS_LOCK_TIMEOUT,
- * FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_IO: nothing was sent. FLOCKQ_STATUS_OUTCOME_UNKNOWN: it may have been sent.
+ * FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_IO: nothing was sent. FLOCKQ_STATUS_FULL: a limit of the queue is reached.
+ * FLOCKQ_STATUS_INTERRUPTED: a wait for room was ended. FLOCKQ_STATUS_OUTCOME_UNKNOWN: it may have been sent.
  */
 flockq_status flockq_queue_send(const flockq_queue *queue,
                                 flockq_bytes json,
@@ -990,12 +1127,13 @@ flockq_status flockq_queue_send(const flockq_queue *queue,
                                 flockq_error **error);
 
 /**
- * Sends `count` payloads, all or none, in one commit. `ids` (may be NULL) becomes their ids in order, to be freed by
- * flockq_texts_free(). Statuses as for flockq_queue_send().
+ * Sends `count` payloads, all or none, in one commit; the options are those of each. `ids` (may be NULL) becomes their ids in
+ * order, to be freed by flockq_texts_free(). Statuses as for flockq_queue_send().
  */
 flockq_status flockq_queue_send_many(const flockq_queue *queue,
                                      const flockq_bytes *jsons,
                                      size_t count,
+                                     const flockq_send_options *options,
                                      flockq_texts **ids,
                                      flockq_error **error);
 
@@ -1262,6 +1400,33 @@ flockq_status flockq_spool_set_config(const flockq_spool *spool,
                                       flockq_bytes setting,
                                       flockq_bytes value,
                                       flockq_error **error);
+
+/**
+ * The figures of all queues in the text format that Prometheus reads, to be freed by flockq_text_free().
+ *
+ * FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_CLOSED.
+ */
+flockq_status flockq_spool_metrics(const flockq_spool *spool, flockq_text **metrics, flockq_error **error);
+
+/**
+ * Writes them to a file, which is replaced as a whole: for node_exporter's textfile collector, whose files end with ".prom".
+ *
+ * FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_CLOSED.
+ */
+flockq_status flockq_spool_write_metrics(const flockq_spool *spool,
+                                         flockq_bytes file,
+                                         flockq_error **error);
+
+/**
+ * Looks at the directory and at every queue, and says what is wrong or risky, the worst first: a JSON array of objects with
+ * "severity" ("problem", "risk" or "note"), "about", "text" and "command" (what mends it, or null), to be freed by
+ * flockq_text_free().
+ *
+ * FLOCKQ_STATUS_IO, FLOCKQ_STATUS_CLOSED; what is wrong with a queue is no error.
+ */
+flockq_status flockq_spool_doctor(const flockq_spool *spool,
+                                  flockq_text **json,
+                                  flockq_error **error);
 
 /**
  * Sets a spool up: makes the directory and its lock directory, and writes flockq.json. Queue files that are there

@@ -80,9 +80,12 @@ pub(crate) enum Command {
         /// Not to be delivered any more when this time has passed
         #[arg(long, value_parser = parse_duration)]
         ttl: Option<Duration>,
-        /// With an id that is already in the queue, send nothing and print that id
+        /// With an id that is already in the queue, or left it within its dedup_window, send nothing and print that id
         #[arg(long)]
         dedup: bool,
+        /// When the queue is full, wait this long for room
+        #[arg(long, value_parser = parse_duration)]
+        wait: Option<Duration>,
         /// The durability of this send: full, normal or off
         #[arg(long)]
         sync: Option<Sync>,
@@ -243,7 +246,21 @@ pub(crate) enum Command {
     Stats {
         /// Only this queue
         queue: Option<String>,
-        /// One JSON object instead of a table
+        /// One JSON object instead of a table; it also has what was counted
+        #[arg(long)]
+        json: bool,
+        /// All figures of all queues in the text format that Prometheus reads
+        #[arg(long, conflicts_with_all = ["queue", "json"])]
+        prometheus: bool,
+        /// Write that to a file, which is replaced as a whole: DIR/NAME.prom for node_exporter's textfile collector
+        #[arg(long, value_name = "FILE", requires = "prometheus")]
+        output: Option<PathBuf>,
+    },
+    /// Look at the directory and all queues, and say what is wrong or risky, with the command that mends it
+    ///
+    /// Exit code 1 when there is a problem; risks and notes are none.
+    Doctor {
+        /// A JSON array instead of lines for people
         #[arg(long)]
         json: bool,
     },

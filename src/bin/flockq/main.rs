@@ -7,6 +7,7 @@
 
 mod arguments;
 mod check;
+mod doctor;
 mod lock;
 mod print;
 mod queue;
@@ -141,7 +142,13 @@ fn run(arguments: Arguments) -> Result<Outcome, Failure> {
         } => run::run(&directory, &queue, workers, lease, &command),
         Command::Check { queue, json } => check::check(&directory, queue.as_deref(), json),
         Command::Repair { queue, json } => check::repair(&directory, &queue, json),
-        Command::Stats { queue, json } => stats::run(&directory, queue.as_deref(), json),
+        Command::Stats {
+            prometheus: true,
+            output,
+            ..
+        } => stats::metrics(&directory, output.as_deref()),
+        Command::Stats { queue, json, .. } => stats::run(&directory, queue.as_deref(), json),
+        Command::Doctor { json } => doctor::run(&directory, json),
         command => queue::run(&directory, command),
     }
 }

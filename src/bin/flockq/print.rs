@@ -34,7 +34,12 @@ pub(crate) fn envelopes(out: &mut impl Write, envelopes: &[Envelope]) -> Result<
         line.text("not_before", envelope.not_before());
         line.text("lease_until", envelope.lease_until());
         line.text("consumer", envelope.consumer());
+        line.text("expires", envelope.expires());
+        line.text("from", envelope.origin());
         line.text("error", envelope.error());
+        if let Some(errors) = envelope.errors() {
+            line.field("errors", &errors.replace(['\n', '\r'], " "));
+        }
         line.end(out, envelope.payload())?;
     }
     Ok(if envelopes.is_empty() {

@@ -29,11 +29,14 @@ pub(crate) fn run(directory: &Path, command: Command) -> Result<Outcome, Failure
             delay,
             ttl,
             dedup,
+            wait,
             sync,
             lines,
         } => {
             let dress = |payload: Vec<u8>| {
-                let mut message = Message::from_json(payload).dedup(dedup);
+                let mut message = Message::from_json(payload)
+                    .dedup(dedup)
+                    .wait(wait.unwrap_or_default());
                 message = if let Some(priority) = priority {
                     message.priority(priority)
                 } else {
@@ -182,6 +185,7 @@ pub(crate) fn run(directory: &Path, command: Command) -> Result<Outcome, Failure
         | Command::Check { .. }
         | Command::Repair { .. }
         | Command::Stats { .. }
+        | Command::Doctor { .. }
         | Command::Lock { .. } => Ok(Outcome::Done),
     }
 }

@@ -69,10 +69,34 @@ pub(crate) fn run(
     Ok(crate::told(&wrong))
 }
 
+/// For Prometheus: printed, or written to a file.
+pub(crate) fn metrics(directory: &Path, output: Option<&Path>) -> Result<Outcome, Failure> {
+    let spool = Spool::open(directory)?;
+    match output {
+        Some(path) => spool.write_metrics(path)?,
+        None => io::stdout().lock().write_all(spool.metrics()?.as_bytes())?,
+    }
+    Ok(Outcome::Done)
+}
+
 fn object(stats: &Stats) -> Value {
+    let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let us = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    let counters: Map<String, Value> = stats
+        .counters
+        .named()
+        .into_iter()
+        .map(|(name, count)| (name.to_owned(), count.into()))
+        .collect();
+    let lock = &stats.lock;
     json!({
         "messages": stats.messages, "ready": stats.ready, "delayed": stats.delayed, "leased": stats.leased, "bytes": stats.bytes,
-        "oldest_age_ms": stats.oldest_age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+        "oldest_age_ms": stats.oldest_age.map(ms),
+        "counters": counters, "foreign_writes": stats.foreign_writes, "checkpoints": stats.checkpoints,
+        "lock": {
+            "acquired": lock.acquired, "contended": lock.contended, "timed_out": lock.timed_out, "replaced": lock.replaced,
+            "wait_us": us(lock.wait), "wait_max_us": us(lock.wait_max), "waits": lock.waits,
+        },
     })
 }
 

@@ -14,9 +14,21 @@ pub(crate) use send::{Outgoing, send};
 pub(crate) use settle::{Back, ack, detach, extend, give_back, nack};
 pub(crate) use whole::{purge, remove, save};
 
+use std::sync::Arc;
+
+use crate::config::Policy;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Damage;
 use crate::format::envelope::{Edit, Element};
+use crate::format::time::after;
+use crate::index::past::milliseconds;
+use crate::index::{Change, Now};
+
+/// What keeps a message that leaves a queue from being sent again with `dedup`.
+fn remember(id: &Arc<str>, policy: &Policy, now: &Now) -> Option<Change> {
+    let until = policy.dedup_window.map(|window| after(now.wall, window))?;
+    Some(Change::Remember(Arc::clone(id), milliseconds(until)))
+}
 
 /// An edit of an element that was read before cannot break a rule.
 fn edited(element: &Element, edits: &[Edit<'_>]) -> Result<Element> {

@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::edited;
+use super::{edited, remember};
 use crate::config::{Expired, Policy};
 use crate::error::{Error, Result};
+use crate::format::counters::Counters;
 use crate::format::envelope::{Edit, Element, quoted};
 use crate::format::lease::Lease;
 use crate::format::name::QueueName;
 use crate::format::time::after;
 use crate::format::transit::{Transit, Way};
+use crate::index::change::count;
 use crate::index::state::State;
 use crate::index::{Change, Index, Now, Plan, Seq};
 
@@ -114,6 +116,8 @@ pub(crate) fn give_up(
     unusable: Option<&Error>,
 ) -> Result<Plan<u64>> {
     let mut changes = Vec::new();
+    let mut result = 0;
+    let mut counters = Counters::default();
     for (seq, element) in index.next_ready(AT_ONCE, now)? {
         let Some(over) = is_over(&element, policy, now) else {
             continue;
@@ -123,7 +127,10 @@ pub(crate) fn give_up(
             .as_ref()
             .filter(|_| !is_dropped(over, policy))
         else {
+            result += 1;
+            counters.expired += 1;
             changes.push(Change::Remove(seq));
+            changes.extend(element.id().and_then(|id| remember(id, policy, now)));
             continue;
         };
         let error = match over {
@@ -146,9 +153,13 @@ pub(crate) fn give_up(
                 ),
                 ("error", Some(quoted(&error))),
             ];
+            result += 1;
             changes.push(Change::Envelope(seq, edited(&element, &edits)?));
             continue;
         }
+        result += 1;
+        counters.expired += u64::from(over == Over::Expired);
+        counters.dead_lettered += 1;
         let edits = vec![
             ("not_before", None),
             ("expires", None),
@@ -158,8 +169,7 @@ pub(crate) fn give_up(
         ];
         changes.push(Change::Envelope(seq, mover.mark(&element, target, edits)?));
     }
-    let result = changes.len() as u64;
-    Ok(Plan { changes, result })
+    Ok(Plan::counting(changes, result, counters))
 }
 
 /// Sends those back whose time has come, to the queue that asks; says how many.
@@ -270,10 +280,11 @@ pub(crate) struct Finish {
     pub(crate) arrived: Vec<Change>,
 }
 
-/// The steps that are left of the moves from `source` to `target`.
+/// The steps that are left of the moves from `source`, which has this policy, to `target`.
 pub(crate) fn finish(
     (source, own): (&Index, &QueueName),
     (target, other): (&Index, &QueueName),
+    (policy, now): (&Policy, &Now),
 ) -> Result<Finish> {
     let of = |index: &Index, way: Way, queue: &QueueName| -> Result<Vec<(Seq, Element)>> {
         let mut all = index.in_transit()?;
@@ -284,6 +295,7 @@ pub(crate) fn finish(
         Ok(all)
     };
     let mut finish = Finish::default();
+    let mut left = Counters::default();
     let come = of(target, Way::From, own)?;
     for (seq, element) in of(source, Way::To, other)? {
         let Some(transit) = element.transit() else {
@@ -303,11 +315,20 @@ pub(crate) fn finish(
         let stays = edited(&element, &[("move", None)])?;
         finish.stay.push(Change::Envelope(seq, stays));
         finish.leave.push(Change::Remove(seq));
+        left.moved_out += 1;
+        let gone = element.id().and_then(|id| remember(id, policy, now));
+        finish.leave.extend(gone);
     }
+    count(&mut finish.leave, left);
+    let came = Counters {
+        moved_in: come.len() as u64,
+        ..Counters::default()
+    };
     for (seq, element) in come {
         let arrived = edited(&element, &[("move", None)])?;
         finish.arrived.push(Change::Envelope(seq, arrived));
     }
+    count(&mut finish.arrived, came);
     Ok(finish)
 }
 

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::edited;
 use super::moves::is_over;
+use super::{edited, remember};
 use crate::config::Policy;
 use crate::error::Result;
+use crate::format::counters::Counters;
 use crate::format::envelope::{Element, quoted};
-use crate::format::lease::{Held, Lease};
+use crate::format::lease::{End, Held, Lease};
 use crate::format::receipt::Receipt;
 use crate::index::state::State;
 use crate::index::{Change, Index, Now, Plan, View};
@@ -51,10 +52,15 @@ pub(crate) fn receive(
     let mut changes = Vec::new();
     let mut result = Vec::new();
     let mut over = false;
+    let mut counters = Counters::default();
     for (seq, element) in index.next_ready(max, now)? {
         if is_over(&element, policy, now).is_some() {
             over = true;
             continue;
+        }
+        counters.received += 1;
+        if let Some(cause) = cause(&mut counters, &element, now) {
+            *cause += 1;
         }
         let token = Lease::next_token(now, element.lease());
         let random = (grant.random)();
@@ -98,7 +104,23 @@ pub(crate) fn receive(
         taken: result,
         over,
     };
-    Ok(Plan { changes, result })
+    Ok(Plan::counting(changes, result, counters))
+}
+
+/// Why a message is delivered again, as it is counted; `None` when it is not.
+fn cause<'a>(counters: &'a mut Counters, element: &Element, now: &Now) -> Option<&'a mut u64> {
+    if element.attempts() == 0 {
+        return None;
+    }
+    Some(match element.lease().map(|lease| &lease.held) {
+        None => &mut counters.redelivered_erased_lease,
+        Some(None) => &mut counters.redelivered_nacked,
+        Some(Some(held)) => match held.end(now) {
+            End::Reboot => &mut counters.redelivered_reboot,
+            End::Deadline => &mut counters.redelivered_expired_lease,
+            End::Death => &mut counters.redelivered_dead_consumer,
+        },
+    })
 }
 
 /// Takes the next ready message for good. True: some are to be given up first.
@@ -116,8 +138,16 @@ pub(crate) fn pop(
         return Ok(Plan { changes, result });
     }
     let state = State::Ready;
-    Ok(Plan {
-        changes: vec![Change::Remove(seq)],
-        result: (Some(View { element, state }), false),
-    })
+    let mut changes = vec![Change::Remove(seq)];
+    changes.extend(element.id().and_then(|id| remember(id, policy, now)));
+    let mut counters = Counters {
+        received: 1,
+        acked: 1,
+        ..Counters::default()
+    };
+    if let Some(cause) = cause(&mut counters, &element, now) {
+        *cause += 1;
+    }
+    let result = (Some(View { element, state }), false);
+    Ok(Plan::counting(changes, result, counters))
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::internal;
 use crate::config::Policy;
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::counters::Counters;
 use crate::format::envelope::{Element, Fresh};
 use crate::format::journal::Totals;
 use crate::format::priority::Priority;
@@ -52,11 +53,12 @@ pub(crate) fn send(
         };
         let element = Element::compose(&fresh).map_err(|damage| internal(&damage))?;
         let id = element.id().map(ToString::to_string).unwrap_or_default();
-        if asks(message) && (new.contains(&id) || index.has_id(&id)?) {
-            if !message.dedup {
-                return Err(exists(&id));
-            }
-        } else {
+        let is_there = asks(message) && (new.contains(&id) || index.has_id(&id)?);
+        if is_there && !message.dedup {
+            return Err(exists(&id));
+        }
+        let was_there = message.dedup && index.past().remembers(&id, queued_at);
+        if !is_there && !was_there {
             changes.push(Change::Append(element));
         }
         if somebody_asks {
@@ -65,10 +67,11 @@ pub(crate) fn send(
         ids.push(id);
     }
     require_room(&changes, policy, before)?;
-    Ok(Plan {
-        changes,
-        result: ids,
-    })
+    let counters = Counters {
+        sent: changes.len() as u64,
+        ..Counters::default()
+    };
+    Ok(Plan::counting(changes, ids, counters))
 }
 
 /// Limits bind sends and nothing else.

@@ -1,12 +1,14 @@
 //! Settling by receipt. A receipt is good while the lease that it names is live and nobody has settled it (INV-8).
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::edited;
 use super::moves::{Mover, STUCK, history};
+use super::{edited, remember};
 use crate::config::Policy;
 use crate::error::Result;
+use crate::format::counters::Counters;
 use crate::format::envelope::{Edit, quoted};
 use crate::format::lease::{Held, Lease};
 use crate::format::name::QueueName;
@@ -15,8 +17,22 @@ use crate::format::time::after;
 use crate::index::{Change, Index, Now, Plan, Seq};
 
 /// Done: the messages are removed.
-pub(crate) fn ack(index: &mut Index, now: &Now, receipts: &[Receipt]) -> Result<Plan<Vec<bool>>> {
-    settle(index, now, receipts, |_, seq, _| Ok(Change::Remove(seq)))
+pub(crate) fn ack(
+    index: &mut Index,
+    now: &Now,
+    receipts: &[Receipt],
+    policy: &Policy,
+) -> Result<Plan<Vec<bool>>> {
+    let mut plan = settle(index, now, receipts, |_, seq, _| Ok(Change::Remove(seq)))?;
+    let counters = Counters {
+        acked: plan.changes.len() as u64,
+        ..Counters::default()
+    };
+    let done = receipts.iter().zip(&plan.result).filter(|(_, done)| **done);
+    let ids = done.map(|(receipt, _)| Arc::from(receipt.id.as_str()));
+    let gone = ids.filter_map(|id| remember(&id, policy, now));
+    plan.changes.extend(gone.collect::<Vec<_>>());
+    Ok(Plan::counting(plan.changes, plan.result, counters))
 }
 
 /// How messages are given back.
@@ -39,7 +55,8 @@ pub(crate) fn nack(
     receipts: &[Receipt],
     back: &Back<'_>,
 ) -> Result<Plan<Vec<bool>>> {
-    settle(index, now, receipts, |index, seq, (token, _)| {
+    let mut counters = Counters::default();
+    let plan = settle(index, now, receipts, |index, seq, (token, _)| {
         let element = index.element_of(seq)?;
         let policy = back.policy;
         let attempts = element.attempts();
@@ -64,15 +81,22 @@ pub(crate) fn nack(
         // What failed waits elsewhere; what was only given back stays.
         let retry = policy.retry_queue.as_ref().filter(|_| back.error.is_some());
         let target = given_up.or(retry).filter(|queue| (back.is_usable)(queue));
+        counters.nacked += 1;
         let element = match target {
             None => edited(&element, &edits)?,
             Some(target) => {
+                if given_up.is_some() {
+                    counters.dead_lettered += 1;
+                } else {
+                    counters.retried += 1;
+                }
                 edits.push(back.mover.origin());
                 back.mover.mark(&element, target, edits)?
             }
         };
         Ok(Change::Envelope(seq, element))
-    })
+    })?;
+    Ok(Plan::counting(plan.changes, plan.result, counters))
 }
 
 /// Given back by a handle that closes.
@@ -81,13 +105,18 @@ pub(crate) fn give_back(
     now: &Now,
     receipts: &[Receipt],
 ) -> Result<Plan<Vec<bool>>> {
-    settle(index, now, receipts, |index, seq, (token, _)| {
+    let plan = settle(index, now, receipts, |index, seq, (token, _)| {
         let edits = [
             ("lease", Some(Lease { token, held: None }.text())),
             ("not_before", None),
         ];
         change(index, seq, &edits)
-    })
+    })?;
+    let counters = Counters {
+        nacked: plan.changes.len() as u64,
+        ..Counters::default()
+    };
+    Ok(Plan::counting(plan.changes, plan.result, counters))
 }
 
 /// The leases run for `lease` from now.

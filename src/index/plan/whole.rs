@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{edited, internal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Damage;
+use crate::format::counters::Counters;
 use crate::format::envelope::Element;
 use crate::format::json::check_element;
 use crate::format::lease::Lease;
@@ -18,10 +19,18 @@ pub(crate) fn remove(index: &Index, ids: &[&str]) -> Result<Plan<u64>> {
     for id in ids {
         places.extend(index.numbers_of(id)?);
     }
-    Ok(Plan {
-        result: places.len() as u64,
-        changes: places.into_iter().map(Change::Remove).collect(),
-    })
+    Ok(removed(places))
+}
+
+/// What was removed by hand is not remembered: it may be sent again.
+fn removed(places: impl IntoIterator<Item = Seq>) -> Plan<u64> {
+    let changes: Vec<Change> = places.into_iter().map(Change::Remove).collect();
+    let removed = changes.len() as u64;
+    let counters = Counters {
+        removed,
+        ..Counters::default()
+    };
+    Plan::counting(changes, removed, counters)
 }
 
 /// Every message, or every message in one state.
@@ -30,11 +39,7 @@ pub(crate) fn remove(index: &Index, ids: &[&str]) -> Result<Plan<u64>> {
     reason = "every decision has the same shape"
 )]
 pub(crate) fn purge(index: &mut Index, now: &Now, state: Option<State>) -> Result<Plan<u64>> {
-    let places = index.in_state(state, now);
-    Ok(Plan {
-        result: places.len() as u64,
-        changes: places.into_iter().map(Change::Remove).collect(),
-    })
+    Ok(removed(index.in_state(state, now)))
 }
 
 /// Another array. A live lease stays with its message (INV-9): an element that has it keeps it; one whose id is that of

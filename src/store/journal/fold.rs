@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::frame::{Cursor, Kind};
 use crate::format::journal::{self, Base, Binder, Binding, Switch, Totals, Written};
 use crate::format::name::QueueName;
+use crate::index::past::Past;
 use crate::index::text::{Source, Text};
 use crate::index::{Index, Seq, Standing};
 use crate::store::{Attributes, File, FileId, Stat, Store};
@@ -29,6 +30,7 @@ const ROUNDS: u32 = 12;
 pub(crate) struct Cut {
     elements: Vec<Standing>,
     totals: Totals,
+    past: Past,
     /// They are another array than what there was.
     is_new: bool,
     bodies: Reader,
@@ -118,11 +120,12 @@ impl Drop for Temporary<'_> {
 impl Cut {
     /// What the index holds now.
     pub(crate) fn now(journal: &Journal, index: &Index) -> Self {
-        Self::of(journal, index.standing(), index.totals(), false)
+        let past = index.past().clone();
+        Self::of(journal, index.standing(), index.totals(), past, false)
     }
 
     /// Another array in place of what there is.
-    pub(crate) fn array(journal: &Journal, array: &[Arc<[u8]>]) -> Self {
+    pub(crate) fn array(journal: &Journal, array: &[Arc<[u8]>], past: Past) -> Self {
         let bytes = array.iter().map(|text| text.len() as u64).sum();
         let messages = array.len() as u64;
         let next = messages;
@@ -133,13 +136,20 @@ impl Cut {
             bytes,
             next,
         };
-        Self::of(journal, elements.collect(), totals, true)
+        Self::of(journal, elements.collect(), totals, past, true)
     }
 
-    fn of(journal: &Journal, elements: Vec<Standing>, totals: Totals, is_new: bool) -> Self {
+    fn of(
+        journal: &Journal,
+        elements: Vec<Standing>,
+        totals: Totals,
+        past: Past,
+        is_new: bool,
+    ) -> Self {
         Self {
             elements,
             totals,
+            past,
             is_new,
             bodies: journal.bodies.all(),
             attributes: journal.attributes.clone(),
@@ -190,6 +200,8 @@ impl Cut {
         let base = Base {
             generation: self.generation + 1,
             replaced: self.replaced,
+            counters: self.past.counters,
+            remembered: self.past.remembered(),
             snapshot: Binding {
                 file: Some(written(&stat)),
                 ..binder.end()

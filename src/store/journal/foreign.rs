@@ -20,6 +20,7 @@ use crate::format::journal::{Base, Binding, Record, Switch};
 use crate::format::name::{QueueName, TEMPORARY_SUFFIX};
 use crate::format::{Damage, frame, journal, json};
 use crate::index::merge::{Merged, Numbered, merge};
+use crate::index::past::Past;
 use crate::index::text::Text;
 use crate::index::{Index, Seq, Standing};
 use crate::store::lock::make_directories;
@@ -102,7 +103,7 @@ impl Journal {
             .map_err(|damage| Error::corrupt(&path, damage.offset, &damage.rule))?;
         let (journal, history) = History::read(store, name)?;
         let merged = merge(array, &history.before, history.now, history.new);
-        let mut cut = Cut::array(&journal, &merged.array);
+        let mut cut = Cut::array(&journal, &merged.array, history.past);
         cut.replaced += 1;
         let kept = Versions::keep(store, name, cut.replaced);
         let fold = cut.write(store, name, TEMPORARY_SUFFIX)?;
@@ -130,6 +131,7 @@ struct History {
     /// The snapshot before, if it is still to be had.
     before: Numbered,
     now: Numbered,
+    past: Past,
     /// From this number on messages were never in a snapshot.
     new: Seq,
     /// Whether `before` is what was there.
@@ -147,7 +149,7 @@ impl History {
         let is_known = snapshot.is_some();
         let mut index = if let Some(snapshot) = snapshot {
             let path = store.root().join(&kept);
-            snapshot.index(&path, &bodies, &base.numbers, &base.totals)?
+            snapshot.index(&path, &bodies, &base)?
         } else {
             let mut numbers = BTreeSet::new();
             let frames = journal.frames(store, name, size);
@@ -173,6 +175,7 @@ impl History {
         let history = Self {
             before,
             now: all(&index)?,
+            past: index.past().clone(),
             new: base.totals.next,
             is_known,
         };
@@ -220,7 +223,7 @@ fn named(seen: &Seen<'_>, numbers: &mut BTreeSet<Seq>) -> Checked<()> {
                 Record::Envelope { number, .. }
                 | Record::Replace { number, .. }
                 | Record::Remove(number) => drop(numbers.insert(number)),
-                Record::Append(_) => {}
+                Record::Append(_) | Record::Count(_) | Record::Remember { .. } => {}
             }
         }
     }
@@ -230,7 +233,8 @@ fn named(seen: &Seen<'_>, numbers: &mut BTreeSet<Seq>) -> Checked<()> {
 /// An index in which those elements of the snapshot that the journal changes have numbers and nothing else. Only those:
 /// a journal can say of itself that it builds on more than fit into memory.
 fn unknown(bodies: Arc<Bodies>, base: &Base, numbers: BTreeSet<Seq>) -> Index {
-    let mut index = Index::reading(bodies, base.totals.next);
+    let past = Past::new(base.counters, &base.remembered);
+    let mut index = Index::reading(bodies, base.totals.next).with_past(past);
     let is_old = |seq: &Seq| *seq < base.totals.next;
     for seq in numbers.into_iter().filter(is_old) {
         index.put(seq, &Facts::default(), Text::Here(Arc::from([])));

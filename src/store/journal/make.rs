@@ -3,6 +3,7 @@
 use super::replay::corrupt;
 use super::{Journal, reserve};
 use crate::error::{Error, Result};
+use crate::format::counters::Counters;
 use crate::format::frame::{Cursor, Kind};
 use crate::format::journal::{self, Base, Totals};
 use crate::format::name::{QueueName, TEMPORARY_SUFFIX};
@@ -14,12 +15,14 @@ use crate::store::{Attributes, Store, plain};
 const EMPTY: &[u8] = b"[]\n";
 
 impl Journal {
-    /// Makes the files of a new queue.
-    pub(crate) fn create(store: &dyn Store, name: &QueueName) -> Result<()> {
-        let attributes = plain::new_attributes(store)?;
+    /// Makes the files of a new queue, with this mode if one is configured.
+    pub(crate) fn create(store: &dyn Store, name: &QueueName, mode: Option<u32>) -> Result<()> {
+        let attributes = plain::new_attributes(store, mode)?;
         let base = Base {
             generation: 1,
             replaced: 0,
+            counters: Counters::default(),
+            remembered: Vec::new(),
             snapshot: journal::binding(EMPTY),
             totals: Totals::default(),
             numbers: Vec::new(),
@@ -56,6 +59,8 @@ impl Journal {
         let base = Base {
             generation,
             replaced: 0,
+            counters: Counters::default(),
+            remembered: Vec::new(),
             snapshot: journal::binding(image),
             totals,
             numbers: std::iter::once(0..totals.next).collect(),

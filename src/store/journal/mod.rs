@@ -104,6 +104,7 @@ impl Journal {
         self.cursor.offset
             > SMALL
                 .saturating_add(self.totals.bytes.saturating_mul(2))
+                .saturating_add(self.start.saturating_mul(2))
                 .max(self.not_before)
     }
 
@@ -117,6 +118,7 @@ impl Journal {
         self.cursor.offset
             > SMALL
                 .saturating_add(self.totals.bytes)
+                .saturating_add(self.start)
                 .saturating_mul(8)
                 .max(self.not_before)
     }
@@ -287,6 +289,11 @@ impl Journal {
     /// Whether somebody said so since this was last asked.
     pub(crate) fn take_notice(&mut self) -> bool {
         std::mem::take(&mut self.noticed)
+    }
+
+    /// How many checkpoints there have been since the queue has a journal.
+    pub(crate) fn checkpoints(&self) -> u64 {
+        self.generation.saturating_sub(1)
     }
 
     /// How often another program has replaced the snapshot.

@@ -34,7 +34,7 @@ impl Journal {
         };
         journal.snapshot = Some(snapshot.stat);
         let (mut index, from) = if snapshot.binding.is(&base.snapshot) {
-            let index = snapshot.index(&path, &bodies, &base.numbers, &base.totals)?;
+            let index = snapshot.index(&path, &bodies, &base)?;
             (index, journal.start)
         } else {
             // A checkpoint was cut short between the snapshot and the new journal.
@@ -44,7 +44,7 @@ impl Journal {
             journal.ended = true;
             journal.binding = switch.base.snapshot.clone();
             let base = switch.base;
-            let index = snapshot.index(&path, &bodies, &base.numbers, &base.totals)?;
+            let index = snapshot.index(&path, &bodies, &base)?;
             (index, switch.from)
         };
         journal.attributes = snapshot.attributes(&path)?;

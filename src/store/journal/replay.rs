@@ -1,6 +1,7 @@
 //! Between changes and the records of a commit, both ways.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::error::Error;
 use crate::format::Damage;
@@ -61,6 +62,8 @@ pub(super) fn commit(body: &[u8], source: Source, at: u64, index: &mut Index) ->
                 is_there(number)?;
                 index.remove(number);
             }
+            Record::Count(counters) => index.past_mut().counters.add(&counters),
+            Record::Remember { id, until } => index.past_mut().remember(&Arc::from(id), until),
         }
     }
     Ok(totals)
@@ -91,6 +94,8 @@ pub(super) fn records(changes: &[Change]) -> impl Iterator<Item = Record<'_>> {
             })
         }
         Change::Remove(number) => Some(Record::Remove(*number)),
+        Change::Count(counters) => Some(Record::Count(*counters)),
+        Change::Remember(id, until) => Some(Record::Remember { id, until: *until }),
         // Another array is a checkpoint.
         Change::Reset(_) => None,
     })

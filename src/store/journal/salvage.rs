@@ -214,6 +214,8 @@ fn apply(body: &[u8], known: &mut Known) -> std::result::Result<(), String> {
                 known.remove(&number);
                 continue;
             }
+            // What is known of messages that are gone begins anew.
+            Record::Count(_) | Record::Remember { .. } => continue,
         };
         let element = Element::parse(Arc::from(text)).map_err(|damage| damage.rule)?;
         known.insert(number, element);

@@ -1,7 +1,6 @@
 //! The snapshot of a journalled queue: whether it is the one that the journal builds on, and what is in it.
 
 use std::io;
-use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,9 +8,10 @@ use super::bodies::Bodies;
 use super::replay::{corrupt, there};
 use crate::error::{Error, Result};
 use crate::format::Damage;
-use crate::format::journal::{Binder, Binding, Totals};
+use crate::format::journal::{Base, Binder, Binding};
 use crate::format::outline::{self, Next};
-use crate::index::{Index, Seq, Wrote};
+use crate::index::past::Past;
+use crate::index::{Index, Wrote};
 use crate::store::{Attributes, File, Open, Stat, Store};
 
 /// So much is read at once, unless an element is longer.
@@ -74,24 +74,20 @@ impl Snapshot {
         attributes.map_err(|error| Error::io("read the attributes of", path, error))
     }
 
-    /// The state that it holds; its elements have these numbers, in order.
-    pub(super) fn index(
-        &self,
-        path: &Path,
-        bodies: &Arc<Bodies>,
-        numbers: &[Range<Seq>],
-        totals: &Totals,
-    ) -> Result<Index> {
+    /// The state that it holds; the base says the numbers of its elements, in order.
+    pub(super) fn index(&self, path: &Path, bodies: &Arc<Bodies>, base: &Base) -> Result<Index> {
         let texts: Arc<Bodies> = Arc::clone(bodies);
         let source = bodies.add(Arc::clone(&self.file), path.to_owned(), self.binding.bytes);
-        let mut index = Index::reading(texts, totals.next);
-        let mut numbers = numbers.iter().cloned().flatten();
+        let totals = &base.totals;
+        let past = Past::new(base.counters, &base.remembered);
+        let mut index = Index::reading(texts, totals.next).with_past(past);
+        let mut numbers = base.numbers.iter().cloned().flatten();
         let damaged = |damage| corrupt(path, &damage);
         // Where the window begins in the file, and how far it has been read.
-        let (mut window, mut base, mut at) = (self.first.clone(), 0, 0);
+        let (mut window, mut begin, mut at) = (self.first.clone(), 0, 0);
         loop {
-            let whole = base + window.len() as u64 >= self.binding.bytes;
-            let start = base;
+            let whole = begin + window.len() as u64 >= self.binding.bytes;
+            let start = begin;
             let within = |mut damage: Damage| {
                 damage.offset += start;
                 damaged(damage)
@@ -100,9 +96,9 @@ impl Snapshot {
                 Next::End => break,
                 Next::More(dealt) => {
                     window.drain(..dealt);
-                    base += dealt as u64;
+                    begin += dealt as u64;
                     at = 0;
-                    let more = self.file.read_at(base + window.len() as u64, PART);
+                    let more = self.file.read_at(begin + window.len() as u64, PART);
                     let more = more.map_err(|error| Error::io("read", path, error))?;
                     if more.is_empty() {
                         let rule = Damage::new(window.len(), "it became shorter while it was read");
@@ -116,7 +112,7 @@ impl Snapshot {
                     let number = number
                         .ok_or_else(|| Damage::new(range.start, rule))
                         .map_err(within)?;
-                    let at_file = base + range.start as u64;
+                    let at_file = begin + range.start as u64;
                     let facts = known.facts();
                     let wrote = Wrote {
                         source,

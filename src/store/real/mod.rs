@@ -149,6 +149,12 @@ impl Store for RealStore {
         Ok(stat_of(&retry(|| rustix::fs::fstat(&self.directory))?))
     }
 
+    fn space(&self) -> io::Result<(u64, u64)> {
+        let found = retry(|| rustix::fs::fstatvfs(&self.directory))?;
+        let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+        Ok((bytes(found.f_bavail), bytes(found.f_blocks)))
+    }
+
     fn file_system(&self) -> io::Result<(String, bool)> {
         let magic = u64::try_from(retry(|| rustix::fs::fstatfs(&self.directory))?.f_type)
             .unwrap_or_default();

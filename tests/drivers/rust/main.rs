@@ -103,8 +103,37 @@ fn envelope(envelope: &Envelope) -> Value {
         "id": envelope.id(), "state": envelope.state().name(), "priority": envelope.priority().name(), "attempts": envelope.attempts(),
         "error": envelope.error(), "queued_at": envelope.queued_at(), "last_attempt": envelope.last_attempt(),
         "not_before": envelope.not_before(), "lease_until": envelope.lease_until(), "consumer": envelope.consumer(),
-        "payload": text_of(envelope.payload()),
+        "payload": text_of(envelope.payload()), "from": envelope.origin(), "expires": envelope.expires(),
+        "errors": envelope.errors(),
     })
+}
+
+fn lock_stats(lock: &flockq::LockStats) -> Value {
+    let us = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    json!({
+        "acquired": lock.acquired, "contended": lock.contended, "timed_out": lock.timed_out, "replaced": lock.replaced,
+        "wait_us": us(lock.wait), "wait_max_us": us(lock.wait_max), "waits": lock.waits.iter().sum::<u64>(),
+    })
+}
+
+fn message(payload: Vec<u8>, request: &Request) -> Result<Message, Failure> {
+    let mut message = Message::from_json(payload).dedup(request.flag("dedup"));
+    if let Some(id) = request.text("id") {
+        message = message.id(id);
+    }
+    if let Some(priority) = request.text("priority") {
+        message = message.priority(priority.parse()?);
+    }
+    if let Some(delay) = request.duration("delay_ms") {
+        message = message.delay(delay);
+    }
+    if let Some(ttl) = request.duration("ttl_ms") {
+        message = message.ttl(ttl);
+    }
+    if let Some(sync) = request.text("sync") {
+        message = message.sync(sync.parse()?);
+    }
+    Ok(message.wait(request.duration("wait_ms").unwrap_or_default()))
 }
 
 fn envelopes(all: &[Envelope]) -> Value {
@@ -168,9 +197,8 @@ impl Driver {
 
     fn answer(&mut self, request: &Request) -> Answer {
         match request.required("op") {
-            "open" | "init" | "close" | "queues" | "config" | "set_config" | "errors" | "pid" => {
-                self.spool(request)
-            }
+            "open" | "init" | "close" | "queues" | "config" | "set_config" | "metrics"
+            | "write_metrics" | "doctor" | "errors" | "pid" => self.spool(request),
             "lock" | "unlock" | "write_atomic" => self.file(request),
             "begin" | "transaction_set" | "commit" | "rollback" | "load" | "save" | "update" => {
                 self.whole(request)
@@ -224,6 +252,15 @@ impl Driver {
                 (Some(spool), "set_config") => {
                     let (setting, value) = (request.required("setting"), request.required("value"));
                     Ok(spool.set_config(setting, value).map(|()| Value::Null)?)
+                }
+                (Some(spool), "metrics") => Ok(json!(spool.metrics()?)),
+                (Some(spool), "write_metrics") => {
+                    let path = request.required("path");
+                    Ok(spool.write_metrics(path).map(|()| Value::Null)?)
+                }
+                (Some(spool), "doctor") => {
+                    let advice = flockq::Advice::to_json(&spool.doctor()?);
+                    Ok(serde_json::from_str(&advice).unwrap_or_default())
                 }
                 (Some(spool), _) => Ok(json!(spool.queues()?)),
                 (None, _) => Err(not_there("spool")),
@@ -296,33 +333,16 @@ impl Driver {
         let queue = self.queue(request)?;
         match request.required("op") {
             "send" => {
-                let mut message =
-                    Message::from_json(request.payload()).dedup(request.flag("dedup"));
-                if let Some(id) = request.text("id") {
-                    message = message.id(id);
-                }
-                if let Some(priority) = request.text("priority") {
-                    message = message.priority(priority.parse()?);
-                }
-                if let Some(delay) = request.duration("delay_ms") {
-                    message = message.delay(delay);
-                }
-                if let Some(ttl) = request.duration("ttl_ms") {
-                    message = message.ttl(ttl);
-                }
-                if let Some(sync) = request.text("sync") {
-                    message = message.sync(sync.parse()?);
-                }
+                let message = message(request.payload(), request)?;
                 Ok(json!(queue.send(message)?))
             }
-            "send_many" => Ok(json!(
-                queue.send_many(
-                    request
-                        .texts("payloads")
-                        .into_iter()
-                        .map(Message::from_json)
-                )?
-            )),
+            "send_many" => {
+                let payloads = request.texts("payloads").into_iter();
+                let messages = payloads.map(|payload| message(payload.into_bytes(), request));
+                Ok(json!(queue.send_many(
+                    messages.collect::<Result<Vec<_>, Failure>>()?
+                )?))
+            }
             "receive" => Ok(queue
                 .receive(request.receive())?
                 .map_or(Value::Null, |delivery| self.delivered(delivery))),
@@ -393,6 +413,9 @@ impl Driver {
                 Ok(json!({
                     "messages": stats.messages, "ready": stats.ready, "delayed": stats.delayed, "leased": stats.leased, "bytes": stats.bytes,
                     "oldest_age_ms": stats.oldest_age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+                    "foreign_writes": stats.foreign_writes, "checkpoints": stats.checkpoints,
+                    "counters": stats.counters.named().into_iter().collect::<std::collections::BTreeMap<_, _>>(),
+                    "lock": lock_stats(&stats.lock),
                 }))
             }
             "remove" => Ok(json!(queue.remove(&request.texts("ids"))?)),
