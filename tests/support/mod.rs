@@ -111,8 +111,14 @@ pub struct Driver {
 
 impl Driver {
     pub fn start(language: &'static str) -> Self {
+        Self::start_in(language, &[])
+    }
+
+    /// One with more in its environment.
+    pub fn start_in(language: &'static str, environment: &[(String, String)]) -> Self {
         let mut child = command(language)
             .unwrap()
+            .envs(environment.iter().cloned())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
