@@ -20,6 +20,8 @@ build() {
     mkdir -p target/drivers target/capi
     # shellcheck disable=SC2086
     $CC -std=c99 $strict tests/drivers/driver.c $link -o target/drivers/c
+    # shellcheck disable=SC2086
+    $CC -std=c99 $strict examples/c/mail_daemon.c $link -o target/drivers/mail_daemon_c
 }
 
 run_tests() {

@@ -11,7 +11,7 @@ build() {
     mkdir -p "$place" target/drivers
     cmp -s target/release/libflockq.a "$place/libflockq.a" || cp target/release/libflockq.a "$place/libflockq.a"
     cmp -s include/flockq.h go/internal/native/flockq.h || cp include/flockq.h go/internal/native/flockq.h
-    (cd go && go build -o ../target/drivers/go ./internal/driver)
+    (cd go && go build -o ../target/drivers/go ./internal/driver && go build -o ../target/drivers/mail_daemon_go ./examples/mail_daemon)
 }
 
 run_tests() {

@@ -42,7 +42,7 @@ run_tests() {
     cd python
     "$bin/ruff" format --check . ../tests/drivers
     "$bin/ruff" check . ../tests/drivers
-    "$bin/mypy" --strict flockq tests ../tests/drivers/driver.py
+    "$bin/mypy" --strict flockq tests examples ../tests/drivers/driver.py
     # From elsewhere, so that the installed module is what is looked at.
     (cd tests && "$bin/python" -m mypy.stubtest flockq --ignore-missing-stub)
     "$bin/pytest" -q

@@ -1,12 +1,19 @@
-//! What the tests of a mail daemon with such queue files asked for, with exact counts, in both modes.
+//! What the tests of a mail daemon with such queue files asked for, with exact counts, in both modes; and its day, as a program
+//! in each language.
 
 #![allow(clippy::disallowed_methods, reason = "tests touch files directly")]
-#![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    missing_docs,
+    reason = "tests"
+)]
 
 mod support;
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread;
 
 use flockq::{Queue, Spool, Sync};
@@ -148,4 +155,161 @@ fn three_queues_at_once_and_no_temporary_file_left_in(mode: &str) {
             "outbound.json"
         ]
     );
+}
+
+/// The programs of a mail daemon's day.
+const DAYS: [&str; 5] = ["rust", "c", "go", "python", "shell"];
+
+fn day(language: &str) -> Option<Command> {
+    let root = support::root();
+    let drivers = root.join("target/drivers");
+    let beside = |name: &str| -> Option<PathBuf> {
+        let target = std::env::current_exe().ok()?;
+        Some(target.parent()?.parent()?.join(name))
+    };
+    let with = |program: PathBuf, script: Option<PathBuf>| {
+        let mut command = Command::new(program);
+        command.args(script);
+        command
+    };
+    let command = match language {
+        "rust" => with(beside("examples/mail_daemon")?, None),
+        "c" => with(drivers.join("mail_daemon_c"), None),
+        "go" => with(drivers.join("mail_daemon_go"), None),
+        "python" => with(
+            root.join(".venv/bin/python"),
+            Some(root.join("python/examples/mail_daemon.py")),
+        ),
+        _ => {
+            let mut command = with("bash".into(), Some(root.join("examples/mail_daemon.sh")));
+            let flockq = beside("flockq")?;
+            let path = std::env::var("PATH").ok()?;
+            command.env("PATH", format!("{}:{path}", flockq.parent()?.display()));
+            return flockq.exists().then_some(command);
+        }
+    };
+    Path::new(command.get_program()).exists().then_some(command)
+}
+
+/// What a day printed: for each delivery whether it succeeded, the attempt, the rank of its priority, and the id.
+struct Day {
+    deliveries: Vec<(String, u64, u64, String)>,
+    /// Where the second round begins.
+    mended: usize,
+    /// How many messages each queue had, after each round, and how many were redriven.
+    stands: Vec<(String, u64)>,
+}
+
+impl Day {
+    fn read(text: &str) -> Self {
+        let mut day = Self {
+            deliveries: Vec::new(),
+            mended: 0,
+            stands: Vec::new(),
+        };
+        for line in text.lines() {
+            let words: Vec<&str> = line.split(' ').collect();
+            match words[..] {
+                [ended, attempt, priority, id] => {
+                    let rank = match priority {
+                        "urgent" => 0,
+                        "high" => 1,
+                        "low" => 3,
+                        _ => 2,
+                    };
+                    let attempt = attempt.parse().unwrap();
+                    day.deliveries
+                        .push((ended.to_owned(), attempt, rank, id.to_owned()));
+                }
+                [name, count] => {
+                    if name == "redriven" {
+                        day.mended = day.deliveries.len();
+                    }
+                    day.stands.push((name.to_owned(), count.parse().unwrap()));
+                }
+                _ => panic!("what is {line:?}?"),
+            }
+        }
+        day
+    }
+}
+
+#[test]
+fn the_daemons_day_is_the_same_in_every_language() {
+    let mut runs = Vec::new();
+    for mode in support::MODES {
+        for language in DAYS {
+            let Some(mut command) = day(language) else {
+                assert!(
+                    !support::require_all(),
+                    "the {language} program was not built; run make build"
+                );
+                eprintln!("LEFT OUT: the {language} program was not built; run make build");
+                continue;
+            };
+            let directory = tempfile::tempdir().unwrap();
+            support::samples(directory.path());
+            let spool = Spool::open(directory.path()).unwrap();
+            for name in ["inbound", "outbound", "dead-letter"] {
+                let queue = spool.queue(name).unwrap();
+                queue.convert(mode.parse().unwrap()).unwrap();
+            }
+            drop(spool);
+            let run = thread::spawn(move || {
+                // All run at once: a delay that is longer than a round keeps the attempts apart.
+                command.arg(directory.path()).arg("2000");
+                let output = command.output().unwrap();
+                let failed = String::from_utf8_lossy(&output.stderr).into_owned();
+                assert!(output.status.success(), "{language}: {failed}");
+                String::from_utf8(output.stdout).unwrap()
+            });
+            runs.push((mode, language, run));
+        }
+    }
+    let mut first: Option<Vec<_>> = None;
+    for (mode, language, run) in runs {
+        let day = Day::read(&run.join().unwrap());
+        let stand = |name: &str, count: u64| (name.to_owned(), count);
+        // Of the samples 16 are to the address where nobody is.
+        let expected = [
+            stand("inbound", 0),
+            stand("outbound", 0),
+            stand("dead-letter", 12 + 16),
+            stand("redriven", 16),
+            stand("inbound", 0),
+            stand("outbound", 0),
+            stand("dead-letter", 12),
+        ];
+        assert_eq!(day.stands, expected, "{mode} {language}");
+        let (before, after) = day.deliveries.split_at(day.mended);
+        for (place, round) in [before, after].into_iter().enumerate() {
+            // The urgent ones first, of those that nobody has tried before.
+            let new = round.iter().filter(|(_, attempt, ..)| *attempt == 1);
+            let ranks: Vec<u64> = new.map(|(_, _, rank, _)| *rank).collect();
+            assert!(
+                ranks.is_sorted(),
+                "{mode} {language} round {place}: {ranks:?}"
+            );
+        }
+        assert!(
+            after.len() == 16
+                && after
+                    .iter()
+                    .all(|(ended, attempt, ..)| ended == "ok" && *attempt == 1)
+        );
+        let failures = |attempt: u64| {
+            let is_one =
+                |found: &&(String, u64, u64, String)| found.0 == "failed" && found.1 == attempt;
+            before.iter().filter(is_one).count()
+        };
+        // Eight are new; of eight that have failed before, some have one attempt left and some have two.
+        assert_eq!((failures(1), failures(3)), (8, 16), "{mode} {language}");
+        let mut all = day.deliveries.clone();
+        all.sort();
+        assert_eq!(
+            &all,
+            first.get_or_insert_with(|| all.clone()),
+            "{mode} {language}"
+        );
+    }
 }

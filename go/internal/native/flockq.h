@@ -932,7 +932,7 @@ flockq_bytes flockq_envelope_errors(const flockq_envelope *envelope);
 /**
  * The queue that it came from, while it waits to be tried again or was given up, or no bytes.
  */
-flockq_bytes flockq_envelope_from(const flockq_envelope *envelope);
+flockq_bytes flockq_envelope_origin(const flockq_envelope *envelope);
 
 /**
  * When it is delivered no more, or no bytes.
