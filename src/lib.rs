@@ -41,6 +41,9 @@
 //!   flockq's can overwrite each other. Processes with the library never lose each other's messages.
 //! * At durability `off` a power cut can lose the last commits, and leave a plain queue's file empty or zeroed; it is then
 //!   reported as damaged, not as an empty queue.
+//! * How a lock was used is told once a second; a process that is killed takes the last of that with it. What is done with
+//!   messages is counted exactly.
+//! * A plain queue does not know which ids have left it: there `dedup` sees what is in the queue.
 //! * Leases end at a reboot. Network file systems are refused.
 //! * Whoever may open the lock file can keep everybody waiting: the directory's permissions are the boundary.
 //! * Linux is what is built and tested.

@@ -357,6 +357,29 @@ fn workers_that_fail_and_are_killed_leave_every_message_acked_or_given_up_once()
             "{told} {attempts}"
         );
     }
+    // Nothing that happened went uncounted, and nothing was counted that did not happen.
+    let counted = inbound.stats().unwrap().counters;
+    let (count_u64, dead_u64) = (count as u64, dead.len() as u64);
+    let told: u64 = delivered.values().sum();
+    let redelivered = counted.redelivered_nacked
+        + counted.redelivered_expired_lease
+        + counted.redelivered_dead_consumer;
+    assert_eq!(
+        (counted.sent, counted.acked, counted.dead_lettered),
+        (count_u64, count_u64 - dead_u64, dead_u64),
+        "{counted:?}"
+    );
+    assert!(
+        told <= counted.received && counted.received <= told + kills,
+        "{told} deliveries were told of, with {kills} kills: {counted:?}"
+    );
+    assert_eq!(counted.received - redelivered, count_u64, "{counted:?}");
+    assert_eq!(counted.moved_in, counted.retried, "{counted:?}");
+    assert_eq!(
+        counted.moved_out,
+        counted.retried + counted.dead_lettered,
+        "{counted:?}"
+    );
     println!(
         "{count} messages, {} acked, {} given up, {kills} kills",
         acked.len(),

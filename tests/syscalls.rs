@@ -57,22 +57,28 @@ fn a_send_a_receive_and_an_ack_are_six_system_calls_each() {
         &send, &send, &send, &send, &receive, &receive, &pop, &send, &receive, &pop,
     ];
     let requests: Vec<_> = requests.into_iter().cloned().collect();
-    let Some(operations) = calls("journal", &requests) else {
-        assert!(
-            !support::require_all(),
-            "strace is missing: apt-get install strace"
-        );
-        eprintln!("LEFT OUT: strace is missing (apt-get install strace)");
-        return;
-    };
-    assert_eq!(operations.len(), requests.len());
-    // The first send makes the files, the first receive the consumer's.
-    for (place, operation) in operations
-        .iter()
-        .enumerate()
-        .filter(|(place, _)| ![0, 4].contains(place))
-    {
-        assert!(operation.len() <= 6, "{}: {operation:#?}", requests[place]);
-        assert!(operation.iter().any(|call| call.starts_with("pwrite64(")));
+    // Once a second the use of the lock is written down; in one of three rounds at least it is not just then.
+    let mut more = Vec::new();
+    for _ in 0..3 {
+        let Some(operations) = calls("journal", &requests) else {
+            assert!(
+                !support::require_all(),
+                "strace is missing: apt-get install strace"
+            );
+            eprintln!("LEFT OUT: strace is missing (apt-get install strace)");
+            return;
+        };
+        assert_eq!(operations.len(), requests.len());
+        // The first send makes the files, the first receive the consumer's.
+        let usual = operations.into_iter().enumerate();
+        let usual: Vec<_> = usual.filter(|(place, _)| ![0, 4].contains(place)).collect();
+        let writes = |call: &String| call.starts_with("pwrite64(");
+        assert!(usual.iter().all(|(_, calls)| calls.iter().any(writes)));
+        more = usual;
+        more.retain(|(_, calls)| calls.len() > 6);
+        if more.is_empty() {
+            return;
+        }
     }
+    panic!("{more:#?}");
 }
