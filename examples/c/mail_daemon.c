@@ -25,8 +25,8 @@ static flockq_bytes field(flockq_bytes payload, const char *name, const char *ot
   const char *end = payload.data + payload.size;
   for (const char *at = payload.data; at + length < end; at++) {
     if (memcmp(at, key, (size_t)length) != 0) continue;
-    const char *from = memchr(at + length, '"', (size_t)(end - at - length));
-    const char *to = from == NULL ? NULL : memchr(from + 1, '"', (size_t)(end - from - 1));
+    const char *from = (const char *)memchr(at + length, '"', (size_t)(end - at - length));
+    const char *to = from == NULL ? NULL : (const char *)memchr(from + 1, '"', (size_t)(end - from - 1));
     if (to == NULL) break;
     flockq_bytes found;
     found.data = from + 1;

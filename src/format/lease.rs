@@ -84,6 +84,9 @@ impl Held {
             .consumer
             .as_ref()
             .is_some_and(|consumer| now.dead.contains(consumer));
+        if cfg!(mutant = "wall_clock_leases") {
+            return self.boot == now.boot_id && self.until > now.wall && !consumer_is_dead;
+        }
         self.boot == now.boot_id && self.until_boot_ms > now.boot_ms && !consumer_is_dead
     }
 

@@ -255,10 +255,7 @@ impl Handle {
         let store = &*self.spool.store;
         loop {
             let mut state = attached.entry.state();
-            if !state.swept && hold.is_guarded() {
-                remove_left_over(store, &self.name, TEMPORARY_SUFFIX);
-                state.swept = true;
-            }
+            self.sweep(&mut state, hold);
             let State {
                 files,
                 last_queued,
@@ -306,6 +303,14 @@ impl Handle {
             }
             drop(state);
             hold.renew(&self.patience())?;
+        }
+    }
+
+    /// Removes what a process that died left behind, once, under lock and guard.
+    pub(super) fn sweep(&self, state: &mut State, hold: &Hold) {
+        if !state.swept && hold.is_guarded() {
+            remove_left_over(&*self.spool.store, &self.name, TEMPORARY_SUFFIX);
+            state.swept = true;
         }
     }
 
@@ -474,7 +479,9 @@ impl Handle {
             let hold = || attached.hold(&self.patience());
             let hold = self.hold_caught_up(attached, hold, || fold.catch_up(&self.name))?;
             let end = || {
-                let files = &mut attached.entry.state().files;
+                let mut state = attached.entry.state();
+                self.sweep(&mut state, &hold);
+                let files = &mut state.files;
                 files.end(store, &self.name, fold, || hold.is_current())
             };
             let Some(mut moves) = end()? else { continue };
@@ -636,6 +643,7 @@ impl Handle {
         }
         let hold = attached.hold(patience)?;
         let mut state = attached.entry.state();
+        self.sweep(&mut state, &hold);
         let store = &*self.spool.store;
         // When the lock was taken away there is nothing to be done again: the next one to close will fold.
         state

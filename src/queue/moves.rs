@@ -277,8 +277,11 @@ impl Handle {
     fn hold_read<'a>(&'a self, attached: &Arc<Attached>) -> Result<Held<'a>> {
         let hold = self.mending(attached, || {
             let hold = attached.hold(&self.patience())?;
-            let files = &mut attached.entry.state().files;
+            let mut state = attached.entry.state();
+            self.sweep(&mut state, &hold);
+            let files = &mut state.files;
             files.refresh(&*self.spool.store, &self.name, Need::Index)?;
+            drop(state);
             Ok(hold)
         })?;
         Ok(Held {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::format::name::COUNTERS_DIRECTORY;
+use crate::store::Store;
 use crate::store::fault::{FaultStore, Unsynced};
 use crate::{ErrorKind, Message, Nack, Queue, Receive, Spool, Sync};
 
@@ -260,4 +261,20 @@ fn a_file_that_nobody_else_changed_is_not_read_again() {
     store.put("inbound.json", b"[\"foreign\"]");
     assert_eq!(bodies(&inbound), [json!("foreign")]);
     assert!(store.files_read() > read);
+}
+
+#[test]
+fn the_lock_file_is_the_same_whatever_is_done() {
+    let store = with_one();
+    let lock = ".gastown/locks/inbound.json.lock";
+    let inbound = queue(&store, Sync::Full);
+    inbound.send(&json!("second")).unwrap();
+    let before = store.stat(lock).unwrap().unwrap().id;
+    let delivery = inbound.receive(Receive::new()).unwrap().unwrap();
+    delivery.ack().unwrap();
+    inbound.checkpoint().unwrap();
+    inbound.close().unwrap();
+    assert_eq!(store.stat(lock).unwrap().map(|stat| stat.id), Some(before));
+    let touches = |effect: &String| effect.contains(lock) && !effect.starts_with("create");
+    assert_eq!(store.effects().iter().find(|effect| touches(effect)), None);
 }

@@ -46,7 +46,7 @@ pub(crate) fn replace(
         let _ = store.remove(&name);
         return Err(Error::io("replace", path(), error));
     }
-    if how.sync_name {
+    if how.sync_name && !cfg!(mutant = "no_directory_sync") {
         // Makes the rename durable. From here on the change is visible, so a failure is not "not done".
         store.sync_directory("").map_err(|error| {
             Error::io("sync the directory of", path(), error).into_kind(

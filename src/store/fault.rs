@@ -343,6 +343,7 @@ impl Store for FaultStore {
             mode: 0o755,
             owner: 0,
             group: 0,
+            links: 1,
         })
     }
 
@@ -473,6 +474,7 @@ fn stat(device: u64, inode: u64, content: &Inode) -> Stat {
         mode: content.mode,
         owner: 0,
         group: 0,
+        links: 1,
     }
 }
 

@@ -382,7 +382,7 @@ impl Lock {
         let stat = self.store.stat(path).map_err(|error| {
             Error::io("look at the lock file", self.store.root().join(path), error)
         })?;
-        Ok(stat.is_some_and(|stat| stat.id == file.id))
+        Ok(cfg!(mutant = "no_inode_check") || stat.is_some_and(|stat| stat.id == file.id))
     }
 
     /// Once per process and lock: a second descriptor must be refused while this process holds the lock.
@@ -418,6 +418,9 @@ impl Lock {
         }
         if let Some(lock) = &files.lock {
             let ring = self.bell().before_release(brought);
+            if cfg!(mutant = "lock_unlinked") {
+                let _ = self.store.remove(&self.names.lock);
+            }
             // Explicitly, not by closing: a child that was forked meanwhile shares the descriptor.
             let _ = lock.unlock();
             self.bell().after_release(&ring);

@@ -50,6 +50,8 @@ pub(crate) struct Stat {
     pub(crate) mode: u32,
     pub(crate) owner: u32,
     pub(crate) group: u32,
+    /// How many names it has.
+    pub(crate) links: u64,
 }
 
 /// What stands at a path.

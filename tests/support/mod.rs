@@ -211,3 +211,13 @@ pub fn samples(directory: &Path) {
         .unwrap();
     }
 }
+
+/// Whether everything is to be gone through, and not a part that is quick.
+pub fn proves() -> bool {
+    std::env::var_os("FLOCKQ_PROVE").is_some_and(|value| value == "1")
+}
+
+/// Tells how much was gone through, for the report.
+pub fn proved(what: &str, count: usize) {
+    eprintln!("PROVED {count} {what}");
+}

@@ -297,13 +297,14 @@ pub(crate) fn finish(
     let mut finish = Finish::default();
     let mut left = Counters::default();
     let come = of(target, Way::From, own)?;
+    let forgets = cfg!(mutant = "move_forgotten");
     for (seq, element) in of(source, Way::To, other)? {
         let Some(transit) = element.transit() else {
             continue;
         };
         let is_there =
             |(_, copy): &(Seq, Element)| copy.transit().is_some_and(|other| other.id == transit.id);
-        if !come.iter().any(is_there) {
+        if forgets || !come.iter().any(is_there) {
             let arriving = Transit {
                 id: transit.id.clone(),
                 way: Way::From,

@@ -73,7 +73,8 @@ pub(crate) fn receive(
                 grant.consumer.clone(),
             )),
         };
-        let attempts = element.attempts().saturating_add(1);
+        let counts = u64::from(!cfg!(mutant = "attempt_uncounted"));
+        let attempts = element.attempts().saturating_add(counts);
         let mut edits = vec![
             ("attempts", Some(attempts.to_string())),
             ("last_attempt", Some(quoted(&now.wall.to_string()))),

@@ -80,13 +80,18 @@ fn require_room(changes: &[Change], policy: &Policy, before: Totals) -> Result<(
         Change::Append(element) => element.text().len() as u64,
         _ => 0,
     });
+    // What a journal says of itself may be nonsense.
     let after = [
         (
             "messages",
-            before.messages + changes.len() as u64,
+            before.messages.saturating_add(changes.len() as u64),
             policy.max_messages,
         ),
-        ("bytes", before.bytes + bytes.sum::<u64>(), policy.max_bytes),
+        (
+            "bytes",
+            before.bytes.saturating_add(bytes.sum()),
+            policy.max_bytes,
+        ),
     ];
     for (what, after, limit) in after {
         let Some(limit) = limit.filter(|limit| after > *limit) else {

@@ -94,7 +94,14 @@ pub(crate) struct Unsynced {
 impl Unsynced {
     /// Makes everything before its end durable.
     pub(crate) fn sync(&self) -> std::io::Result<()> {
-        self.file.sync_data()
+        if cfg!(mutant = "no_journal_sync") {
+            return Ok(());
+        }
+        let synced = self.file.sync_data();
+        if cfg!(mutant = "sync_retried") {
+            return synced.or_else(|_| self.file.sync_data());
+        }
+        synced
     }
 }
 
@@ -208,9 +215,14 @@ impl Journal {
         self.cut_off_the_torn()
             .map_err(|error| Error::io("cut a torn tail off", path(), error))?;
         let (bytes, next) = self.cursor.frame(kind, self.synced, body);
+        if cfg!(mutant = "sync_before_write") {
+            let _ = self.file.sync_data();
+            self.synced = next.offset;
+        }
         if let Err(error) = self.file.write_at(&bytes, self.cursor.offset) {
             // What is there of it is no frame; whoever comes next cuts it off if this fails too.
-            self.torn = self.file.set_size(self.cursor.offset).is_err();
+            self.torn =
+                !cfg!(mutant = "no_truncation") && self.file.set_size(self.cursor.offset).is_err();
             return Err(Error::io("append to", path(), error));
         }
         self.bodies

@@ -52,6 +52,7 @@ pub(super) fn stat_of(stat: &rustix::fs::Stat) -> Stat {
         mode: stat.st_mode & 0o7777,
         owner: stat.st_uid,
         group: stat.st_gid,
+        links: stat.st_nlink as u64,
     }
 }
 

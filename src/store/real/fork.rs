@@ -59,6 +59,11 @@ extern "C" fn in_child() {
     let guard = unsafe { (*HELD.0.get()).take() };
     if let Some(mut descriptors) = guard {
         for descriptor in descriptors.drain(..) {
+            #[cfg(mutant = "unlock_in_child")]
+            // SAFETY: the descriptor is open, and is not closed by anybody else.
+            unsafe {
+                libc::flock(descriptor, libc::LOCK_UN);
+            }
             // SAFETY: the number was registered by its owner, which since the new generation
             // never uses or closes it again (`lock::LockFile` checks).
             unsafe {

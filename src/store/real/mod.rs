@@ -16,7 +16,7 @@ pub(crate) use fork::{descriptors, generation};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -118,7 +118,33 @@ impl RealStore {
                 other => return other,
             }
         }
-        retry(|| rustix::fs::openat(&self.directory, path, flags, mode))
+        self.below(path, |directory, name| {
+            rustix::fs::openat(directory, name, flags, mode)
+        })
+    }
+
+    /// Makes a call with the directory that a path below the root leads to, and the last part of the path. What stands on the
+    /// way is opened part by part, and no part of it may be a link.
+    fn below<T>(
+        &self,
+        path: &str,
+        mut call: impl FnMut(BorrowedFd<'_>, &str) -> rustix::io::Result<T>,
+    ) -> io::Result<T> {
+        let (directories, name) = match path.rsplit_once('/') {
+            Some((directories, name)) => (directories.split('/'), name),
+            None => return retry(|| call(self.directory.as_fd(), path)),
+        };
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let open = |below: BorrowedFd<'_>, part: &str| {
+            retry(|| rustix::fs::openat(below, part, flags, Mode::empty()))
+        };
+        let mut directory: Option<OwnedFd> = None;
+        for part in directories {
+            let below = directory.as_ref().unwrap_or(&self.directory).as_fd();
+            directory = Some(open(below, part)?);
+        }
+        let directory = directory.as_ref().unwrap_or(&self.directory).as_fd();
+        retry(|| call(directory, name))
     }
 
     /// Refuses everything but a regular file, without having blocked on it.
@@ -128,6 +154,14 @@ impl RealStore {
             Kind::Regular => Ok(Arc::new(file)),
             other => Err(not_regular(other)),
         }
+    }
+
+    /// Refuses to write to a file that somebody has given a second name: it may be another program's.
+    fn with_one_name(file: Arc<dyn File>) -> io::Result<Arc<dyn File>> {
+        if file.stat()?.links > 1 {
+            return Err(io::Error::from_raw_os_error(libc::EMLINK));
+        }
+        Ok(file)
     }
 }
 
@@ -180,7 +214,7 @@ impl Store for RealStore {
             Open::Shared { mode } => {
                 match self.open_below(path, OFlags::RDWR, 0) {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    found => return found.and_then(Self::regular),
+                    found => return found.and_then(Self::regular).and_then(Self::with_one_name),
                 }
                 (OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, Some(mode))
             }
@@ -192,7 +226,8 @@ impl Store for RealStore {
                 if error.kind() == io::ErrorKind::AlreadyExists
                     && matches!(how, Open::Shared { .. }) =>
             {
-                self.open_below(path, OFlags::RDWR, 0)?
+                return Self::regular(self.open_below(path, OFlags::RDWR, 0)?)
+                    .and_then(Self::with_one_name);
             }
             other => {
                 let fd = other?;
@@ -203,7 +238,11 @@ impl Store for RealStore {
                 fd
             }
         };
-        Self::regular(fd)
+        let file = Self::regular(fd)?;
+        if how == Open::Write {
+            return Self::with_one_name(file);
+        }
+        Ok(file)
     }
 
     fn temporary(&self, prefix: &str, suffix: &str) -> io::Result<(Arc<dyn File>, String)> {
@@ -239,24 +278,39 @@ impl Store for RealStore {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        retry(|| rustix::fs::renameat(&self.directory, from, &self.directory, to))
+        self.below(from, |one, from| {
+            self.below(to, |other, to| {
+                Ok(rustix::fs::renameat(one, from, other, to))
+            })
+            .unwrap_or_else(|error| Err(errno(&error)))
+        })
     }
 
     fn link(&self, from: &str, to: &str) -> io::Result<()> {
         let flags = AtFlags::empty();
-        retry(|| rustix::fs::linkat(&self.directory, from, &self.directory, to, flags))
+        self.below(from, |one, from| {
+            self.below(to, |other, to| {
+                Ok(rustix::fs::linkat(one, from, other, to, flags))
+            })
+            .unwrap_or_else(|error| Err(errno(&error)))
+        })
     }
 
     fn remove(&self, path: &str) -> io::Result<()> {
-        retry(|| rustix::fs::unlinkat(&self.directory, path, AtFlags::empty()))
+        self.below(path, |directory, name| {
+            rustix::fs::unlinkat(directory, name, AtFlags::empty())
+        })
     }
 
     fn make_directory(&self, path: &str, mode: u32) -> io::Result<()> {
-        match retry(|| rustix::fs::mkdirat(&self.directory, path, Mode::from_raw_mode(mode))) {
+        let mode = Mode::from_raw_mode(mode);
+        match self.below(path, |directory, name| {
+            rustix::fs::mkdirat(directory, name, mode)
+        }) {
             Ok(()) => {
                 let fd = self.open_below(path, OFlags::RDONLY | OFlags::DIRECTORY, 0)?;
                 // Whatever the umask took away.
-                retry(|| rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode)))
+                retry(|| rustix::fs::fchmod(&fd, mode))
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 match self.stat(path)?.map_or(Kind::Other, |stat| stat.kind) {
@@ -305,6 +359,11 @@ impl Store for RealStore {
     fn system(&self) -> &dyn System {
         &self.system
     }
+}
+
+/// The number of an error that a call returned.
+fn errno(error: &io::Error) -> rustix::io::Errno {
+    rustix::io::Errno::from_io_error(error).unwrap_or(rustix::io::Errno::IO)
 }
 
 /// A system call that a signal may break off, again.

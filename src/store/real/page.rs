@@ -22,6 +22,12 @@ use super::retry;
 use crate::store::{File, Page};
 
 const PAGE_BYTES: usize = 4096;
+/// Not PRIVATE: the sleepers are other processes.
+const SHARED: futex::Flags = if cfg!(mutant = "private_futex") {
+    futex::Flags::PRIVATE
+} else {
+    futex::Flags::empty()
+};
 /// No word is behind these.
 const USED_BYTES: usize = 1024;
 
@@ -113,15 +119,64 @@ impl Page for RealPage {
             reason = "the futex compares the low half, which on a little-endian machine comes first"
         )]
         let seen = seen as u32;
-        // Not PRIVATE: the sleepers are other processes.
-        match futex::wait(self.key(), futex::Flags::empty(), seen, Some(&timeout)) {
+        match futex::wait(self.key(), SHARED, seen, Some(&timeout)) {
             Ok(()) | Err(rustix::io::Errno::AGAIN | rustix::io::Errno::TIMEDOUT) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 
     fn wake_one(&self) -> io::Result<u32> {
-        let woken = futex::wake(self.key(), futex::Flags::empty(), 1)?;
+        let woken = futex::wake(self.key(), SHARED, 1)?;
         Ok(u32::try_from(woken).unwrap_or(u32::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::store::Store;
+    use crate::store::real::RealStore;
+
+    #[test]
+    fn a_sleeper_is_woken_through_another_mapping_of_the_page() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = || {
+            let store = RealStore::open(directory.path()).unwrap();
+            store.page("page", 0o600).unwrap()
+        };
+        let (mine, other) = (open(), open());
+        let sleeper = std::thread::spawn(move || {
+            let began = Instant::now();
+            mine.wait(0, Duration::from_secs(20)).unwrap();
+            began.elapsed()
+        });
+        while other.wake_one().unwrap() == 0 && !sleeper.is_finished() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!(sleeper.join().unwrap() < Duration::from_secs(20));
+    }
+
+    #[test]
+    fn a_page_that_was_cut_short_kills_nobody() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = RealStore::open(directory.path()).unwrap();
+        let page = store.page("page", 0o600).unwrap();
+        page.write(3, 7).unwrap();
+        let path = directory.path().join("page");
+        std::process::Command::new("truncate")
+            .args(["-s", "0"])
+            .arg(path)
+            .status()
+            .unwrap();
+        let mut words = [1; 4];
+        page.read(&mut words).unwrap();
+        assert_eq!(words, [0; 4]);
+        // The futex call says that there is nothing to wait on.
+        assert!(page.wait(0, Duration::from_millis(1)).is_err());
+        page.write(3, 8).unwrap();
+        page.read(&mut words).unwrap();
+        assert_eq!(words[3], 8);
     }
 }
