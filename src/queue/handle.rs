@@ -201,9 +201,16 @@ impl Handle {
     ) -> Result<T> {
         let result = self.change_once(wish, need, probe, decide)?;
         if need == Need::Index {
-            self.go_on_with_moves(&*self.attached()?);
+            self.go_on();
         }
         Ok(result)
+    }
+
+    /// Goes on with moves that somebody did not bring to their end. What was asked for is done, whatever becomes of them.
+    pub(super) fn go_on(&self) {
+        if let Ok(attached) = self.attached() {
+            self.go_on_with_moves(&attached);
+        }
     }
 
     /// Whoever finds a move that has not ended goes on with it; whether there was one. That it cannot be ended does not concern

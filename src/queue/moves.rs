@@ -16,6 +16,9 @@ use crate::store::lock::Hold;
 use super::Queue;
 use super::handle::{Attached, Handle, Probe, Told, Wish};
 
+/// What an error begins with when nothing was moved.
+const STAY: &str = "the messages stay in queue";
+
 /// A move is begun anew so often when programs without the library take the locks away under way.
 const TRIES: u32 = 10;
 
@@ -82,7 +85,7 @@ impl Queue {
         let moved = handle.mark(|index, now, _, mover| {
             plan::move_to(index, now, &filter.which, &target, mover)
         })?;
-        handle.finish_moves()?;
+        handle.finish_begun()?;
         Ok(moved)
     }
 
@@ -109,7 +112,7 @@ impl Queue {
             })?
         } else {
             let redriven = handle.mark(decide)?;
-            handle.finish_moves()?;
+            handle.finish_begun()?;
             redriven
         };
         let told = redriven.into_iter().map(|(id, to)| Redriven {
@@ -239,6 +242,21 @@ impl Handle {
         due.filter(|_| !is_ready)
     }
 
+    /// Ends moves that this call has begun. If that fails they have begun all the same, and the error says so; unless the
+    /// messages stay.
+    pub(super) fn finish_begun(&self) -> Result<()> {
+        self.finish_moves().map_err(|error| {
+            let text = error.to_string();
+            if text.starts_with(STAY) {
+                return error;
+            }
+            let text = format!(
+                "{text}; the messages are on their way, whoever uses one of the queues next goes on with it"
+            );
+            Error::new(error.kind(), text)
+        })
+    }
+
     /// Brings every move to its end that begins or ends in this queue.
     pub(crate) fn finish_moves(&self) -> Result<()> {
         let partners =
@@ -320,9 +338,13 @@ impl Handle {
                         return Err(error);
                     }
                     let stays = source.commit(&finish.stay);
-                    let text =
-                        format!("the messages stay in queue {}: {error}", source.handle.name);
-                    return stays.and(Err(Error::new(error.kind(), text)));
+                    source.refresh()?;
+                    if !Self::what_is_left(source, target)?.stay.is_empty() {
+                        // They could not even be told to stay.
+                        return stays.and(Err(error));
+                    }
+                    let text = format!("{STAY} {}: {error}", source.handle.name);
+                    return Err(Error::new(error.kind(), text));
                 }
             }
             // Copies that somebody left, who died before they were durable.

@@ -46,9 +46,11 @@ impl Queue {
     /// A receipt whose lease has ended is `StaleReceipt`, a text that is no receipt `InvalidArgument`; the others
     /// are done all the same.
     pub fn ack<R: AsRef<str>>(&self, receipts: &[R]) -> Result<Vec<Result<()>>> {
-        self.settle(receipts, true, true, |index, now, receipts, told| {
+        let told = self.settle(receipts, true, true, |index, now, receipts, told| {
             plan::ack(index, now, receipts, &told.policy)
-        })
+        })?;
+        self.handle.go_on();
+        Ok(told)
     }
 
     /// Gives messages back, with a reason and a delay. One commit; a result per receipt as for [`Queue::ack`].
@@ -94,7 +96,8 @@ impl Queue {
             Ok(plan)
         })?;
         if moves {
-            self.handle.finish_moves()?;
+            // Not on the side: why a message could not be moved is told.
+            self.handle.finish_begun()?;
         }
         if let Some((queue, why)) = stayed.take().and_then(|place| unusable.get(place)) {
             let text = format!(
@@ -112,17 +115,21 @@ impl Queue {
         receipts: &[R],
         lease: Duration,
     ) -> Result<Vec<Result<()>>> {
-        self.settle(receipts, true, false, |index, now, receipts, _| {
+        let told = self.settle(receipts, true, false, |index, now, receipts, _| {
             plan::extend(index, now, receipts, lease)
-        })
+        })?;
+        self.handle.go_on();
+        Ok(told)
     }
 
     /// Unties the leases from their process: from now on they end at their deadline or a reboot. One commit; a result per
     /// receipt as for [`Queue::ack`].
     pub fn detach<R: AsRef<str>>(&self, receipts: &[R]) -> Result<Vec<Result<()>>> {
-        self.settle(receipts, true, true, |index, now, receipts, _| {
+        let told = self.settle(receipts, true, true, |index, now, receipts, _| {
             plan::detach(index, now, receipts)
-        })
+        })?;
+        self.handle.go_on();
+        Ok(told)
     }
 
     /// `ends`: a receipt that was good is not this handle's to give back any more.
@@ -148,11 +155,10 @@ impl Queue {
         };
         let done =
             self.handle
-                .change(wish, Need::Index, Probe::Sometimes, |index, now, told| {
+                .change_once(wish, Need::Index, Probe::Sometimes, |index, now, told| {
                     decide(index, now, &good, told)
                 })?;
-        if ends {
-            let attached = self.handle.attached()?;
+        if ends && let Ok(attached) = self.handle.attached() {
             let mut leases = attached.leases();
             for text in receipts {
                 leases.remove(text.as_ref());

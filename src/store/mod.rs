@@ -236,6 +236,22 @@ pub(crate) trait System: Debug + Send + Sync {
 }
 
 impl Stat {
+    /// A file that is none: nothing is like it.
+    pub(crate) const UNSEEN: Self = Self {
+        id: FileId {
+            device: u64::MAX,
+            inode: u64::MAX,
+        },
+        kind: Kind::Other,
+        size: u64::MAX,
+        modified: i128::MIN,
+        changed: i128::MIN,
+        mode: 0,
+        owner: 0,
+        group: 0,
+        links: 0,
+    };
+
     /// Whether two looks at a file saw the same content.
     pub(crate) fn same_content(&self, other: &Stat) -> bool {
         self.id == other.id

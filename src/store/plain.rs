@@ -76,10 +76,9 @@ impl Plain {
         let Some(file) = replace(store, &how, image, still_ours)? else {
             return Ok(None);
         };
-        // The rename changed the file's change time: this is how the next look will see it.
-        let stat = file
-            .stat()
-            .map_err(|error| Error::io("look at", store.root().join(&file_name), error))?;
+        // The rename changed the file's change time: this is how the next look will see it. The change is made: where it
+        // cannot be seen how the file is now, it is another one at the next look, and read again.
+        let stat = file.stat().unwrap_or(Stat::UNSEEN);
         Ok(Some(Self {
             file,
             stat,

@@ -1,10 +1,5 @@
 //! The command line: queues from the shell. It translates arguments and prints; the library decides.
 
-#![expect(
-    clippy::print_stderr,
-    reason = "a command prints; the library does not"
-)]
-
 mod arguments;
 mod check;
 mod doctor;
@@ -81,17 +76,22 @@ fn main() -> ExitCode {
                 }
                 Failure::Usage(text) => (text, 2),
             };
-            eprintln!("flockq: {text}");
+            complain(&text);
             ExitCode::from(code)
         }
     }
+}
+
+/// One line on standard error; that it cannot be written cannot be told.
+fn complain(text: &str) {
+    let _ = writeln!(io::stderr(), "flockq: {text}");
 }
 
 /// One line on standard error for each part that failed.
 pub(crate) fn told<'a>(errors: impl IntoIterator<Item = &'a Error>) -> Outcome {
     let mut all = Outcome::Done;
     for error in errors {
-        eprintln!("flockq: {error}");
+        complain(&error.to_string());
         all = Outcome::Partly;
     }
     all
