@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 PREFIX ?= /usr/local
 
-.PHONY: help build demo test bench lint install clean
+.PHONY: help build demo test prove bench lint install clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -17,6 +17,9 @@ demo: ## C, Go, Python and Rust share one directory for about 10 seconds while c
 
 test: ## everything, in every language
 	@scripts/make.sh test
+
+prove: ## what test does in part, whole, and deliberate bugs that the tests have to find: about an hour
+	@scripts/prove.sh
 
 bench: ## how fast, beside SQLite and the bare system calls (ROUNDS=7)
 	@cd benches && CARGO_TARGET_DIR=../target/bench cargo run --quiet --release

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# What `make test` does in part, whole; and the deliberate bugs, each of which a test has to find. Takes about an hour on two
+# processors.
+#   scripts/prove.sh
+set -uo pipefail
+cd "$(dirname "$0")/.."
+export FLOCKQ_PROVE=1 FLOCKQ_KILL_SECONDS=60 FLOCKQ_FLOW_MESSAGES=20000
+failed=0
+scripts/make.sh test || failed=1
+scripts/mutants.sh || failed=1
+exit $failed
