@@ -35,7 +35,10 @@ c_test() {
 }
 
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+# What proptest writes down of the bugs made here is of no use afterwards.
+regressions=proptest-regressions
+[ -e $regressions ] && regressions=
+trap 'rm -rf "$log" $regressions' EXIT
 survived=0
 for entry in "${mutants[@]}"; do
     read -r name tests <<< "$entry"
