@@ -32,9 +32,13 @@
 //   - The file of a journalled queue shows what was folded last. What another program takes away by replacing it is gone.
 //   - Programs that do not use the library do not know leases. Where they take messages too, use Pop.
 //   - A program that unlinks the lock file while it unlocks leaves a gap in which its changes and
-//     flockq's can overwrite each other. Processes with the library never lose each other's messages.
+//     flockq's can overwrite each other. Processes with the library never lose each other's messages in
+//     a plain queue; a journalled one must not be shared with such a program.
 //   - At durability "off" a power cut can lose the last commits, and leave a plain queue's file empty or zeroed; it is
 //     then reported as damaged, not as an empty queue.
+//   - How a lock was used is told once a second; a process that is killed takes the last of that with it. What is done
+//     with messages is counted exactly.
+//   - A plain queue does not know which ids have left it: there dedup sees what is in the queue.
 //   - Leases end at a reboot. Network file systems are refused.
 //   - Whoever may open the lock file can keep everybody waiting: the directory's permissions are the
 //     boundary.

@@ -19,7 +19,7 @@ have() {
 build() {
     mkdir -p target/drivers target/capi
     # shellcheck disable=SC2086
-    $CC -std=c99 $strict tests/drivers/driver.c $link -o target/drivers/c
+    $CC -std=c99 $strict tests/drivers/driver.c tests/drivers/request.c $link -o target/drivers/c
     # shellcheck disable=SC2086
     $CC -std=c99 $strict examples/c/mail_daemon.c $link -o target/drivers/mail_daemon_c
 }

@@ -175,9 +175,10 @@ impl Exposition<'_> {
         self.begin(name, "histogram", help);
         for (queue, stats) in self.all {
             let bounds = LockStats::BOUNDS.map(seconds).into_iter();
-            let mut sum = 0;
+            let mut sum = 0u64;
             for (bound, count) in bounds.chain(["+Inf".to_owned()]).zip(stats.lock.waits) {
-                sum += count;
+                // A damaged file of counts may say anything.
+                sum = sum.saturating_add(count);
                 let bucket = format!("{name}_bucket");
                 self.value(&bucket, queue, Some(("le", &bound)), sum);
             }

@@ -10,11 +10,16 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use flockq::{Advice, Message, Nack, Receive, Severity, Spool};
+use flockq::{Advice, Message, Nack, Queue, Receive, Severity, Spool};
 use serde_json::json;
 
 fn advice(directory: &Path) -> Vec<Advice> {
     Spool::open(directory).unwrap().doctor().unwrap()
+}
+
+fn inbound(directory: &Path) -> Queue {
+    let spool = Spool::open(directory).unwrap();
+    spool.queue("inbound").unwrap()
 }
 
 /// The only piece of advice.
@@ -46,10 +51,7 @@ fn follow(directory: &Path, advice: &Advice) {
 fn a_sound_directory_has_nothing_to_be_told() {
     for mode in support::MODES {
         let directory = support::spool(mode);
-        let queue = Spool::open(directory.path())
-            .unwrap()
-            .queue("inbound")
-            .unwrap();
+        let queue = inbound(directory.path());
         queue.send(&json!(1)).unwrap();
         let delivery = queue.receive(Receive::new()).unwrap().unwrap();
         assert_eq!(advice(directory.path()), []);
@@ -60,10 +62,7 @@ fn a_sound_directory_has_nothing_to_be_told() {
 #[test]
 fn a_lock_file_that_somebody_removes_is_noticed() {
     let directory = support::spool("plain");
-    let queue = Spool::open(directory.path())
-        .unwrap()
-        .queue("inbound")
-        .unwrap();
+    let queue = inbound(directory.path());
     queue.send(&json!(1)).unwrap();
     fs::remove_file(directory.path().join(".gastown/locks/inbound.json.lock")).unwrap();
     queue.send(&json!(2)).unwrap();
@@ -73,10 +72,7 @@ fn a_lock_file_that_somebody_removes_is_noticed() {
     assert!(told.text.contains("removed the lock file"), "{told:?}");
     // Other processes learn of it when the handle closes.
     queue.close().unwrap();
-    let other = Spool::open(directory.path())
-        .unwrap()
-        .queue("inbound")
-        .unwrap();
+    let other = inbound(directory.path());
     assert_eq!(other.stats().unwrap().lock.replaced, 1);
 }
 
@@ -84,10 +80,7 @@ fn a_lock_file_that_somebody_removes_is_noticed() {
 fn writes_of_other_programs_are_counted_in_both_modes() {
     let directory = support::spool("plain");
     let file = directory.path().join("inbound.json");
-    let queue = Spool::open(directory.path())
-        .unwrap()
-        .queue("inbound")
-        .unwrap();
+    let queue = inbound(directory.path());
     queue.send(&json!(1)).unwrap();
     assert_eq!(queue.stats().unwrap().foreign_writes, 0);
     fs::write(&file, "[{\"message\":7}]").unwrap();
@@ -100,10 +93,7 @@ fn writes_of_other_programs_are_counted_in_both_modes() {
 
     let directory = support::spool("journal");
     let file = directory.path().join("inbound.json");
-    let queue = Spool::open(directory.path())
-        .unwrap()
-        .queue("inbound")
-        .unwrap();
+    let queue = inbound(directory.path());
     queue.send(&json!(1)).unwrap();
     let other = directory.path().join("other");
     fs::write(&other, "[{\"message\":7}]").unwrap();
@@ -112,10 +102,7 @@ fn writes_of_other_programs_are_counted_in_both_modes() {
     let told = advice(directory.path());
     assert_eq!(told[0].severity, Severity::Risk);
     follow(directory.path(), &told[0]);
-    let queue = Spool::open(directory.path())
-        .unwrap()
-        .queue("inbound")
-        .unwrap();
+    let queue = inbound(directory.path());
     assert_eq!(queue.mode().unwrap().name(), "plain");
     assert_eq!(queue.len().unwrap(), 2);
 }
@@ -123,10 +110,7 @@ fn writes_of_other_programs_are_counted_in_both_modes() {
 #[test]
 fn messages_that_fail_for_ever_get_a_dead_letter_queue() {
     let directory = support::spool("journal");
-    let queue = Spool::open(directory.path())
-        .unwrap()
-        .queue("inbound")
-        .unwrap();
+    let queue = inbound(directory.path());
     queue.send(&json!(1)).unwrap();
     for _ in 0..5 {
         let delivery = queue.receive(Receive::new()).unwrap().unwrap();
@@ -153,10 +137,7 @@ fn messages_that_fail_for_ever_get_a_dead_letter_queue() {
 #[test]
 fn what_is_damaged_is_repaired_by_the_command() {
     let directory = support::spool("plain");
-    let queue = Spool::open(directory.path())
-        .unwrap()
-        .queue("inbound")
-        .unwrap();
+    let queue = inbound(directory.path());
     queue.send_many(&[json!(1), json!(2)]).unwrap();
     let file = directory.path().join("inbound.json");
     let whole = fs::read(&file).unwrap();
@@ -225,7 +206,7 @@ fn a_message_of_the_future_tells_that_the_clock_was_set_back() {
 fn permissions_that_lock_the_group_out_or_let_everybody_in_are_told() {
     let directory = support::spool("journal");
     let path = directory.path();
-    let queue = Spool::open(path).unwrap().queue("inbound").unwrap();
+    let queue = inbound(path);
     let set = |path: &Path, mode: u32| {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     };
@@ -274,6 +255,79 @@ fn files_are_made_with_the_permissions_that_are_configured() {
                 refused.to_string().contains("inbound.file_mode"),
                 "{refused}"
             );
+        }
+    }
+}
+
+#[test]
+fn a_command_holds_no_more_than_was_meant_whatever_a_path_is_called() {
+    let directory = tempfile::tempdir().unwrap();
+    let config =
+        json!({"version": 1, "lock_dir": "locks; touch planted", "default": {"mode": "plain"}});
+    fs::write(directory.path().join("flockq.json"), config.to_string()).unwrap();
+    let queue = inbound(directory.path());
+    queue.send(&json!(1)).unwrap();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o770)).unwrap();
+    let old = "it's old $(touch planted).tmp";
+    let left = directory.path().join(old);
+    fs::write(&left, "half").unwrap();
+    let touched = Command::new("touch")
+        .args(["-d", "1 hour ago"])
+        .arg(&left)
+        .status();
+    assert!(touched.unwrap().success());
+    // A name with a line break has no command: it could only be shown as another one.
+    let broken = directory.path().join("broken\n.tmp");
+    fs::write(&broken, "half").unwrap();
+    let touched = Command::new("touch")
+        .args(["-d", "1 hour ago"])
+        .arg(&broken)
+        .status();
+    assert!(touched.unwrap().success());
+    let told = advice(directory.path());
+    assert!(
+        told.iter()
+            .any(|one| one.command.is_none() && one.about.contains("broken"))
+    );
+    for one in told.iter().filter(|one| one.command.is_some()) {
+        follow(directory.path(), one);
+    }
+    assert!(!left.exists() && broken.exists());
+    assert!(!directory.path().join("planted").exists());
+    fs::remove_file(broken).unwrap();
+    assert_eq!(advice(directory.path()), []);
+}
+
+#[test]
+fn counts_that_are_nonsense_are_wrong_and_harm_nothing() {
+    let most = u64::MAX;
+    for mode in support::MODES {
+        let directory = support::spool(mode);
+        let counters = directory.path().join(".gastown/counters/inbound.json");
+        let queue = inbound(directory.path());
+        queue.send(&json!(1)).unwrap();
+        let all_most = json!({
+            "counters": {"sent": most}, "foreign_writes": most, "written": {"inode": 1, "modified": 1},
+            "lock": {"acquired": most, "contended": most, "timed_out": most, "replaced": most, "wait_us": most,
+                "wait_max_us": most, "waits": [most, most, most, most, most, most, most, most]},
+        });
+        fs::write(&counters, all_most.to_string()).unwrap();
+        assert_eq!(queue.stats().unwrap().lock.timed_out, most);
+        let spool = Spool::open(directory.path()).unwrap();
+        assert!(
+            spool
+                .metrics()
+                .unwrap()
+                .contains("flockq_lock_wait_seconds_count")
+        );
+        spool.doctor().unwrap();
+        queue.send(&json!(2)).unwrap();
+        queue.close().unwrap();
+        for text in ["{", "[]", "", "{\"lock\":{\"waits\":[1]}}"] {
+            fs::write(&counters, text).unwrap();
+            let queue = inbound(directory.path());
+            queue.send(&json!(3)).unwrap();
+            assert_eq!(queue.stats().unwrap().lock.timed_out, 0, "{text}");
         }
     }
 }

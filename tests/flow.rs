@@ -16,7 +16,6 @@
 mod support;
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -108,16 +107,6 @@ fn prepare(directory: &Path, plain: &[&str], what: &str) -> Vec<String> {
     }
 }
 
-fn copy(from: &Path, to: &Path) {
-    let copied = Command::new("cp")
-        .arg("-a")
-        .arg(from)
-        .arg(to)
-        .status()
-        .unwrap();
-    assert!(copied.success());
-}
-
 /// Where the message is, whichever queue is looked at first.
 fn places(directory: &Path, first: &str) -> Vec<String> {
     let spool = Spool::open(directory).unwrap();
@@ -168,8 +157,7 @@ fn killed_at_every_system_call_of_a_move_the_message_is_in_exactly_one_queue() {
             for call in CALLS {
                 for number in 1.. {
                     let directory = temporary.path().join("spool");
-                    let _ = fs::remove_dir_all(&directory);
-                    copy(&template, &directory);
+                    support::copy(&template, &directory);
                     let trace = format!("trace={call}");
                     let inject = format!("inject={call}:signal=KILL:when={number}");
                     let before = [

@@ -35,7 +35,8 @@ fuzz_target!(|files: Files<'_>| {
     let looked = queue.list(&List::new());
     let _ = (queue.stats(), queue.load());
     match &looked {
-        Ok(page) => {
+        Ok(_) => {
+            let before = queue.len();
             let sent = queue.send(Message::from_json("1").id("sent")).is_ok();
             let taken = queue.receive_many(100, Receive::new()).unwrap_or_default();
             for delivery in taken {
@@ -44,7 +45,7 @@ fuzz_target!(|files: Files<'_>| {
             let _ = (queue.pop(), queue.checkpoint());
             if sound && sent {
                 assert!(queue.check().unwrap().is_sound());
-                assert!(queue.len().unwrap() <= page.envelopes.len() as u64 + 1 + queue.len().unwrap());
+                assert!(queue.len().unwrap() <= before.unwrap() + 1);
             }
         }
         Err(error) => {

@@ -140,7 +140,7 @@ pub extern "C" fn flockq_spool_write_metrics(
 
 /// Looks at the directory and at every queue, and says what is wrong or risky, the worst first: a JSON array of objects with
 /// "severity" ("problem", "risk" or "note"), "about", "text" and "command" (what mends it, or null), to be freed by
-/// flockq_text_free().
+/// flockq_text_free(). It changes nothing in the queues.
 ///
 /// FLOCKQ_STATUS_IO, FLOCKQ_STATUS_CLOSED; what is wrong with a queue is no error.
 #[unsafe(no_mangle)]

@@ -384,3 +384,20 @@ pub(super) fn wrong(key: &str, value: &str, allowed: &str) -> Error {
     let text = format!("{CONFIG_FILE}: {key} is {value:?}; it must be {allowed}");
     Error::new(ErrorKind::Corrupt, text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_where_nothing_is_said_is_what_holds() {
+        let shown: serde_json::Map<String, Value> = fallbacks()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
+        let (said, unknown) = Settings::parse("default", &Value::Object(shown)).unwrap();
+        let nothing = Settings::default();
+        let holds = |all: &Settings| Settings::policy(None, all, "inbound");
+        assert_eq!(holds(&said), holds(&nothing));
+        assert_eq!(unknown, Vec::<String>::new());
+    }
+}

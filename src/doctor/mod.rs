@@ -64,9 +64,20 @@ impl Findings {
             severity,
             about: one_line(about.to_owned()),
             text: one_line(text.into()),
-            command: (!command.is_empty()).then(|| one_line(command.to_owned())),
+            // A command of which a part was replaced would be another one.
+            command: (!command.is_empty() && !command.contains(char::is_control))
+                .then(|| command.to_owned()),
         });
     }
+}
+
+/// A path as a word of a command, whatever is in it.
+fn word(path: &str) -> String {
+    let is_plain = |char: char| char.is_ascii_alphanumeric() || "._-/".contains(char);
+    if path.chars().all(is_plain) && !path.starts_with('-') {
+        return path.to_owned();
+    }
+    format!("./'{}'", path.replace('\'', "'\\''"))
 }
 
 impl Advice {
@@ -84,7 +95,8 @@ impl Advice {
 
 impl Spool {
     /// Looks at the directory and at every queue, and says what is wrong or risky, the worst first; nothing is an empty list.
-    /// Reads every byte of the queues' files, and changes nothing.
+    /// Reads every byte of the queues' files, and changes nothing in them; it makes a file, to see whether locks exclude, and
+    /// removes it.
     ///
     /// It also looks at a spool on a file system that is refused otherwise; open it with `allow_unverified_fs` for that.
     pub fn doctor(&self) -> Result<Vec<Advice>> {

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use super::Findings;
 use super::Severity::{Note, Problem, Risk};
+use super::{Findings, word};
 use crate::config::Config;
-use crate::format::name::{CONFIG_FILE, CONSUMERS_DIRECTORY, QueueName, WAITERS_DIRECTORY};
+use crate::format::name::{
+    CONFIG_FILE, CONSUMERS_DIRECTORY, COUNTERS_DIRECTORY, QueueName, WAITERS_DIRECTORY,
+};
 use crate::spool::Spool;
 use crate::store::lock::make_directories;
 use crate::store::{Kind, LockKind, Open, Stat, Store, Watched};
@@ -128,6 +130,7 @@ fn permissions(spool: &Spool, store: &dyn Store, root: &Stat, findings: &mut Fin
         locks,
         CONSUMERS_DIRECTORY,
         WAITERS_DIRECTORY,
+        COUNTERS_DIRECTORY,
     ];
     for directory in directories {
         let below = |name: &str| match directory {
@@ -139,10 +142,8 @@ fn permissions(spool: &Spool, store: &dyn Store, root: &Stat, findings: &mut Fin
             && (stat.mode & 0o020 == 0 || stat.group != root.group)
         {
             let text = "the group that shares the directory cannot use what is in this part of it";
-            let command = format!(
-                "chgrp {} {directory} && chmod g+rwxs {directory}",
-                root.group
-            );
+            let (group, path) = (root.group, word(directory));
+            let command = format!("chgrp {group} {path} && chmod g+rwxs {path}");
             findings.add(Risk, directory, text, &command);
         }
         for name in store.list(directory).unwrap_or_default() {
@@ -159,7 +160,8 @@ fn permissions(spool: &Spool, store: &dyn Store, root: &Stat, findings: &mut Fin
                 && stat.group == root.group;
             if !is_shared {
                 let text = "the group that shares the directory cannot read and write this file";
-                let command = format!("chgrp {} {path} && chmod g+rw {path}", root.group);
+                let (group, file) = (root.group, word(&path));
+                let command = format!("chgrp {group} {file} && chmod g+rw {file}");
                 findings.add(Risk, &path, text, &command);
             }
         }
@@ -195,12 +197,7 @@ fn leftovers(store: &dyn Store, findings: &mut Findings) {
         let is_temporary = name.contains(".tmp") || name.ends_with(".part");
         if is_temporary && stat.kind == Kind::Regular && stat.modified < oldest {
             let text = "a program that died has left this temporary file behind";
-            findings.add(
-                Note,
-                &name,
-                text,
-                &format!("rm -- '{}'", name.replace('\'', "'\\''")),
-            );
+            findings.add(Note, &name, text, &format!("rm -- {}", word(&name)));
         }
         let locked = name
             .strip_suffix(".lock")
@@ -209,11 +206,11 @@ fn leftovers(store: &dyn Store, findings: &mut Findings) {
             let text = format!(
                 "a program locks queue {queue} by this file; it does not keep out those that take the lock in the lock directory, and changes can overwrite each other"
             );
-            findings.add(Risk, &name, text, &format!("fuser -v '{name}'"));
+            findings.add(Risk, &name, text, &format!("fuser -v {}", word(&name)));
         }
         if let Some(queue) = damaged(&name) {
             let text = format!("a repair of queue {queue} has kept this damaged file");
-            findings.add(Note, &name, text, &format!("rm -- '{name}'"));
+            findings.add(Note, &name, text, &format!("rm -- {}", word(&name)));
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Findings;
 use super::Severity::{Note, Problem, Risk};
+use super::{Findings, word};
 use crate::config::Mode;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::time::parse;
@@ -22,23 +22,30 @@ const PAGE: usize = 1000;
 pub(super) fn look(spool: &Spool, name: &str, findings: &mut Findings) {
     let looked = spool
         .queue(name)
-        .and_then(|queue| look_at(&queue, findings).map(|()| queue));
+        .and_then(|queue| look_at(spool, &queue, findings));
     if let Err(error) = looked {
-        failed(name, &error, findings);
+        let holder = who_has(spool, name);
+        failed(name, &error, &holder, findings);
     }
 }
 
-fn failed(name: &str, error: &Error, findings: &mut Findings) {
+/// The command that shows who has a queue's lock.
+fn who_has(spool: &Spool, name: &str) -> String {
+    let locks = word(&spool.shared().config.lock_directory);
+    format!("fuser -v {locks}/{name}.json.lock")
+}
+
+fn failed(name: &str, error: &Error, holder: &str, findings: &mut Findings) {
     let command = match error.kind() {
         ErrorKind::Corrupt => format!("flockq repair {name}"),
         ErrorKind::Io => format!("ls -l {name}.json*"),
-        ErrorKind::LockTimeout => format!("fuser -v .gastown/locks/{name}.json.lock"),
+        ErrorKind::LockTimeout => holder.to_owned(),
         _ => String::new(),
     };
     findings.add(Problem, name, error.to_string(), &command);
 }
 
-fn look_at(queue: &Queue, findings: &mut Findings) -> Result<()> {
+fn look_at(spool: &Spool, queue: &Queue, findings: &mut Findings) -> Result<()> {
     let name = queue.name();
     let report = queue.check()?;
     for found in &report.damage {
@@ -56,7 +63,7 @@ fn look_at(queue: &Queue, findings: &mut Findings) -> Result<()> {
     }
     let stats = queue.stats()?;
     foreign_writes(name, report.mode, &stats, findings);
-    lock(name, &stats, findings);
+    lock(name, &stats, &who_has(spool, name), findings);
     messages(queue, findings)
 }
 
@@ -84,7 +91,7 @@ fn foreign_writes(name: &str, mode: Mode, stats: &Stats, findings: &mut Findings
     }
 }
 
-fn lock(name: &str, stats: &Stats, findings: &mut Findings) {
+fn lock(name: &str, stats: &Stats, holder: &str, findings: &mut Findings) {
     let lock = &stats.lock;
     if lock.replaced > 0 {
         let text = format!(
@@ -98,20 +105,10 @@ fn lock(name: &str, stats: &Stats, findings: &mut Findings) {
             "{} operation(s) gave up waiting for the lock: some program holds it for long",
             lock.timed_out
         );
-        findings.add(
-            Risk,
-            name,
-            text,
-            &format!("fuser -v .gastown/locks/{name}.json.lock"),
-        );
+        findings.add(Risk, name, text, holder);
     } else if lock.wait_max >= LONG {
         let text = format!("somebody waited {} s for the lock", lock.wait_max.as_secs());
-        findings.add(
-            Note,
-            name,
-            text,
-            &format!("fuser -v .gastown/locks/{name}.json.lock"),
-        );
+        findings.add(Note, name, text, holder);
     }
 }
 

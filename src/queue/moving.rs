@@ -118,6 +118,15 @@ fn live(store: &FaultStore, last: usize) -> bool {
     done
 }
 
+/// What was cut short has been brought to its end by whoever looked, and the message is there once. The process dies without
+/// a word.
+fn is_in_one_place(spool: Spool, why: &str) {
+    let _ = places(&spool);
+    let found = places(&spool).unwrap_or_else(|error| panic!("{why}: {error}"));
+    assert!(found.len() == 1 && !found[0].2, "{why}: {found:?}");
+    std::mem::forget(spool);
+}
+
 /// Every death of two, or with less time each fourth of the first ones.
 fn stride() -> usize {
     let proves = std::env::var_os("FLOCKQ_PROVE").is_some_and(|value| value == "1");
@@ -146,10 +155,7 @@ fn whatever_effect_is_the_last_the_message_is_in_exactly_one_queue() {
                     let again = cut.power_cut(Unsynced::Kept, Unsynced::Kept);
                     let spool = spool(&again);
                     spool.queue(first).unwrap().list(&List::new()).unwrap();
-                    let _ = places(&spool);
-                    let found = places(&spool).unwrap_or_else(|error| panic!("{why}: {error}"));
-                    assert!(found.len() == 1 && !found[0].2, "{why}: {found:?}");
-                    std::mem::forget(spool);
+                    is_in_one_place(spool, &why);
                 }
             }
             deaths += 1;
@@ -177,14 +183,7 @@ fn a_recovery_that_is_cut_short_is_gone_on_with() {
             let is_dead = cut.effects().len() > second;
             std::mem::forget(spool_of_cut);
             let again = cut.power_cut(Unsynced::Dropped, Unsynced::Kept);
-            let spool = spool(&again);
-            let _ = places(&spool);
-            let found = places(&spool).unwrap();
-            assert!(
-                found.len() == 1 && !found[0].2,
-                "{last} {second}: {found:?}"
-            );
-            std::mem::forget(spool);
+            is_in_one_place(spool(&again), &format!("{last} {second}"));
             if recovered && !is_dead {
                 break;
             }
@@ -400,14 +399,7 @@ fn what_a_killed_process_left_unsynced_is_made_durable_before_anything_builds_on
             let was_enough = store.effects().len() <= second;
             std::mem::forget(other);
             let cut = store.power_cut(Unsynced::Dropped, Unsynced::Kept);
-            let again = spool(&cut);
-            let _ = places(&again);
-            let found = places(&again).unwrap();
-            assert!(
-                found.len() == 1 && !found[0].2,
-                "{last} {second}: {found:?}"
-            );
-            std::mem::forget(again);
+            is_in_one_place(spool(&cut), &format!("{last} {second}"));
             if was_enough {
                 break;
             }

@@ -119,10 +119,16 @@ impl Counted {
     pub(crate) fn take(&mut self, uncounted: &Uncounted) {
         self.counters.add(&uncounted.counters);
         let is_foreign = |found: Stat| self.is_foreign(&found);
-        self.foreign_writes += u64::from(uncounted.found.is_some_and(is_foreign));
-        if let Some(left) = &uncounted.left {
-            self.written = Some(Written::of(left));
+        let more = u64::from(uncounted.found.is_some_and(is_foreign));
+        self.add_foreign_writes(more);
+        if let Some(left) = uncounted.left {
+            self.written = (left != Stat::UNSEEN).then(|| Written::of(&left));
         }
+    }
+
+    /// What is in the file may be nonsense: no count goes beyond its end.
+    pub(crate) fn add_foreign_writes(&mut self, more: u64) {
+        self.foreign_writes = self.foreign_writes.saturating_add(more);
     }
 
     /// Whether the file of a plain queue is another program's, which has not been counted yet.

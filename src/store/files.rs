@@ -201,11 +201,11 @@ impl Files {
         match &self.seen {
             Seen::Journal(journal) | Seen::Tail(journal) => {
                 counted.counters.add(&self.index.past().counters);
-                counted.foreign_writes += journal.replaced();
+                counted.add_foreign_writes(journal.replaced());
                 checkpoints = journal.checkpoints();
             }
             Seen::Plain(plain) => {
-                counted.foreign_writes += u64::from(counted.is_foreign(plain.stat()));
+                counted.add_foreign_writes(u64::from(counted.is_foreign(plain.stat())));
             }
             _ => {}
         }
@@ -332,7 +332,7 @@ impl Files {
                 .map(|element| Arc::clone(element.text()))
                 .collect();
             // Afterwards everything is read again.
-            let cut = Cut::array(&journal, &array, self.index.past().clone());
+            let cut = Cut::array(&journal, &array, self.index.past());
             return self.fold(store, name, &mut journal, cut, &still_ours);
         }
         if journal.has_ended() {

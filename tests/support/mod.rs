@@ -212,6 +212,13 @@ pub fn samples(directory: &Path) {
     }
 }
 
+/// A copy of a directory, with everything that is known of its files, in place of what is there.
+pub fn copy(from: &Path, to: &Path) {
+    let _ = std::fs::remove_dir_all(to);
+    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status();
+    assert!(copied.unwrap().success());
+}
+
 /// Whether everything is to be gone through, and not a part that is quick.
 pub fn proves() -> bool {
     std::env::var_os("FLOCKQ_PROVE").is_some_and(|value| value == "1")

@@ -10,6 +10,7 @@ use super::bodies::{Bodies, Reader};
 use super::frames::Frames;
 use super::{Journal, foreign, reserve};
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::counters::Counters;
 use crate::format::frame::{Cursor, Kind};
 use crate::format::journal::{self, Base, Binder, Binding, Switch, Totals, Written};
 use crate::format::name::QueueName;
@@ -30,7 +31,9 @@ const ROUNDS: u32 = 12;
 pub(crate) struct Cut {
     elements: Vec<Standing>,
     totals: Totals,
-    past: Past,
+    /// What the base says of messages that are gone.
+    counters: Counters,
+    remembered: Vec<(Arc<str>, u64)>,
     /// They are another array than what there was.
     is_new: bool,
     bodies: Reader,
@@ -123,12 +126,12 @@ impl Drop for Temporary<'_> {
 impl Cut {
     /// What the index holds now.
     pub(crate) fn now(journal: &Journal, index: &Index) -> Self {
-        let past = index.past().clone();
-        Self::of(journal, index.standing(), index.totals(), past, false)
+        let elements = index.standing();
+        Self::of(journal, elements, index.totals(), index.past(), false)
     }
 
     /// Another array in place of what there is.
-    pub(crate) fn array(journal: &Journal, array: &[Arc<[u8]>], past: Past) -> Self {
+    pub(crate) fn array(journal: &Journal, array: &[Arc<[u8]>], past: &Past) -> Self {
         let bytes = array.iter().map(|text| text.len() as u64).sum();
         let messages = array.len() as u64;
         let next = messages;
@@ -146,13 +149,14 @@ impl Cut {
         journal: &Journal,
         elements: Vec<Standing>,
         totals: Totals,
-        past: Past,
+        past: &Past,
         is_new: bool,
     ) -> Self {
         Self {
             elements,
             totals,
-            past,
+            counters: past.counters,
+            remembered: past.remembered(),
             is_new,
             bodies: journal.bodies.all(),
             attributes: journal.attributes.clone(),
@@ -205,8 +209,8 @@ impl Cut {
         let base = Base {
             generation: self.generation + 1,
             replaced: self.replaced,
-            counters: self.past.counters,
-            remembered: self.past.remembered(),
+            counters: self.counters,
+            remembered: std::mem::take(&mut self.remembered),
             snapshot: Binding {
                 file: Some(written(&stat)),
                 ..binder.end()

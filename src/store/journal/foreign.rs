@@ -103,7 +103,7 @@ impl Journal {
             .map_err(|damage| Error::corrupt(&path, damage.offset, &damage.rule))?;
         let (journal, history) = History::read(store, name)?;
         let merged = merge(array, &history.before, history.now, history.new);
-        let mut cut = Cut::array(&journal, &merged.array, history.past);
+        let mut cut = Cut::array(&journal, &merged.array, &history.past);
         cut.replaced += 1;
         let kept = Versions::keep(store, name, cut.replaced);
         let fold = cut.write(store, name, TEMPORARY_SUFFIX)?;
