@@ -116,7 +116,7 @@ impl Queue {
         handle.with_lock(|attached, hold| {
             // Whatever is known of the queue is of no use afterwards.
             attached.entry.state().files.forget();
-            repair::repair(&*handle.spool.store, &handle.name, || hold.is_current())
+            repair::repair(&*handle.spool.store, &handle.name, hold)
         })
     }
 }

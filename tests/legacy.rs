@@ -240,11 +240,17 @@ fn with_a_lock_file_that_is_unlinked_losses_are_attributed() {
 }
 
 /// What is promised: processes with the library never lose each other's messages, even when the lock file goes away
-/// all the time. The guard alone keeps them apart here.
+/// all the time. The guard alone keeps them apart in a plain queue; in a journalled one, that a journal belongs to one lock file.
 #[test]
 fn while_the_lock_file_is_unlinked_all_the_time_processes_with_the_library_lose_nothing() {
-    let directory = support::spool("plain");
-    let until = Instant::now() + Duration::from_secs(seconds().min(5));
+    for mode in ["plain", "journal"] {
+        lose_nothing_without_a_lock_file(mode);
+    }
+}
+
+fn lose_nothing_without_a_lock_file(mode: &str) {
+    let directory = support::spool(mode);
+    let until = Instant::now() + Duration::from_secs(seconds());
     let lock = directory.path().join(".gastown/locks/inbound.json.lock");
     let languages = support::languages();
     let (logs, removed) = thread::scope(|scope| {
@@ -280,7 +286,7 @@ fn while_the_lock_file_is_unlinked_all_the_time_processes_with_the_library_lose_
     let (sent, seen) = tally(&logs, &[], &left);
     let lost: Vec<_> = sent.keys().filter(|id| !seen.contains_key(*id)).collect();
     eprintln!(
-        "{} messages while the lock file was removed {removed} times",
+        "{mode}: {} messages while the lock file was removed {removed} times",
         sent.len()
     );
     assert!(sent.len() > 50 && removed > 50);

@@ -38,6 +38,9 @@ impl Binding {
 pub(crate) struct Base {
     /// From 1, one more with each new journal of a queue.
     pub(crate) generation: u64,
+    /// The inode number of the lock file under which this journal is appended to; 0 is none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) lock: u64,
     /// How often another program has replaced the snapshot of this queue.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) replaced: u64,
@@ -406,6 +409,7 @@ mod tests {
     fn a_base_is_read_back() {
         let base = Base {
             generation: 3,
+            lock: 131,
             replaced: 0,
             counters: Counters {
                 acked: 7,

@@ -14,7 +14,7 @@ use crate::format::time::Timestamp;
 use crate::index::{Change, Index, Now, Plan, plan};
 use crate::spool::Shared;
 use crate::store::counters::LockCounts;
-use crate::store::files::{Files, Need, remove_left_over};
+use crate::store::files::{Committed, Files, Need, remove_left_over};
 use crate::store::gate::Tie;
 use crate::store::journal::{self, Unsynced};
 use crate::store::lock::{Care, Hold};
@@ -290,27 +290,49 @@ impl Handle {
             if plan.changes.is_empty() {
                 return Ok((plan.result, durable));
             }
-            if !hold.is_guarded() && files.replaces(&plan.changes) {
+            if !hold.is_guarded() && files.replaces(&plan.changes, hold.lock_file()?) {
                 // The queue has been converted, or the commit is a checkpoint.
                 drop(state);
                 hold.guard(&self.patience())?;
                 continue;
             }
             if files.is_unrecorded() {
-                files.make(store, &self.name)?;
+                files.make(store, &self.name, hold)?;
                 self.record(Mode::Journal)?;
                 files.recorded();
             }
-            let still_ours = || hold.is_current();
-            if files.commit(store, &self.name, &plan.changes, durable, still_ours)? {
+            let committed = files.commit(store, &self.name, &plan.changes, durable, hold)?;
+            if let Committed::Yes = committed {
                 *last_queued = told.queued;
                 hold.brought(stirs(files, &plan.changes, need, &now));
                 self.count(attached, files, now.boot_ms);
                 return Ok((plan.result, durable));
             }
             drop(state);
+            if let Committed::Doubtful(doubtful) = committed {
+                // Who is just beginning the next generation must be through with it.
+                let guarded = hold.guard(&self.patience());
+                let found = guarded.and_then(|()| doubtful.is_in(store, &self.name));
+                if found.map_err(|error| self.unknown(&error))? {
+                    if durable == Durable::Yes {
+                        let synced = doubtful.sync();
+                        synced.map_err(|error| journal::unknown(store, &self.name, error))?;
+                    }
+                    hold.brought(plan.changes.len());
+                    return Ok((plan.result, durable));
+                }
+            }
             hold.renew(&self.patience())?;
         }
+    }
+
+    /// The error of a commit of which nobody can say whether it happened.
+    fn unknown(&self, why: &Error) -> Error {
+        let text = format!(
+            "the lock file of queue {} was removed during a change, and whether that was made is not known: {why}; leave the files in its lock directory alone",
+            self.name
+        );
+        Error::new(ErrorKind::OutcomeUnknown, text).at(self.path())
     }
 
     /// Removes what a process that died left behind, once, under lock and guard.
@@ -343,12 +365,17 @@ impl Handle {
         let mut state = attached.entry.state();
         let files = &mut state.files;
         if files.is_unrecorded() {
-            files.make(store, &self.name)?;
+            files.make(store, &self.name, hold)?;
             self.record(Mode::Journal)?;
             files.recorded();
         }
         let durable = self.durable(Wish::Keep(None), files.config());
-        let done = files.commit(store, &self.name, changes, durable, || hold.is_current())?;
+        let done = match files.commit(store, &self.name, changes, durable, hold)? {
+            Committed::Yes => true,
+            Committed::No => false,
+            // Whoever begins again sees what has become of it: a move may be cut short anywhere.
+            Committed::Doubtful(_) => false,
+        };
         if done && durable != Durable::No {
             files.sync(store, &self.name)?;
         }
@@ -365,7 +392,7 @@ impl Handle {
         }
         if files.mode() == Mode::Journal && !files.is_appended_to() {
             // After a sync that failed the system may not fail again: a new generation is written.
-            files.checkpoint(store, &self.name, || hold.is_current())?;
+            files.checkpoint(store, &self.name, hold)?;
         }
         files.sync(store, &self.name)
     }
@@ -433,11 +460,14 @@ impl Handle {
             return Ok(());
         };
         // Whoever comes next must know, in whatever process.
-        if let Ok(_hold) = attached.hold(&self.patience()) {
+        if let Ok(hold) = attached.hold(&self.patience()) {
             let mut state = attached.entry.state();
             let known = state.files.refresh(store, &self.name, Need::Tail).is_ok();
+            let lock = hold.lock_file().unwrap_or_default();
+            // Nobody appends to one that belongs to another lock file either.
             if let Some(journal) = state.files.journal_mut().filter(|_| known)
                 && !journal.is_durable(unsynced)
+                && !journal.has_ended(lock)
             {
                 journal.poison(store, &self.name);
             }
@@ -463,8 +493,9 @@ impl Handle {
         let cut = || {
             self.mending(attached, || {
                 let hold = || attached.hold_for_change(&self.patience(), &mut || ());
-                let _hold = self.hold_caught_up(attached, hold, || Ok(()))?;
-                attached.entry.state().files.cut(store, &self.name)
+                let hold = self.hold_caught_up(attached, hold, || Ok(()))?;
+                let files = &mut attached.entry.state().files;
+                files.cut(store, &self.name, &hold)
             })
         };
         let is_unfolded = || {
@@ -489,7 +520,7 @@ impl Handle {
                 let mut state = attached.entry.state();
                 self.sweep(&mut state, &hold);
                 let files = &mut state.files;
-                files.end(store, &self.name, fold, || hold.is_current())
+                files.end(store, &self.name, fold, &hold)
             };
             let Some(mut moves) = end()? else { continue };
             drop(hold);
@@ -526,7 +557,7 @@ impl Handle {
             // Somebody else may have mended it meanwhile.
             files.refresh(store, &self.name, Need::Index).is_ok()
                 || !files.is_replaced()
-                || files.mend(store, &self.name, || hold.is_current())?
+                || files.mend(store, &self.name, hold)?
         } {
             hold.renew(&self.patience())?;
         }
@@ -627,9 +658,10 @@ impl Handle {
     /// Tells the processes that use the queue that the configuration was changed. One that is damaged tells its users
     /// something else.
     pub(crate) fn announce(&self) -> Result<()> {
-        self.with_lock(|attached, _hold| {
+        self.with_lock(|attached, hold| {
             let store = &*self.spool.store;
-            let announced = attached.entry.state().files.announce(store, &self.name);
+            let files = &mut attached.entry.state().files;
+            let announced = files.announce(store, &self.name, hold);
             match announced {
                 Err(error) if error.kind() == ErrorKind::Corrupt => Ok(()),
                 other => other,
@@ -653,10 +685,7 @@ impl Handle {
         self.sweep(&mut state, &hold);
         let store = &*self.spool.store;
         // When the lock was taken away there is nothing to be done again: the next one to close will fold.
-        state
-            .files
-            .checkpoint(store, &self.name, || hold.is_current())
-            .map(drop)
+        state.files.checkpoint(store, &self.name, &hold).map(drop)
     }
 }
 

@@ -602,3 +602,37 @@ proptest! {
         prop_assert_eq!(shown, messages);
     }
 }
+
+#[test]
+fn whoever_removes_the_lock_file_nothing_is_lost_and_a_journal_belongs_to_one_lock_file() {
+    let store = store();
+    let processes = [
+        queue(&store, Sync::Off),
+        queue(&store.another_process(), Sync::Off),
+        queue(&store.another_process(), Sync::Off),
+    ];
+    let mut expected = std::collections::VecDeque::new();
+    for number in 0..200usize {
+        if number % 7 != 3 {
+            store.take_away(".gastown/locks/inbound.json.lock");
+        }
+        let inbound = &processes[number * number % 3];
+        if number % 3 == 2 {
+            let popped = inbound.pop().unwrap();
+            assert_eq!(
+                popped.map(|message| message.message::<Value>().unwrap()),
+                expected.pop_front(),
+                "{number}"
+            );
+        } else {
+            inbound.send(&json!(number)).unwrap();
+            expected.push_back(json!(number));
+        }
+        store.pass(1);
+        assert_eq!(
+            bodies(&processes[number % 3]).unwrap(),
+            *expected.make_contiguous(),
+            "{number}"
+        );
+    }
+}

@@ -109,7 +109,7 @@ impl Queue {
         self.with_files(|files, hold| {
             let store = &*handle.spool.store;
             let record = || handle.record(mode);
-            files.convert(store, &handle.name, mode, record, || hold.is_current())
+            files.convert(store, &handle.name, mode, record, hold)
         })
     }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::counters::{self, Counted, LockCounts, Uncounted};
-use super::journal::{Cut, Fold, Journal, Looked, Moves, Unsynced};
+use super::journal::{Appended, Cut, Doubtful, Fold, Journal, Looked, Moves, Unsynced};
+use super::lock::Hold;
 use super::plain::{Durable, Plain};
 use super::{Kind, Stat, Store};
 use crate::config::{Config, Mode, Policy};
@@ -40,6 +41,17 @@ enum Seen {
     /// The end of a journal, which is all that a sender needs; the index is empty.
     Tail(Box<Journal>),
     Journal(Box<Journal>),
+}
+
+/// How a commit went.
+#[derive(Debug)]
+#[must_use]
+pub(crate) enum Committed {
+    Yes,
+    /// The lock is no longer ours, and nothing was changed.
+    No,
+    /// It was written when another file stood at the lock file's path: it tells by itself what became of it. Everything is to be read again.
+    Doubtful(Doubtful),
 }
 
 /// What has been counted, and how many checkpoints there have been.
@@ -133,11 +145,25 @@ impl Files {
         Ok(())
     }
 
-    /// Tells the other processes that the configuration was changed; those of a plain queue see it by themselves.
-    pub(crate) fn announce(&mut self, store: &dyn Store, name: &QueueName) -> Result<()> {
+    /// Tells the other processes that the configuration was changed, under lock and guard; those of a plain queue see it by
+    /// themselves.
+    pub(crate) fn announce(
+        &mut self,
+        store: &dyn Store,
+        name: &QueueName,
+        hold: &Hold,
+    ) -> Result<()> {
         self.refresh(store, name, Need::Tail)?;
+        let lock = hold.lock_file()?;
+        if self
+            .journal()
+            .is_some_and(|journal| journal.has_ended(lock))
+        {
+            // The next generation is told.
+            self.checkpoint(store, name, hold)?;
+        }
         match &mut self.seen {
-            Seen::Journal(journal) | Seen::Tail(journal) if !journal.has_ended() => {
+            Seen::Journal(journal) | Seen::Tail(journal) if !journal.has_ended(lock) => {
                 journal.announce(store, name)
             }
             _ => Ok(()),
@@ -245,10 +271,10 @@ impl Files {
         &mut self,
         store: &dyn Store,
         name: &QueueName,
-        still_ours: impl FnOnce() -> Result<bool>,
+        hold: &Hold,
     ) -> Result<bool> {
         self.seen = Seen::Nothing;
-        Journal::mend(store, name, still_ours)
+        Journal::mend(store, name, hold)
     }
 
     /// Whether a journal has to be put on record before the next commit.
@@ -261,33 +287,42 @@ impl Files {
     }
 
     /// Makes the files of a new queue that is to have a journal.
-    pub(crate) fn make(&mut self, store: &dyn Store, name: &QueueName) -> Result<()> {
+    pub(crate) fn make(&mut self, store: &dyn Store, name: &QueueName, hold: &Hold) -> Result<()> {
         if matches!(self.seen, Seen::Missing(Mode::Journal)) {
             self.seen = Seen::Nothing;
-            Journal::create(store, name, self.policy.file_mode)?;
+            Journal::create(store, name, hold.lock_file()?, self.policy.file_mode)?;
             (self.seen, self.index) = opened(Journal::open(store, name)?);
         }
         Ok(())
     }
 
-    /// Commits these changes; a journal is not synced. False: the lock is no longer ours, and nothing was changed.
+    /// Commits these changes; a journal is not synced.
     pub(crate) fn commit(
         &mut self,
         store: &dyn Store,
         name: &QueueName,
         changes: &[Change],
         durable: Durable,
-        still_ours: impl Fn() -> Result<bool>,
-    ) -> Result<bool> {
+        hold: &Hold,
+    ) -> Result<Committed> {
+        let lock = hold.lock_file()?;
+        if matches!(&self.seen, Seen::Tail(journal) if journal.has_ended(lock)) {
+            self.refresh(store, name, Need::Index)?;
+        }
         // What happened is not known when this fails: then everything is read again.
         match std::mem::replace(&mut self.seen, Seen::Nothing) {
             Seen::Tail(mut journal) => {
                 let totals = after(*journal.totals(), changes);
-                let wrote = journal.append(store, name, totals, changes, still_ours)?;
-                self.seen = Seen::Tail(journal);
-                Ok(wrote.is_some())
+                let appended = journal.append(store, name, totals, changes, hold)?;
+                Ok(match appended {
+                    Appended::Kept(_) => {
+                        self.seen = Seen::Tail(journal);
+                        Committed::Yes
+                    }
+                    Appended::Doubtful(doubtful) => Committed::Doubtful(doubtful),
+                })
             }
-            Seen::Journal(journal) => self.append(store, name, journal, changes, still_ours),
+            Seen::Journal(journal) => self.append(store, name, journal, changes, hold),
             seen => {
                 let before = match &seen {
                     Seen::Plain(plain) => Some(plain),
@@ -299,10 +334,11 @@ impl Files {
                 }
                 let image = self.index.image(changes)?;
                 let mode = self.policy.file_mode;
+                let still_ours = || hold.is_current();
                 let after = Plain::commit(before, mode, store, name, &image, durable, still_ours)?;
                 let Some(after) = after else {
                     self.seen = seen;
-                    return Ok(false);
+                    return Ok(Committed::No);
                 };
                 self.index.apply(changes, &[]);
                 let found = before.map(|before| *before.stat());
@@ -313,7 +349,7 @@ impl Files {
                     }
                 }
                 self.seen = Seen::Plain(after);
-                Ok(true)
+                Ok(Committed::Yes)
             }
         }
     }
@@ -324,30 +360,35 @@ impl Files {
         name: &QueueName,
         mut journal: Box<Journal>,
         changes: &[Change],
-        still_ours: impl Fn() -> Result<bool>,
-    ) -> Result<bool> {
+        hold: &Hold,
+    ) -> Result<Committed> {
+        let lock = hold.lock_file()?;
         if let [Change::Reset(elements)] = changes {
             let array: Vec<_> = elements
                 .iter()
                 .map(|element| Arc::clone(element.text()))
                 .collect();
             // Afterwards everything is read again.
-            let cut = Cut::array(&journal, &array, self.index.past());
-            return self.fold(store, name, &mut journal, cut, &still_ours);
+            let cut = Cut::array(&journal, &array, self.index.past(), lock);
+            let done = self.fold(store, name, &mut journal, cut, hold)?;
+            return Ok(if done { Committed::Yes } else { Committed::No });
         }
-        if journal.has_ended() {
-            let cut = Cut::now(&journal, &self.index);
-            if !self.fold(store, name, &mut journal, cut, &still_ours)? {
-                return Ok(false);
+        if journal.has_ended(lock) {
+            let cut = Cut::now(&journal, &self.index, lock);
+            if !self.fold(store, name, &mut journal, cut, hold)? {
+                return Ok(Committed::No);
             }
         }
         let totals = self.index.totals_after(changes);
-        let wrote = journal.append(store, name, totals, changes, still_ours)?;
-        if let Some(wrote) = &wrote {
-            self.index.apply(changes, wrote);
-        }
-        self.seen = Seen::Journal(journal);
-        Ok(wrote.is_some())
+        let appended = journal.append(store, name, totals, changes, hold)?;
+        Ok(match appended {
+            Appended::Kept(wrote) => {
+                self.seen = Seen::Journal(journal);
+                self.index.apply(changes, &wrote);
+                Committed::Yes
+            }
+            Appended::Doubtful(doubtful) => Committed::Doubtful(doubtful),
+        })
     }
 
     /// A checkpoint in one go, under lock and guard.
@@ -357,13 +398,13 @@ impl Files {
         name: &QueueName,
         journal: &mut Journal,
         cut: Cut,
-        still_ours: impl Fn() -> Result<bool>,
+        hold: &Hold,
     ) -> Result<bool> {
         if !journal.has_its_snapshot(store, name, true)? {
             return Ok(false);
         }
         let fold = cut.write(store, name, TEMPORARY_SUFFIX)?;
-        let moves = fold.end(journal, store, name, still_ours)?;
+        let moves = fold.end(journal, store, name, hold)?;
         let done = moves.is_some();
         if let Some(mut moves) = moves {
             moves.apply(usize::MAX, journal, &mut self.index);
@@ -377,16 +418,17 @@ impl Files {
         &mut self,
         store: &dyn Store,
         name: &QueueName,
-        still_ours: impl Fn() -> Result<bool>,
+        hold: &Hold,
     ) -> Result<bool> {
         self.refresh(store, name, Need::Index)?;
         let Seen::Journal(mut journal) = std::mem::replace(&mut self.seen, Seen::Nothing) else {
             return Ok(true);
         };
-        let mut done = journal.is_folded();
+        let lock = hold.lock_file()?;
+        let mut done = journal.is_folded() && !journal.has_ended(lock);
         if !done {
-            let cut = Cut::now(&journal, &self.index);
-            done = self.fold(store, name, &mut journal, cut, still_ours)?;
+            let cut = Cut::now(&journal, &self.index, lock);
+            done = self.fold(store, name, &mut journal, cut, hold)?;
         }
         if done {
             self.seen = Seen::Journal(journal);
@@ -401,10 +443,18 @@ impl Files {
     }
 
     /// The first step of a checkpoint, under the lock; `None` when there is nothing to fold.
-    pub(crate) fn cut(&mut self, store: &dyn Store, name: &QueueName) -> Result<Option<Cut>> {
+    pub(crate) fn cut(
+        &mut self,
+        store: &dyn Store,
+        name: &QueueName,
+        hold: &Hold,
+    ) -> Result<Option<Cut>> {
         self.refresh(store, name, Need::Index)?;
+        let lock = hold.lock_file()?;
         Ok(match &self.seen {
-            Seen::Journal(journal) if !journal.is_folded() => Some(Cut::now(journal, &self.index)),
+            Seen::Journal(journal) if !journal.is_folded() => {
+                Some(Cut::now(journal, &self.index, lock))
+            }
             _ => None,
         })
     }
@@ -416,7 +466,7 @@ impl Files {
         store: &dyn Store,
         name: &QueueName,
         fold: Fold<'_>,
-        still_ours: impl Fn() -> Result<bool>,
+        hold: &Hold,
     ) -> Result<Option<Moves>> {
         self.refresh(store, name, Need::Index)?;
         let Seen::Journal(mut journal) = std::mem::replace(&mut self.seen, Seen::Nothing) else {
@@ -425,7 +475,7 @@ impl Files {
         if !journal.has_its_snapshot(store, name, true)? {
             return Ok(None);
         }
-        let moves = fold.end(&mut journal, store, name, still_ours)?;
+        let moves = fold.end(&mut journal, store, name, hold)?;
         if moves.is_some() {
             self.seen = Seen::Journal(journal);
         }
@@ -440,20 +490,21 @@ impl Files {
         }
     }
 
-    /// Whether the next commit appends: no file is replaced, so no guard is needed.
-    pub(crate) fn is_appended_to(&self) -> bool {
-        match &self.seen {
-            Seen::Journal(journal) | Seen::Tail(journal) => {
-                !self.unrecorded && !journal.has_ended()
-            }
-            _ => false,
-        }
+    /// Whether the next commit under this lock file appends: no file is replaced, so no guard is needed.
+    fn is_appended_under(&self, lock: u64) -> bool {
+        let journal = self.journal();
+        !self.unrecorded && journal.is_some_and(|journal| !journal.has_ended(lock))
     }
 
-    /// Whether committing these changes replaces a file.
-    pub(crate) fn replaces(&self, changes: &[Change]) -> bool {
+    /// Whether the next commit appends, as far as is known without the lock.
+    pub(crate) fn is_appended_to(&self) -> bool {
+        self.is_appended_under(self.journal().map_or(0, Journal::lock))
+    }
+
+    /// Whether committing these changes under this lock file replaces a file.
+    pub(crate) fn replaces(&self, changes: &[Change], lock: u64) -> bool {
         let whole = |change: &Change| matches!(change, Change::Reset(_));
-        !self.is_appended_to() || changes.iter().any(whole)
+        !self.is_appended_under(lock) || changes.iter().any(whole)
     }
 
     /// Whether the journal has outgrown what is in it. Who only sends leaves it to those who receive, for a while.
@@ -480,7 +531,7 @@ impl Files {
         name: &QueueName,
         mode: Mode,
         record: impl FnOnce() -> Result<()>,
-        still_ours: impl Fn() -> Result<bool>,
+        hold: &Hold,
     ) -> Result<bool> {
         self.refresh(store, name, Need::Index)?;
         if self.mode() == mode && !self.unrecorded {
@@ -488,18 +539,18 @@ impl Files {
         }
         match mode {
             Mode::Journal => {
-                if !still_ours()? {
+                if !hold.is_current()? {
                     return Ok(false);
                 }
                 if let Seen::Plain(_) = self.seen {
                     self.seen = Seen::Nothing;
-                    Journal::adopt(store, name)?;
+                    Journal::adopt(store, name, hold.lock_file()?)?;
                 }
-                self.make(store, name)?;
+                self.make(store, name, hold)?;
                 record()?;
             }
             Mode::Plain => {
-                if !self.checkpoint(store, name, &still_ours)? {
+                if !self.checkpoint(store, name, hold)? {
                     return Ok(false);
                 }
                 // From here on a journal without commits is a left-over.

@@ -13,7 +13,7 @@ use super::patience::Patience;
 use super::real::{descriptors, generation};
 use super::sleepers::Sleepers;
 use super::wake::Bell;
-use super::{File, FileId, LockKind, Open, Store};
+use super::{File, FileId, LockKind, Open, Stat, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::name::LockNames;
 
@@ -98,6 +98,8 @@ pub(crate) struct Lock {
     files: Mutex<Files>,
     bell: OnceLock<Bell>,
     proved: AtomicBool,
+    /// The lock file was found to have lost its name: the next one to take it looks at once.
+    lost: AtomicBool,
     counts: Mutex<Counts>,
 }
 
@@ -155,6 +157,7 @@ impl Lock {
             files: Mutex::default(),
             bell: OnceLock::new(),
             proved: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
             counts: Mutex::default(),
         }
     }
@@ -221,7 +224,8 @@ impl Lock {
             generation: generation(),
             beside: None,
         };
-        self.take(kind, care, patience, &mut waited, meanwhile)?;
+        let guarded = self.take(kind, care, patience, &mut waited, meanwhile)?;
+        hold.guarded.store(guarded, Ordering::Relaxed);
         let mut counts = self.new_counts();
         counts.new.acquired += u64::from(kind == LockKind::Exclusive);
         if waited {
@@ -263,6 +267,9 @@ impl Lock {
         }
     }
 
+    /// Takes the lock, and the guard if so much care is asked for, or if the lock file was opened just now: it may have the
+    /// number of one that was removed, of which somebody believes that it will never be seen again (INV-28). Whether the guard
+    /// is held.
     fn take(
         &self,
         kind: LockKind,
@@ -270,17 +277,20 @@ impl Lock {
         patience: &Patience,
         waited: &mut bool,
         meanwhile: &mut dyn FnMut(),
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let mut files = self.files();
-        let check = care != Care::AtCommit;
+        let is_lost = self.lost.swap(false, Ordering::Relaxed);
+        let check = care != Care::AtCommit || is_lost || files.lock.is_none();
         let (slot, path) = (&mut files.lock, &self.names.lock);
-        let lock = self.take_file(slot, path, kind, check, patience, waited, meanwhile)?;
+        let (lock, is_new) =
+            self.take_file(slot, path, kind, check, patience, waited, meanwhile)?;
         self.prove(lock)?;
         drop(files);
-        if care == Care::Guarded {
+        let guarded = care == Care::Guarded || (care == Care::AtCommit && is_new);
+        if guarded {
             self.take_guard(patience, waited)?;
         }
-        Ok(())
+        Ok(guarded)
     }
 
     /// INV-13. Lock before guard, always; a program that unlinks the lock file leaves two holders of "the" lock, and this
@@ -292,7 +302,8 @@ impl Lock {
             .map(drop)
     }
 
-    /// INV-12: what is locked is what stands at the path; otherwise somebody else locks another file.
+    /// INV-12: what is locked is what stands at the path; otherwise somebody else locks another file. The file, and whether it was
+    /// opened just now.
     #[expect(
         clippy::too_many_arguments,
         reason = "what is locked, how, and how to wait for it"
@@ -306,16 +317,16 @@ impl Lock {
         patience: &Patience,
         waited: &mut bool,
         meanwhile: &mut dyn FnMut(),
-    ) -> Result<&'a LockFile> {
+    ) -> Result<(&'a LockFile, bool)> {
         loop {
             // A descriptor that fails, or is no longer the file at the path, is closed, which gives up its lock.
-            let file = match slot.take() {
-                Some(file) => file,
-                None => self.open(path)?,
+            let (file, is_new) = match slot.take() {
+                Some(file) => (file, false),
+                None => (self.open(path)?, true),
             };
             self.wait(&file, kind, path, patience, waited, meanwhile)?;
             if !check || self.is_at(path, &file)? {
-                return Ok(slot.insert(file));
+                return Ok((slot.insert(file), is_new));
             }
             self.new_counts().new.replaced += 1;
         }
@@ -379,10 +390,18 @@ impl Lock {
     }
 
     fn is_at(&self, path: &str, file: &LockFile) -> Result<bool> {
-        let stat = self.store.stat(path).map_err(|error| {
-            Error::io("look at the lock file", self.store.root().join(path), error)
-        })?;
+        let stat = self.look_at(path)?;
         Ok(cfg!(mutant = "no_inode_check") || stat.is_some_and(|stat| stat.id == file.id))
+    }
+
+    fn is_at_its_path(&self, path: &str, file: Option<&LockFile>) -> Result<bool> {
+        file.map_or(Ok(false), |file| self.is_at(path, file))
+    }
+
+    fn look_at(&self, path: &str) -> Result<Option<Stat>> {
+        self.store.stat(path).map_err(|error| {
+            Error::io("look at the lock file", self.store.root().join(path), error)
+        })
     }
 
     /// Once per process and lock: a second descriptor must be refused while this process holds the lock.
@@ -500,16 +519,54 @@ pub(crate) fn make_directories(store: &dyn Store, directory: &str, mode: u32) ->
 }
 
 impl Hold {
-    /// Whether the lock file is still the file at its path; asked again just before a commit.
+    /// Whether the lock file is still the file at its path; asked again just before a file is replaced.
     pub(crate) fn is_current(&self) -> Result<bool> {
         self.check_process()?;
+        Ok(self.has_its_lock()? && (!self.is_guarded() || self.has_its_guard()?))
+    }
+
+    /// Whether nobody can have begun a new generation of the journal that belongs to the lock file that is held: it still has
+    /// its name, or the guard is held, which that takes.
+    pub(crate) fn keeps_its_journal(&self) -> Result<bool> {
+        if self.is_guarded() {
+            return self.has_its_guard();
+        }
+        let has_its_lock = self.has_its_lock()?;
+        self.lock.lost.store(!has_its_lock, Ordering::Relaxed);
+        Ok(has_its_lock)
+    }
+
+    /// Whether nobody appends from now on to a journal that belongs to this lock file without learning that it has been
+    /// replaced: it is the one that is held, or has lost its name, which whoever appends finds out afterwards.
+    pub(crate) fn ends_journal_of(&self, lock: u64) -> Result<bool> {
+        if !self.has_its_guard()? {
+            return Ok(false);
+        }
+        let at_path = self.lock.look_at(&self.lock.names.lock)?;
+        let (held, at_path) = (self.lock_file()?, at_path.map(|stat| stat.id.inode));
+        self.lock
+            .lost
+            .store(at_path != Some(held), Ordering::Relaxed);
+        Ok(held == lock || at_path != Some(lock))
+    }
+
+    fn has_its_lock(&self) -> Result<bool> {
         let files = self.lock.files();
-        let is_at = |path: &str, file: &Option<LockFile>| match file {
-            Some(file) => self.lock.is_at(path, file),
-            None => Ok(false),
-        };
-        Ok(is_at(&self.lock.names.lock, &files.lock)?
-            && (!self.is_guarded() || is_at(&self.lock.names.guard, &files.guard)?))
+        self.lock
+            .is_at_its_path(&self.lock.names.lock, files.lock.as_ref())
+    }
+
+    fn has_its_guard(&self) -> Result<bool> {
+        let files = self.lock.files();
+        self.lock
+            .is_at_its_path(&self.lock.names.guard, files.guard.as_ref())
+    }
+
+    /// The inode number of the lock file that is held. No other file can have it as long as this one is open.
+    pub(crate) fn lock_file(&self) -> Result<u64> {
+        self.check_process()?;
+        let files = self.lock.files();
+        Ok(files.lock.as_ref().map_or(0, |file| file.id.inode))
     }
 
     pub(crate) fn is_guarded(&self) -> bool {
@@ -536,10 +593,14 @@ impl Hold {
         let care = if self.is_guarded() {
             Care::Guarded
         } else {
-            Care::Checked
+            Care::AtCommit
         };
-        self.lock
-            .take(LockKind::Exclusive, care, patience, &mut false, &mut || ())
+        self.lock.lost.store(true, Ordering::Relaxed);
+        let guarded =
+            self.lock
+                .take(LockKind::Exclusive, care, patience, &mut false, &mut || ())?;
+        self.guarded.store(guarded, Ordering::Relaxed);
+        Ok(())
     }
 
     /// A hold does not survive a fork: the child has neither the lock nor the descriptor.

@@ -5,6 +5,7 @@ use std::io;
 use super::files::{Need, look};
 use super::journal::Journal;
 use super::journal::salvage::{self, Salvage};
+use super::lock::Hold;
 use super::plain::{Plain, new_attributes, replace_snapshot};
 use super::{Attributes, Open, Store};
 use crate::check::{Finding, Report};
@@ -87,11 +88,7 @@ fn mode(store: &dyn Store, name: &QueueName) -> Result<Mode> {
 }
 
 /// Under the exclusive lock and the guard.
-pub(crate) fn repair(
-    store: &dyn Store,
-    name: &QueueName,
-    still_ours: impl FnOnce() -> Result<bool>,
-) -> Result<Report> {
+pub(crate) fn repair(store: &dyn Store, name: &QueueName, hold: &Hold) -> Result<Report> {
     let mut report = check(store, name)?;
     if report.is_sound() {
         return Ok(report);
@@ -100,7 +97,7 @@ pub(crate) fn repair(
         Mode::Plain => salvage::snapshot(store, name)?,
         Mode::Journal => salvage::journalled(store, name)?,
     };
-    if !still_ours()? {
+    if !hold.is_current()? {
         let text = "another program removed the lock file during the repair; nothing was changed, try again";
         return Err(Error::new(ErrorKind::Interrupted, text));
     }
@@ -109,7 +106,7 @@ pub(crate) fn repair(
             .kept
             .extend(keep(store, &file)?.map(|kept| store.root().join(kept)));
     }
-    write(store, name, report.mode, &saved)?;
+    write(store, name, report.mode, hold.lock_file()?, &saved)?;
     report.messages = saved.array.len() as u64;
     let lost = saved.lost.into_iter();
     report.damage = lost
@@ -119,7 +116,13 @@ pub(crate) fn repair(
 }
 
 /// Writes a sound queue over the damaged files, which have been kept.
-fn write(store: &dyn Store, name: &QueueName, mode: Mode, saved: &Salvage) -> Result<()> {
+fn write(
+    store: &dyn Store,
+    name: &QueueName,
+    mode: Mode,
+    lock: u64,
+    saved: &Salvage,
+) -> Result<()> {
     let attributes = attributes(store, name)?;
     let mut image = Image::new(saved.array.iter().map(|text| text.len() + 4).sum());
     for text in &saved.array {
@@ -128,7 +131,8 @@ fn write(store: &dyn Store, name: &QueueName, mode: Mode, saved: &Salvage) -> Re
     let image = image.end();
     replace_snapshot(store, name, &attributes, &image)?;
     if mode == Mode::Journal {
-        Journal::restart(store, name, &attributes, &image, saved.generation + 1)?;
+        let generation = saved.generation + 1;
+        Journal::restart(store, name, lock, &attributes, &image, generation)?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::bodies::{Bodies, Reader};
 use super::frames::Frames;
 use super::{Journal, foreign, reserve};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::format::counters::Counters;
 use crate::format::frame::{Cursor, Kind};
 use crate::format::journal::{self, Base, Binder, Binding, Switch, Totals, Written};
@@ -17,6 +17,7 @@ use crate::format::name::QueueName;
 use crate::index::past::Past;
 use crate::index::text::{Source, Text};
 use crate::index::{Index, Seq, Standing};
+use crate::store::lock::Hold;
 use crate::store::{Attributes, File, FileId, Stat, Store};
 
 /// So much is written at once.
@@ -39,6 +40,8 @@ pub(crate) struct Cut {
     bodies: Reader,
     attributes: Attributes,
     generation: u64,
+    /// The lock file under which the next generation is appended to.
+    lock: u64,
     /// How often another program has replaced the snapshot.
     pub(super) replaced: u64,
     /// The journal, and behind which frame of it the cut is.
@@ -125,13 +128,13 @@ impl Drop for Temporary<'_> {
 
 impl Cut {
     /// What the index holds now.
-    pub(crate) fn now(journal: &Journal, index: &Index) -> Self {
+    pub(crate) fn now(journal: &Journal, index: &Index, lock: u64) -> Self {
         let elements = index.standing();
-        Self::of(journal, elements, index.totals(), index.past(), false)
+        Self::of(journal, elements, index.totals(), index.past(), lock)
     }
 
     /// Another array in place of what there is.
-    pub(crate) fn array(journal: &Journal, array: &[Arc<[u8]>], past: &Past) -> Self {
+    pub(crate) fn array(journal: &Journal, array: &[Arc<[u8]>], past: &Past, lock: u64) -> Self {
         let bytes = array.iter().map(|text| text.len() as u64).sum();
         let messages = array.len() as u64;
         let next = messages;
@@ -142,7 +145,10 @@ impl Cut {
             bytes,
             next,
         };
-        Self::of(journal, elements.collect(), totals, past, true)
+        Self {
+            is_new: true,
+            ..Self::of(journal, elements.collect(), totals, past, lock)
+        }
     }
 
     fn of(
@@ -150,17 +156,18 @@ impl Cut {
         elements: Vec<Standing>,
         totals: Totals,
         past: &Past,
-        is_new: bool,
+        lock: u64,
     ) -> Self {
         Self {
             elements,
             totals,
             counters: past.counters,
             remembered: past.remembered(),
-            is_new,
+            is_new: false,
             bodies: journal.bodies.all(),
             attributes: journal.attributes.clone(),
             generation: journal.generation,
+            lock,
             replaced: journal.replaced,
             journal: Arc::clone(&journal.file),
             behind: journal.cursor,
@@ -208,6 +215,7 @@ impl Cut {
         let stat = snapshot.file.stat().map_err(failed)?;
         let base = Base {
             generation: self.generation + 1,
+            lock: self.lock,
             replaced: self.replaced,
             counters: self.counters,
             remembered: std::mem::take(&mut self.remembered),
@@ -325,24 +333,24 @@ impl<'a> Fold<'a> {
         Ok(bytes)
     }
 
-    /// Puts the files in place, under lock and guard. `None`: somebody else began another generation, or the lock is no
-    /// longer ours; nothing was changed.
+    /// Puts the files in place, under lock and guard. `None`: somebody else began another generation, or the lock is
+    /// another one than at the cut; nothing was changed.
     pub(crate) fn end(
         mut self,
         journal: &mut Journal,
         store: &dyn Store,
         name: &QueueName,
-        still_ours: impl FnOnce() -> Result<bool>,
+        hold: &Hold,
     ) -> Result<Option<Moves>> {
-        if journal.cursor.salt != self.cut.behind.salt {
+        if journal.cursor.salt != self.cut.behind.salt
+            || self.cut.lock != hold.lock_file()?
+            || !hold.ends_journal_of(journal.lock)?
+        {
             return Ok(None);
         }
         self.copy(name)?;
+        // Who holds another lock file may have appended to the old journal just now.
         if self.copied != journal.cursor {
-            let text = "a checkpoint did not copy what was committed meanwhile";
-            return Err(Error::new(ErrorKind::Internal, text));
-        }
-        if !still_ours()? {
             return Ok(None);
         }
         let path = store.root().join(name.journal());
@@ -415,7 +423,7 @@ impl Journal {
         self.source = self.bodies.add(Arc::clone(&file), path, cursor.offset);
         (self.file, self.id, self.cursor) = (file, id, cursor);
         (self.start, self.synced, self.not_before) = (start, cursor.offset, 0);
-        (self.generation, self.replaced) = (base.generation, base.replaced);
+        (self.generation, self.lock, self.replaced) = (base.generation, base.lock, base.replaced);
         self.binding = base.snapshot.clone();
         self.snapshot = Some(snapshot);
         (self.torn, self.ended, self.switch) = (false, false, None);

@@ -23,7 +23,7 @@ use crate::index::merge::{Merged, Numbered, merge};
 use crate::index::past::Past;
 use crate::index::text::Text;
 use crate::index::{Index, Seq, Standing};
-use crate::store::lock::make_directories;
+use crate::store::lock::{Hold, make_directories};
 use crate::store::{Open, Store, plain};
 
 /// A second name of each queue's snapshot, as flockq wrote it: what other programs replaced can be told by it.
@@ -91,11 +91,7 @@ impl Journal {
 
     /// Makes the array that another program has put in place the base, applies to it what happened since the snapshot
     /// before, and writes a checkpoint, under lock and guard. False: the lock is no longer ours.
-    pub(crate) fn mend(
-        store: &dyn Store,
-        name: &QueueName,
-        still_ours: impl FnOnce() -> Result<bool>,
-    ) -> Result<bool> {
+    pub(crate) fn mend(store: &dyn Store, name: &QueueName, hold: &Hold) -> Result<bool> {
         let path = store.root().join(name.snapshot());
         let (_, bytes) = plain::read(store, &name.snapshot())
             .map_err(|error| Error::io("read", &path, error))?;
@@ -103,12 +99,12 @@ impl Journal {
             .map_err(|damage| Error::corrupt(&path, damage.offset, &damage.rule))?;
         let (journal, history) = History::read(store, name)?;
         let merged = merge(array, &history.before, history.now, history.new);
-        let mut cut = Cut::array(&journal, &merged.array, &history.past);
+        let mut cut = Cut::array(&journal, &merged.array, &history.past, hold.lock_file()?);
         cut.replaced += 1;
         let kept = Versions::keep(store, name, cut.replaced);
         let fold = cut.write(store, name, TEMPORARY_SUFFIX)?;
         let mut journal = journal;
-        let done = fold.end(&mut journal, store, name, still_ours)?.is_some();
+        let done = fold.end(&mut journal, store, name, hold)?.is_some();
         if done {
             kept.log(store, name, &merged, history.is_known);
         }

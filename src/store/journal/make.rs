@@ -16,10 +16,16 @@ const EMPTY: &[u8] = b"[]\n";
 
 impl Journal {
     /// Makes the files of a new queue, with this mode if one is configured.
-    pub(crate) fn create(store: &dyn Store, name: &QueueName, mode: Option<u32>) -> Result<()> {
+    pub(crate) fn create(
+        store: &dyn Store,
+        name: &QueueName,
+        lock: u64,
+        mode: Option<u32>,
+    ) -> Result<()> {
         let attributes = plain::new_attributes(store, mode)?;
         let base = Base {
             generation: 1,
+            lock,
             replaced: 0,
             counters: Counters::default(),
             remembered: Vec::new(),
@@ -34,7 +40,7 @@ impl Journal {
     }
 
     /// Gives a plain queue a journal; its file stays as it is.
-    pub(crate) fn adopt(store: &dyn Store, name: &QueueName) -> Result<()> {
+    pub(crate) fn adopt(store: &dyn Store, name: &QueueName, lock: u64) -> Result<()> {
         let path = || store.root().join(name.snapshot());
         let (plain, bytes) = plain::read(store, &name.snapshot())
             .map_err(|error| Error::io("read", path(), error))?;
@@ -42,13 +48,14 @@ impl Journal {
         plain.sync(store, name)?;
         let synced = store.sync_directory("");
         synced.map_err(|error| Error::io("sync the directory of", path(), error))?;
-        Self::restart(store, name, plain.attributes(), &bytes, 1)
+        Self::restart(store, name, lock, plain.attributes(), &bytes, 1)
     }
 
     /// Begins a journal anew, on a snapshot that was just put in place.
     pub(crate) fn restart(
         store: &dyn Store,
         name: &QueueName,
+        lock: u64,
         attributes: &Attributes,
         image: &[u8],
         generation: u64,
@@ -58,6 +65,7 @@ impl Journal {
         let totals = index.totals();
         let base = Base {
             generation,
+            lock,
             replaced: 0,
             counters: Counters::default(),
             remembered: Vec::new(),

@@ -13,6 +13,7 @@ mod snapshot;
 
 use std::sync::Arc;
 
+use super::lock::Hold;
 use super::{Attributes, File, FileId, Stat, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::MAX_PAYLOAD_BYTES;
@@ -23,6 +24,7 @@ use crate::index::text::Source;
 use crate::index::{Change, Wrote};
 use bodies::Bodies;
 pub(crate) use fold::{Cut, Fold, Moves};
+use frames::Frames;
 
 /// A journal that is smaller than this is not folded because of its size: a checkpoint costs as much as some thousand
 /// commits.
@@ -47,6 +49,8 @@ pub(crate) struct Journal {
     /// Everything before this offset is on stable storage.
     synced: u64,
     generation: u64,
+    /// The inode number of the lock file under which this generation is appended to.
+    lock: u64,
     /// How often another program has replaced the snapshot.
     replaced: u64,
     /// The snapshot that this generation builds on.
@@ -82,6 +86,25 @@ pub(crate) enum Looked {
     Replaced,
 }
 
+/// A commit that was written, while another file came to stand at the lock file's path.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Doubtful {
+    file: Arc<dyn File>,
+    before: Cursor,
+    after: Cursor,
+}
+
+/// How a commit went.
+#[derive(Debug)]
+#[must_use]
+pub(crate) enum Appended {
+    /// It is written; the texts are there.
+    Kept(Vec<Wrote>),
+    /// It is written, but somebody with another lock file may not have seen it.
+    Doubtful(Doubtful),
+}
+
 /// What has to be synced for a commit to be durable; outside the lock, so that others can commit meanwhile.
 #[derive(Debug)]
 #[must_use]
@@ -102,6 +125,42 @@ impl Unsynced {
             return synced.or_else(|_| self.file.sync_data());
         }
         synced
+    }
+}
+
+impl Doubtful {
+    /// Whether the commit is in the queue, under the guard and the lock under which it was written: nobody else appends to its
+    /// journal, and nobody is just beginning the next generation.
+    pub(crate) fn is_in(&self, store: &dyn Store, name: &QueueName) -> Result<bool> {
+        let path = store.root().join(name.journal());
+        let failed = |error| Error::io("read", &path, error);
+        let stat = self.file.stat().map_err(failed)?;
+        let frames = |size| Frames {
+            file: Arc::clone(&self.file),
+            path: path.clone(),
+            size,
+        };
+        // Who had not seen it may have written in its place.
+        let (end, _) = frames(self.after.offset).read(self.before, |_| Ok(()))?;
+        if end != self.after {
+            return Ok(false);
+        }
+        let at_path = store.stat(&name.journal()).map_err(failed)?;
+        if at_path.is_some_and(|at_path| at_path.id == stat.id) {
+            return Ok(true);
+        }
+        // A switch behind it was written by somebody who had seen it.
+        let mut is_switched = false;
+        frames(stat.size).read(self.after, |seen| {
+            is_switched |= seen.frame.header.kind == Kind::Switch;
+            Ok(())
+        })?;
+        Ok(is_switched)
+    }
+
+    /// Makes it durable, where it was written.
+    pub(crate) fn sync(&self) -> std::io::Result<()> {
+        self.file.sync_data()
     }
 }
 
@@ -140,9 +199,15 @@ impl Journal {
         self.cursor.offset == self.start && !self.torn && !self.ended && self.switch.is_none()
     }
 
-    /// Whether the next commit needs a new generation.
-    pub(crate) fn has_ended(&self) -> bool {
-        self.ended
+    /// Whether the next commit, under this lock file, needs a new generation. INV-28: only who holds the lock file that a
+    /// generation belongs to appends to it, so that no two processes do at once, whatever becomes of that file's name.
+    pub(crate) fn has_ended(&self, lock: u64) -> bool {
+        self.ended || (self.lock != lock && !cfg!(mutant = "no_inode_check"))
+    }
+
+    /// The lock file that this generation belongs to.
+    pub(crate) fn lock(&self) -> u64 {
+        self.lock
     }
 
     /// How far it has been read.
@@ -154,16 +219,15 @@ impl Journal {
         &self.totals
     }
 
-    /// Appends changes that lead to these totals; says where their texts are. `None`: the lock is no longer ours, and
-    /// nothing was changed.
+    /// Appends changes that lead to these totals, under the lock file that the generation belongs to.
     pub(crate) fn append(
         &mut self,
         store: &dyn Store,
         name: &QueueName,
         totals: Totals,
         changes: &[Change],
-        still_ours: impl FnOnce() -> Result<bool>,
-    ) -> Result<Option<Vec<Wrote>>> {
+        hold: &Hold,
+    ) -> Result<Appended> {
         let (body, places) = journal::write_commit(&totals, replay::records(changes));
         let adds = totals.messages > self.totals.messages;
         if u32::try_from(body.len()).is_err() {
@@ -173,9 +237,7 @@ impl Journal {
             );
             return Err(Error::new(ErrorKind::TooLarge, text));
         }
-        if !still_ours()? {
-            return Ok(None);
-        }
+        let before = self.cursor;
         let at = match self.write(store, name, Kind::Commit, &body) {
             Err(error) if !adds && self.makes_room(store, name, &error) => {
                 self.write(store, name, Kind::Commit, &body)?
@@ -192,7 +254,17 @@ impl Journal {
             source,
             at: at + place as u64,
         };
-        Ok(Some(places.into_iter().map(wrote).collect()))
+        let wrote = places.into_iter().map(wrote).collect();
+        // As long as that is so, nobody can have begun the next generation without having seen this.
+        if hold.keeps_its_journal().unwrap_or(false) {
+            return Ok(Appended::Kept(wrote));
+        }
+        let doubtful = Doubtful {
+            file: Arc::clone(&self.file),
+            before,
+            after: self.cursor,
+        };
+        Ok(Appended::Doubtful(doubtful))
     }
 
     /// Whether the disk is full and some space was kept for this.
@@ -229,6 +301,8 @@ impl Journal {
             .appended(self.source, self.cursor.offset, &bytes);
         let at = self.cursor.offset + frame::HEADER_BYTES as u64;
         self.cursor = next;
+        // What a switch leads to does not have what stands behind it.
+        self.switch = None;
         Ok(at)
     }
 

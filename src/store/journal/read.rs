@@ -138,6 +138,7 @@ impl Journal {
             cursor,
             synced: 0,
             generation: base.generation,
+            lock: base.lock,
             replaced: base.replaced,
             binding: base.snapshot.clone(),
             start: cursor.offset,
