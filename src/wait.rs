@@ -1,7 +1,6 @@
 //! Waiting for a message: interrupts, and what a waiting receiver sleeps on.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use crate::error::Result;
@@ -9,6 +8,8 @@ use crate::format::name::{CONSUMERS_DIRECTORY, QueueName};
 use crate::store::patience::{Patience, interrupted};
 use crate::store::sleepers::{Sleepers, Slot};
 use crate::store::{Store, Waker, Watch, Watched, Woken};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// The longest sleep: it heals a lost event, and notices a dead consumer where events are not to be had.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(1);

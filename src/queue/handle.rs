@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use crate::config::{Config, Mode, Policy, Sync};
 use crate::error::{Error, ErrorKind, Result};
@@ -23,6 +23,7 @@ use crate::store::plain::Durable;
 use crate::store::real::{descriptors, generation};
 use crate::store::registry::{self, Entry, State};
 use crate::store::{LockKind, consumer, turn};
+use crate::sync::{Mutex, MutexGuard};
 use crate::wait::{Beds, HEARTBEAT, Interrupts};
 
 #[derive(Debug)]
@@ -53,7 +54,7 @@ pub(crate) struct Attached {
 
 /// What inherited handles have in this process, by fork generation and handle. Taken only under the
 /// descriptors' mutex, so that no fork finds it locked.
-static INHERITED: Mutex<Option<Inherited>> = Mutex::new(None);
+static INHERITED: std::sync::Mutex<Option<Inherited>> = std::sync::Mutex::new(None);
 type Inherited = HashMap<(u64, u64), Arc<Attached>>;
 static NUMBERS: AtomicU64 = AtomicU64::new(0);
 
