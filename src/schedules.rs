@@ -165,6 +165,57 @@ fn threads_that_share_a_handle_lose_nothing() {
 }
 
 #[test]
+fn an_interrupt_ends_a_worker_whenever_it_comes() {
+    schedules("a worker that is interrupted", 3, || {
+        let store = FaultStore::new();
+        let queue = queue(&store, Sync::Off);
+        let (working, sending, ending) = (queue.clone(), queue.clone(), queue.clone());
+        let worker = thread::spawn(move || {
+            let ended = loop {
+                match working.receive(waiting()) {
+                    Ok(Some(delivery)) => delivery.ack().unwrap(),
+                    Ok(None) => {}
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!(ended.kind(), ErrorKind::Interrupted);
+        });
+        let sender = thread::spawn(move || drop(sending.send(&json!(1)).unwrap()));
+        let interrupter = thread::spawn(move || ending.interrupt());
+        all([worker, sender, interrupter]);
+    });
+}
+
+#[test]
+fn closing_a_handle_ends_every_wait_on_it_and_says_so() {
+    schedules("a handle that is closed", 3, || {
+        let store = FaultStore::new();
+        let queue = queue(&store, Sync::Off);
+        let receivers = (0..2).map(|_| {
+            let queue = queue.clone();
+            thread::spawn(move || {
+                let ended = loop {
+                    match queue.receive(waiting()) {
+                        Ok(_) => {}
+                        Err(error) => break error,
+                    }
+                };
+                assert_eq!(ended.kind(), ErrorKind::Closed);
+            })
+        });
+        let receivers: Vec<_> = receivers.collect();
+        let (sending, closing) = (queue.clone(), queue.clone());
+        let sender = thread::spawn(move || {
+            if let Err(error) = sending.send(&json!(1)) {
+                assert_eq!(error.kind(), ErrorKind::Closed);
+            }
+        });
+        let closer = thread::spawn(move || closing.close().unwrap());
+        all(receivers.into_iter().chain([sender, closer]));
+    });
+}
+
+#[test]
 fn a_sender_that_waits_for_room_hears_of_it() {
     schedules("a sender that waits for room", 3, || {
         let store = FaultStore::new();

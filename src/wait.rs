@@ -58,6 +58,8 @@ pub(crate) struct Waiting<'a> {
     bed: Option<Bed>,
     waker: Option<Arc<dyn Waker>>,
     is_chosen: bool,
+    /// Whether an interrupt has ended it.
+    is_interrupted: bool,
 }
 
 /// What ended a sleep.
@@ -140,6 +142,7 @@ impl<'a> Waiting<'a> {
             bed,
             waker,
             is_chosen: false,
+            is_interrupted: false,
         })
     }
 
@@ -185,6 +188,7 @@ impl<'a> Waiting<'a> {
             Woken::Changed
         };
         if self.interrupts.count.load(Ordering::Acquire) != self.seen {
+            self.is_interrupted = true;
             return Err(interrupted());
         }
         self.is_chosen = woken == Woken::Chosen;
@@ -216,6 +220,9 @@ impl Drop for Waiting<'_> {
         }
         let mut state = self.interrupts.state();
         state.waiting -= 1;
+        // It came when there was something to take already: then it is the next wait that it ends.
+        let came = self.interrupts.count.load(Ordering::Acquire) != self.seen;
+        state.pending |= came && !self.is_interrupted;
         let mine = |waker: &Arc<dyn Waker>| {
             self.waker
                 .as_ref()

@@ -87,7 +87,10 @@ impl Queue {
         };
         let patience = Patience::new(wait, self.handle.spool.check.clone());
         let attached = self.handle.attached()?;
-        let mut waiting = self.handle.listen(&attached)?;
+        let waiting = self.handle.listen(&attached);
+        // Closed since it was asked: that interrupted the waits there were then.
+        self.handle.attached()?;
+        let mut waiting = waiting?;
         loop {
             waiting.lie_down();
             self.handle.bring_back();
