@@ -244,6 +244,11 @@ fn a_send_that_returned_is_durable_whichever_thread_synced_it() {
     schedules("threads that sync one journal", 3, || sends(None));
 }
 
+#[test]
+fn a_send_that_returned_is_durable_although_another_thread_s_sync_failed() {
+    schedules("a sync that fails", 3, || sends(Some(libc::EIO)));
+}
+
 /// Three threads send; what was told to be done would be there after a power cut. One effect may fail.
 fn sends(errno: Option<i32>) {
     let store = FaultStore::new();

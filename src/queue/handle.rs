@@ -359,14 +359,22 @@ impl Handle {
 
     /// Makes durable what a queue under its lock holds, where anything is to be.
     pub(crate) fn sync_held(&self, attached: &Attached, hold: &Hold) -> Result<()> {
-        let store = &*self.spool.store;
         let files = &mut attached.entry.state().files;
         if self.durable(Wish::Keep(None), files.config()) == Durable::No {
             return Ok(());
         }
+        self.sync_files(files, hold)
+    }
+
+    /// Makes durable what was read.
+    pub(super) fn sync_files(&self, files: &mut Files, hold: &Hold) -> Result<()> {
+        let store = &*self.spool.store;
         if files.mode() == Mode::Journal && !files.is_appended_to() {
             // After a sync that failed the system may not fail again: a new generation is written.
-            files.checkpoint(store, &self.name, || hold.is_current())?;
+            if !files.checkpoint(store, &self.name, || hold.is_current())? {
+                let text = "another program removed the lock file meanwhile; nothing was made durable, call again";
+                return Err(Error::new(ErrorKind::Interrupted, text));
+            }
         }
         files.sync(store, &self.name)
     }
@@ -438,6 +446,7 @@ impl Handle {
             let mut state = attached.entry.state();
             let known = state.files.refresh(store, &self.name, Need::Tail).is_ok();
             if let Some(journal) = state.files.journal_mut().filter(|_| known)
+                && !journal.has_ended()
                 && !journal.is_durable(unsynced)
             {
                 journal.poison(store, &self.name);

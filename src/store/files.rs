@@ -526,7 +526,9 @@ impl Files {
 
     /// What was appended and is not known to be durable.
     pub(crate) fn unsynced(&self) -> Option<Unsynced> {
-        self.journal()?.unsynced()
+        // What has ended is not made durable any more: a checkpoint takes its place.
+        let journal = self.journal().filter(|journal| !journal.has_ended())?;
+        journal.unsynced()
     }
 
     /// The journal, when something of it is known.

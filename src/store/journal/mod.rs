@@ -10,6 +10,7 @@ mod replay;
 mod reserve;
 pub(crate) mod salvage;
 mod snapshot;
+mod syncs;
 
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ use crate::index::text::Source;
 use crate::index::{Change, Wrote};
 use bodies::Bodies;
 pub(crate) use fold::{Cut, Fold, Moves};
+use syncs::Syncs;
 
 /// A journal that is smaller than this is not folded because of its size: a checkpoint costs as much as some thousand
 /// commits.
@@ -38,6 +40,7 @@ const SHOWN: u64 = 64 * 1024;
 )]
 pub(crate) struct Journal {
     file: Arc<dyn File>,
+    syncs: Arc<Syncs>,
     id: FileId,
     bodies: Arc<Bodies>,
     /// The journal among the files that hold bodies.
@@ -86,7 +89,7 @@ pub(crate) enum Looked {
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Unsynced {
-    file: Arc<dyn File>,
+    syncs: Arc<Syncs>,
     salt: u64,
     upto: u64,
 }
@@ -94,14 +97,7 @@ pub(crate) struct Unsynced {
 impl Unsynced {
     /// Makes everything before its end durable.
     pub(crate) fn sync(&self) -> std::io::Result<()> {
-        if cfg!(mutant = "no_journal_sync") {
-            return Ok(());
-        }
-        let synced = self.file.sync_data();
-        if cfg!(mutant = "sync_retried") {
-            return synced.or_else(|_| self.file.sync_data());
-        }
-        synced
+        self.syncs.sync(self.upto)
     }
 }
 
@@ -229,6 +225,7 @@ impl Journal {
             .appended(self.source, self.cursor.offset, &bytes);
         let at = self.cursor.offset + frame::HEADER_BYTES as u64;
         self.cursor = next;
+        self.syncs.written(next.offset);
         Ok(at)
     }
 
@@ -238,7 +235,7 @@ impl Journal {
         if self.torn {
             self.file.set_size(self.cursor.offset)?;
             // Makes the cut durable.
-            self.file.sync()?;
+            self.syncs.sync_anew()?;
             self.torn = false;
         }
         Ok(())
@@ -247,7 +244,7 @@ impl Journal {
     /// What is not known to be durable yet; `None` when everything is.
     pub(crate) fn unsynced(&self) -> Option<Unsynced> {
         (self.synced < self.cursor.offset).then(|| Unsynced {
-            file: Arc::clone(&self.file),
+            syncs: Arc::clone(&self.syncs),
             salt: self.cursor.salt,
             upto: self.cursor.offset,
         })
@@ -267,12 +264,30 @@ impl Journal {
 
     /// Makes everything up to the cursor durable, under the lock.
     pub(crate) fn sync(&mut self, store: &dyn Store, name: &QueueName) -> Result<()> {
-        let Some(unsynced) = self.unsynced() else {
-            return Ok(());
-        };
-        match unsynced.sync() {
+        match self.unsynced() {
+            Some(unsynced) => self.sync_by(store, name, &unsynced, Unsynced::sync),
+            None => Ok(()),
+        }
+    }
+
+    /// The same for a frame that leads to another generation, also in one in which a sync has failed.
+    fn sync_the_end(&mut self, store: &dyn Store, name: &QueueName) -> Result<()> {
+        match self.unsynced() {
+            Some(unsynced) => self.sync_by(store, name, &unsynced, |it| it.syncs.sync_anew()),
+            None => Ok(()),
+        }
+    }
+
+    fn sync_by(
+        &mut self,
+        store: &dyn Store,
+        name: &QueueName,
+        unsynced: &Unsynced,
+        sync: impl Fn(&Unsynced) -> std::io::Result<()>,
+    ) -> Result<()> {
+        match sync(unsynced) {
             Ok(()) => {
-                self.synced(&unsynced);
+                self.synced(unsynced);
                 Ok(())
             }
             Err(error) => {
