@@ -195,7 +195,7 @@ fn closing_a_handle_ends_every_wait_on_it_and_says_so() {
             let queue = queue.clone();
             thread::spawn(move || {
                 let ended = loop {
-                    match queue.receive(waiting()) {
+                    match queue.receive(Receive::new().wait_forever()) {
                         Ok(_) => {}
                         Err(error) => break error,
                     }
@@ -212,6 +212,9 @@ fn closing_a_handle_ends_every_wait_on_it_and_says_so() {
         });
         let closer = thread::spawn(move || closing.close().unwrap());
         all(receivers.into_iter().chain([sender, closer]));
+        let there = self::queue(&store, Sync::Off).stats().unwrap();
+        assert_eq!(there.leased, 0, "a lease was not given back");
+        crate::store::consumer::forget();
     });
 }
 

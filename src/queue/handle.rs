@@ -143,7 +143,7 @@ impl Handle {
         Ok(self.attach())
     }
 
-    fn attach(&self) -> Arc<Attached> {
+    pub(super) fn attach(&self) -> Arc<Attached> {
         let generation = generation();
         if generation == self.generation {
             return Arc::clone(&self.first);
@@ -604,6 +604,28 @@ impl Handle {
         now
     }
 
+    /// Gives leases back, also when the handle is closed. What has been settled meanwhile stays so.
+    pub(super) fn give_back(
+        &self,
+        attached: &Attached,
+        receipts: impl IntoIterator<Item = String>,
+    ) -> Result<()> {
+        let receipts = receipts.into_iter();
+        let receipts: Vec<Receipt> = receipts
+            .filter_map(|text| Receipt::parse(&text).ok())
+            .collect();
+        if receipts.is_empty() {
+            return Ok(());
+        }
+        let hold = attached.hold(&self.patience())?;
+        let (wish, need, probe) = (Wish::MayForget, Need::Index, Probe::None);
+        let (_, durable) =
+            self.change_held(attached, &hold, wish, need, probe, |index, now, _| {
+                plan::give_back(index, now, &receipts)
+            })?;
+        self.finish(attached, hold, durable)
+    }
+
     /// Closes the handle and gives back what was taken through it.
     pub(crate) fn close(&self) -> Result<()> {
         let attached = self.attach();
@@ -612,20 +634,8 @@ impl Handle {
         }
         attached.interrupts.interrupt();
         attached.partners().clear();
-        let receipts: Vec<Receipt> = attached
-            .leases()
-            .drain()
-            .filter_map(|text| Receipt::parse(&text).ok())
-            .collect();
-        if !receipts.is_empty() {
-            let hold = attached.hold(&self.patience())?;
-            let (wish, need, probe) = (Wish::MayForget, Need::Index, Probe::None);
-            let (_, durable) =
-                self.change_held(&attached, &hold, wish, need, probe, |index, now, _| {
-                    plan::give_back(index, now, &receipts)
-                })?;
-            self.finish(&attached, hold, durable)?;
-        }
+        let receipts = std::mem::take(&mut *attached.leases());
+        self.give_back(&attached, receipts)?;
         if attached.entry.lock.counts() != LockCounts::default()
             && let Ok(_hold) = attached.hold(&Patience::new(LockWait::NoWait, None))
         {
