@@ -9,7 +9,7 @@ tests=("$@")
 [ ${#tests[@]} -gt 0 ] || tests=(format:: index:: config:: capi::)
 # What goes through every bit, byte or step takes hours here, and is gone through without Miri.
 skipped=(every_flipped every_truncation)
-export CARGO_TARGET_DIR=$PWD/target/miri MIRIFLAGS=-Zmiri-disable-isolation
+export CARGO_TARGET_DIR=$PWD/target/miri MIRIFLAGS=-Zmiri-disable-isolation PROPTEST_CASES=4
 arguments=()
 for name in "${skipped[@]}"; do arguments+=(--skip "$name"); done
 cargo "+$nightly" miri test --quiet --lib --features capi -- "${tests[@]}" "${arguments[@]}" > target/miri.log 2>&1

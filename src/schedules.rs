@@ -3,7 +3,11 @@
 //! No sleep but that on the page of a lock ends by itself here: a signal that is lost is a deadlock, which shuttle reports.
 //! So these say more than that the library goes on: they say that it does not need its heartbeats to.
 
-#![allow(clippy::print_stderr, reason = "tests")]
+#![allow(
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "helpers outside of test functions"
+)]
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

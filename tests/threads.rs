@@ -243,8 +243,7 @@ fn all_operations_of_many_threads_on_the_same_handles_lose_and_repeat_nothing() 
         }
         tell.send(()).unwrap();
     });
-    if told.recv_timeout(HUNG) == Err(mpsc::RecvTimeoutError::Timeout) {
-        panic!("it hangs since {:?}", began.elapsed());
-    }
+    let has_hung = told.recv_timeout(HUNG) == Err(mpsc::RecvTimeoutError::Timeout);
+    assert!(!has_hung, "it hangs since {:?}", began.elapsed());
     test.join().unwrap();
 }

@@ -36,6 +36,10 @@ fn fails(status: flockq_status, call: impl FnOnce(*mut *mut flockq_error) -> flo
     flockq_error_free(error);
 }
 
+/// An options struct of an older header, which ends behind its first field.
+#[repr(C)]
+struct Older(usize, flockq_bytes);
+
 #[test]
 fn every_pointer_that_goes_out_comes_back_and_none_is_followed_too_far() {
     let spool = Spool::builder("unused").open_on(Arc::new(FaultStore::plain()));
@@ -46,9 +50,6 @@ fn every_pointer_that_goes_out_comes_back_and_none_is_followed_too_far() {
     let id = ok(|id, error| flockq_queue_send(queue, text("{\"n\":1}"), null(), id, error));
     assert!(flockq_text_bytes(id).size > 0);
     flockq_text_free(id);
-    // A struct of an older header, which ends behind its first field.
-    #[repr(C)]
-    struct Older(usize, flockq_bytes);
     let older = Older(size_of::<Older>(), text("m2"));
     let options = (&raw const older).cast();
     let id = ok(|id, error| flockq_queue_send(queue, text("2"), options, id, error));

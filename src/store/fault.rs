@@ -295,20 +295,6 @@ impl FaultStore {
         disk.durable_names.insert(name.to_owned(), inode);
     }
 
-    /// Tells those who watch the name.
-    #[cfg_attr(
-        not(shuttle),
-        expect(unused_variables, clippy::unused_self, reason = "nobody watches")
-    )]
-    fn replaced(&self, disk: MutexGuard<'_, Disk>, name: &str) {
-        #[cfg(shuttle)]
-        {
-            let told = disk.waiting.replaced(name);
-            drop(disk);
-            told.iter().for_each(|(events, woken)| events.tell(*woken));
-        }
-    }
-
     /// What of a file would outlive a power cut.
     #[cfg(shuttle)]
     pub(crate) fn durable(&self, name: &str) -> Vec<u8> {
@@ -455,7 +441,12 @@ impl Store for FaultStore {
         disk.effect(format!("rename {to}"))?;
         disk.names.remove(from);
         disk.names.insert(to.to_owned(), inode);
-        self.replaced(disk, to);
+        #[cfg(shuttle)]
+        {
+            let watches = disk.waiting.replaced(to);
+            drop(disk);
+            waiting::tell(&watches);
+        }
         Ok(())
     }
 
@@ -570,15 +561,12 @@ impl FaultFile {
     }
 
     /// Tells those who watch the file.
+    #[cfg(shuttle)]
     fn written(&self) {
-        #[cfg(shuttle)]
-        {
-            let disk = self.disk.lock().unwrap();
-            let name = disk.name_of(self.inode);
-            let told = disk.waiting.written(&name);
-            drop(disk);
-            told.iter().for_each(|(events, woken)| events.tell(*woken));
-        }
+        let disk = self.disk.lock().unwrap();
+        let watches = disk.waiting.written(&disk.name_of(self.inode));
+        drop(disk);
+        waiting::tell(&watches);
     }
 
     fn take_space(&self, bytes: usize) -> io::Result<()> {
@@ -644,6 +632,7 @@ impl File for FaultFile {
             inode.lost = inode.lost.min(from);
             inode.version += 1;
         });
+        #[cfg(shuttle)]
         self.written();
         failed.map_or(Ok(()), Err)
     }

@@ -61,6 +61,13 @@ impl Waiting {
     }
 }
 
+/// Tells them, with nothing locked.
+pub(super) fn tell(watches: &[(Arc<Events>, Woken)]) {
+    watches
+        .iter()
+        .for_each(|(events, woken)| events.tell(*woken));
+}
+
 /// The events of one watch.
 #[derive(Debug, Default)]
 pub(super) struct Events {
@@ -75,7 +82,7 @@ struct Happened {
 }
 
 impl Events {
-    pub(super) fn tell(&self, woken: Woken) {
+    fn tell(&self, woken: Woken) {
         let mut state = self.state.lock().unwrap();
         if state.woken != Some(Woken::Chosen) {
             state.woken = Some(woken);
