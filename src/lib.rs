@@ -64,8 +64,11 @@ mod lockfile;
 mod message;
 mod metrics;
 mod queue;
+#[cfg(all(test, shuttle))]
+mod schedules;
 mod spool;
 mod store;
+mod sync;
 mod wait;
 
 #[cfg(feature = "capi")]

@@ -1,7 +1,6 @@
 //! Waiting for a message: interrupts, and what a waiting receiver sleeps on.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use crate::error::Result;
@@ -9,6 +8,8 @@ use crate::format::name::{CONSUMERS_DIRECTORY, QueueName};
 use crate::store::patience::{Patience, interrupted};
 use crate::store::sleepers::{Sleepers, Slot};
 use crate::store::{Store, Waker, Watch, Watched, Woken};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// The longest sleep: it heals a lost event, and notices a dead consumer where events are not to be had.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -57,6 +58,8 @@ pub(crate) struct Waiting<'a> {
     bed: Option<Bed>,
     waker: Option<Arc<dyn Waker>>,
     is_chosen: bool,
+    /// Whether an interrupt has ended it.
+    is_interrupted: bool,
 }
 
 /// What ended a sleep.
@@ -139,6 +142,7 @@ impl<'a> Waiting<'a> {
             bed,
             waker,
             is_chosen: false,
+            is_interrupted: false,
         })
     }
 
@@ -184,6 +188,7 @@ impl<'a> Waiting<'a> {
             Woken::Changed
         };
         if self.interrupts.count.load(Ordering::Acquire) != self.seen {
+            self.is_interrupted = true;
             return Err(interrupted());
         }
         self.is_chosen = woken == Woken::Chosen;
@@ -215,6 +220,9 @@ impl Drop for Waiting<'_> {
         }
         let mut state = self.interrupts.state();
         state.waiting -= 1;
+        // It came when there was something to take already: then it is the next wait that it ends.
+        let came = self.interrupts.count.load(Ordering::Acquire) != self.seen;
+        state.pending |= came && !self.is_interrupted;
         let mine = |waker: &Arc<dyn Waker>| {
             self.waker
                 .as_ref()

@@ -118,6 +118,51 @@ def test_a_lock_that_the_parent_holds_is_not_the_child_s(inbound: flockq.Queue, 
     assert [element["message"] for element in inbound.load()] == ["parent"]
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+@pytest.mark.parametrize("method", METHODS)
+def test_children_of_a_process_that_holds_a_delivery_share_its_queue(
+    directory: Path, inbound: flockq.Queue, method: str
+) -> None:
+    context: Any = multiprocessing.get_context(method)
+    inbound.send("before")
+    mine = inbound.receive(lease=3600)
+    assert mine is not None
+    logs = [directory.parent / f"{child}.log" for child in range(3)]
+    # A forked child has the parent's objects; the others open their own.
+    inherited = inbound if method == "fork" else None
+    processes = [
+        context.Process(target=workers.share, args=(str(directory), "inbound", inherited, child, str(log)))
+        for child, log in enumerate(logs)
+    ]
+    for process in processes:
+        process.start()
+    workers.share(str(directory), "inbound", inbound, 3, str(directory.parent / "3.log"))
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    logs.append(directory.parent / "3.log")
+    received = sorted(line for log in logs for line in log.read_text().splitlines())
+    assert received == sorted(f"{child}-{number}" for child in range(4) for number in range(10))
+    assert (len(inbound), inbound.stats().leased) == (1, 1), "the children's ends are not this process's"
+    mine.ack()
+    assert len(inbound) == 0
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+@pytest.mark.parametrize("method", METHODS)
+def test_a_lock_is_not_given_up_by_a_child_that_ends(directory: Path, inbound: flockq.Queue, method: str) -> None:
+    context: Any = multiprocessing.get_context(method)
+    with inbound.update() as array:
+        for _ in range(2):
+            # The second one finds it held although the first has ended.
+            process = context.Process(target=workers.refused, args=(str(directory), "inbound"))
+            process.start()
+            process.join()
+            assert process.exitcode == 0
+        array.append({"message": "parent"})
+    assert [element["message"] for element in inbound.load()] == ["parent"]
+
+
 def test_a_consumer_s_death_is_noticed_although_its_forked_child_lives(directory: Path, inbound: flockq.Queue) -> None:
     inbound.send(1)
     consumer = workers.script(

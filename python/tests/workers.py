@@ -8,6 +8,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import flockq
@@ -90,3 +91,30 @@ def line(process: subprocess.Popen[str]) -> str:
     text = process.stdout.readline().rstrip("\n")
     assert text, process.communicate(timeout=10)[1]
     return text
+
+
+def refused(directory: str, queue: str) -> None:
+    """Ask for a lock that somebody has, and end."""
+    with flockq.Spool(directory, sync="off", lock_wait=0.2) as spool:
+        try:
+            spool.queue(queue).send("child")
+        except flockq.LockTimeout:
+            return
+    raise AssertionError("the lock was to be had")
+
+
+def share(directory: str, queue: str, inherited: flockq.Queue | None, child: int, log: str) -> None:
+    """Send ten messages and take ten, with what was inherited or with a spool of one's own, from two threads."""
+    mine = inherited if inherited is not None else flockq.Spool(directory, sync="off").queue(queue)
+    with ThreadPoolExecutor(2) as pool:
+        sent = pool.submit(lambda: [mine.send(f"{child}-{number}") for number in range(10)])
+        received = pool.submit(lambda: [_take(mine) for _ in range(10)])
+        sent.result()
+        Path(log).write_text("\n".join(received.result()))
+
+
+def _take(queue: flockq.Queue) -> str:
+    delivery = queue.receive(wait=30)
+    assert delivery is not None
+    with delivery:
+        return str(delivery.message)

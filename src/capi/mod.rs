@@ -25,6 +25,8 @@ mod options;
 mod queue;
 mod settle;
 mod spool;
+#[cfg(test)]
+mod tests;
 mod transaction;
 mod types;
 

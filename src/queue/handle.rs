@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use crate::config::{Config, Mode, Policy, Sync};
 use crate::error::{Error, ErrorKind, Result};
@@ -23,6 +23,7 @@ use crate::store::plain::Durable;
 use crate::store::real::{descriptors, generation};
 use crate::store::registry::{self, Entry, State};
 use crate::store::{LockKind, consumer, turn};
+use crate::sync::{Mutex, MutexGuard};
 use crate::wait::{Beds, HEARTBEAT, Interrupts};
 
 #[derive(Debug)]
@@ -53,7 +54,7 @@ pub(crate) struct Attached {
 
 /// What inherited handles have in this process, by fork generation and handle. Taken only under the
 /// descriptors' mutex, so that no fork finds it locked.
-static INHERITED: Mutex<Option<Inherited>> = Mutex::new(None);
+static INHERITED: std::sync::Mutex<Option<Inherited>> = std::sync::Mutex::new(None);
 type Inherited = HashMap<(u64, u64), Arc<Attached>>;
 static NUMBERS: AtomicU64 = AtomicU64::new(0);
 
@@ -142,7 +143,7 @@ impl Handle {
         Ok(self.attach())
     }
 
-    fn attach(&self) -> Arc<Attached> {
+    pub(super) fn attach(&self) -> Arc<Attached> {
         let generation = generation();
         if generation == self.generation {
             return Arc::clone(&self.first);
@@ -372,9 +373,8 @@ impl Handle {
         let durable = self.durable(Wish::Keep(None), files.config());
         let done = match files.commit(store, &self.name, changes, durable, hold)? {
             Committed::Yes => true,
-            Committed::No => false,
             // Whoever begins again sees what has become of it: a move may be cut short anywhere.
-            Committed::Doubtful(_) => false,
+            Committed::No | Committed::Doubtful(_) => false,
         };
         if done && durable != Durable::No {
             files.sync(store, &self.name)?;
@@ -385,14 +385,22 @@ impl Handle {
 
     /// Makes durable what a queue under its lock holds, where anything is to be.
     pub(crate) fn sync_held(&self, attached: &Attached, hold: &Hold) -> Result<()> {
-        let store = &*self.spool.store;
         let files = &mut attached.entry.state().files;
         if self.durable(Wish::Keep(None), files.config()) == Durable::No {
             return Ok(());
         }
+        self.sync_files(files, hold)
+    }
+
+    /// Makes durable what was read.
+    pub(super) fn sync_files(&self, files: &mut Files, hold: &Hold) -> Result<()> {
+        let store = &*self.spool.store;
         if files.mode() == Mode::Journal && !files.is_appended_to() {
             // After a sync that failed the system may not fail again: a new generation is written.
-            files.checkpoint(store, &self.name, hold)?;
+            if !files.checkpoint(store, &self.name, hold)? {
+                let text = "another program removed the lock file meanwhile; nothing was made durable, call again";
+                return Err(Error::new(ErrorKind::Interrupted, text));
+            }
         }
         files.sync(store, &self.name)
     }
@@ -625,6 +633,28 @@ impl Handle {
         now
     }
 
+    /// Gives leases back, also when the handle is closed. What has been settled meanwhile stays so.
+    pub(super) fn give_back(
+        &self,
+        attached: &Attached,
+        receipts: impl IntoIterator<Item = String>,
+    ) -> Result<()> {
+        let receipts = receipts.into_iter();
+        let receipts: Vec<Receipt> = receipts
+            .filter_map(|text| Receipt::parse(&text).ok())
+            .collect();
+        if receipts.is_empty() {
+            return Ok(());
+        }
+        let hold = attached.hold(&self.patience())?;
+        let (wish, need, probe) = (Wish::MayForget, Need::Index, Probe::None);
+        let (_, durable) =
+            self.change_held(attached, &hold, wish, need, probe, |index, now, _| {
+                plan::give_back(index, now, &receipts)
+            })?;
+        self.finish(attached, hold, durable)
+    }
+
     /// Closes the handle and gives back what was taken through it.
     pub(crate) fn close(&self) -> Result<()> {
         let attached = self.attach();
@@ -633,20 +663,8 @@ impl Handle {
         }
         attached.interrupts.interrupt();
         attached.partners().clear();
-        let receipts: Vec<Receipt> = attached
-            .leases()
-            .drain()
-            .filter_map(|text| Receipt::parse(&text).ok())
-            .collect();
-        if !receipts.is_empty() {
-            let hold = attached.hold(&self.patience())?;
-            let (wish, need, probe) = (Wish::MayForget, Need::Index, Probe::None);
-            let (_, durable) =
-                self.change_held(&attached, &hold, wish, need, probe, |index, now, _| {
-                    plan::give_back(index, now, &receipts)
-                })?;
-            self.finish(&attached, hold, durable)?;
-        }
+        let receipts = std::mem::take(&mut *attached.leases());
+        self.give_back(&attached, receipts)?;
         if attached.entry.lock.counts() != LockCounts::default()
             && let Ok(_hold) = attached.hold(&Patience::new(LockWait::NoWait, None))
         {

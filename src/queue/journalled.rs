@@ -270,6 +270,23 @@ fn a_sync_that_failed_is_an_unknown_outcome_and_ends_the_generation_for_everybod
 }
 
 #[test]
+fn a_queue_that_is_synced_after_a_sync_failed_is_durable() {
+    let store = store();
+    let inbound = queue(&store, Sync::Full);
+    inbound.send(&json!(1)).unwrap();
+    // The second write's sync fails: what it wrote is thrown away, and the next sync of the same file succeeds.
+    store.fail(1, libc::EIO);
+    assert!(inbound.send(&json!(2)).is_err());
+    store.heal();
+    inbound.sync().unwrap();
+    let cut = store.power_cut(Unsynced::Dropped, Unsynced::Dropped);
+    assert_eq!(
+        bodies(&queue(&cut, Sync::Full)).unwrap(),
+        [json!(1), json!(2)]
+    );
+}
+
+#[test]
 fn a_torn_tail_is_cut_off_for_good_before_anything_is_written_behind_it() {
     let store = store();
     let inbound = queue(&store, Sync::Full);

@@ -69,11 +69,10 @@ impl Queue {
     /// Makes everything committed so far durable, whatever the durability of the commits was.
     pub fn sync(&self) -> Result<()> {
         let handle = &self.handle;
-        handle.with_lock(|attached, _hold| {
-            let mut state = attached.entry.state();
-            let store = &*handle.spool.store;
-            state.files.refresh(store, &handle.name, Need::Tail)?;
-            state.files.sync(store, &handle.name)
+        handle.with_lock(|attached, hold| {
+            let files = &mut attached.entry.state().files;
+            files.refresh(&*handle.spool.store, &handle.name, Need::Tail)?;
+            handle.sync_files(files, hold)
         })
     }
 

@@ -87,7 +87,10 @@ impl Queue {
         };
         let patience = Patience::new(wait, self.handle.spool.check.clone());
         let attached = self.handle.attached()?;
-        let mut waiting = self.handle.listen(&attached)?;
+        let waiting = self.handle.listen(&attached);
+        // Closed since it was asked: that interrupted the waits there were then.
+        self.handle.attached()?;
+        let mut waiting = waiting?;
         loop {
             waiting.lie_down();
             self.handle.bring_back();
@@ -182,11 +185,14 @@ impl Queue {
             )
         })?;
         let Received { taken, over } = received;
-        let attached = handle.attached()?;
+        let receipts = || taken.iter().map(|taken| taken.receipt.clone());
         if !how.detached {
-            attached
-                .leases()
-                .extend(taken.iter().map(|taken| taken.receipt.clone()));
+            handle.attach().leases().extend(receipts());
+        }
+        if let Err(closed) = handle.attached() {
+            // Whoever closed it may have given back what was taken before these were known.
+            handle.give_back(&handle.attach(), receipts())?;
+            return Err(closed);
         }
         let deliveries = taken.into_iter().map(|taken| Delivery::new(self, taken));
         Ok((deliveries.collect(), over))

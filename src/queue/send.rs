@@ -100,7 +100,10 @@ impl Handle {
     ) -> Result<T> {
         let patience = Patience::new(wait, self.spool.check.clone());
         let attached = self.attached()?;
-        let mut waiting = self.listen_for_room(&attached)?;
+        let waiting = self.listen_for_room(&attached);
+        // Closed since it was asked: that interrupted the waits there were then.
+        self.attached()?;
+        let mut waiting = waiting?;
         loop {
             if !self.is_full(&attached) {
                 match send() {

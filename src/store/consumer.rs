@@ -68,6 +68,12 @@ pub(crate) fn consumer(store: &dyn Store, spool: FileId) -> Result<Arc<str>> {
     Ok(name.unwrap_or(own))
 }
 
+/// Forgets the file systems that a schedule had.
+#[cfg(all(test, shuttle))]
+pub(crate) fn forget() {
+    *CONSUMERS.lock().unwrap_or_else(PoisonError::into_inner) = None;
+}
+
 /// Locked before it is linked into place: whoever finds the name finds the lock.
 fn make(store: &dyn Store) -> io::Result<Consumer> {
     let root = store.root_stat()?;

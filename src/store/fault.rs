@@ -1,6 +1,9 @@
 //! The test double: a file system in memory that remembers what has been made durable, fails the
 //! n-th effect on demand, and can lose its power.
 
+#[cfg(shuttle)]
+pub(crate) mod waiting;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
@@ -21,6 +24,12 @@ pub(crate) struct FaultStore {
     clock: Arc<Clock>,
     /// What the registry knows the file system by: another one for each process.
     process: u64,
+}
+
+/// A moment at which another thread may run: before whatever others see.
+fn pause() {
+    #[cfg(shuttle)]
+    shuttle::sync::atomic::AtomicBool::new(false).load(Ordering::SeqCst);
 }
 
 /// Numbers file systems and processes.
@@ -46,12 +55,19 @@ struct Disk {
     left: Option<usize>,
     /// Every effect after the failing one fails too.
     dead: bool,
+    /// The sync of a file that fails, counted down.
+    #[cfg(shuttle)]
+    failing_sync: Option<(usize, i32)>,
+    #[cfg(shuttle)]
+    waiting: waiting::Waiting,
 }
 
 #[derive(Default, Clone)]
 struct Inode {
     content: Vec<u8>,
     durable: Vec<u8>,
+    /// The end of what a sync that failed has thrown away: no later one makes it durable.
+    lost: usize,
     version: i128,
     mode: u32,
     exclusive: Option<u64>,
@@ -135,6 +151,12 @@ impl FaultStore {
     pub(crate) fn die(&self, number: usize) {
         self.fail(number, libc::EIO);
         self.disk().dead = true;
+    }
+
+    /// The sync with this number, counted from now, fails with this errno.
+    #[cfg(shuttle)]
+    pub(crate) fn fail_sync(&self, number: usize, errno: i32) {
+        self.disk().failing_sync = Some((number, errno));
     }
 
     pub(crate) fn heal(&self) {
@@ -233,7 +255,6 @@ impl FaultStore {
         self.disk().names.keys().cloned().collect()
     }
 
-    /// Puts a file there, durably, as another program would.
     /// From now on there is no space but what is freed.
     pub(crate) fn fill(&self) {
         self.disk().left = Some(0);
@@ -255,6 +276,7 @@ impl FaultStore {
         clock.fetch_add(milliseconds, Ordering::Relaxed);
     }
 
+    /// Puts a file there, durably, as another program would.
     pub(crate) fn put(&self, name: &str, content: &[u8]) {
         let mut disk = self.disk();
         disk.next_inode += 1;
@@ -271,6 +293,14 @@ impl FaultStore {
         );
         disk.names.insert(name.to_owned(), inode);
         disk.durable_names.insert(name.to_owned(), inode);
+    }
+
+    /// What of a file would outlive a power cut.
+    #[cfg(shuttle)]
+    pub(crate) fn durable(&self, name: &str) -> Vec<u8> {
+        let disk = self.disk();
+        let inode = disk.durable_names.get(name);
+        inode.map_or(Vec::new(), |inode| disk.inodes[inode].durable.clone())
     }
 
     fn opened(&self, disk: &mut Disk, inode: u64) -> Arc<dyn File> {
@@ -293,6 +323,17 @@ impl Disk {
                 Err(io::Error::from_raw_os_error(errno))
             }
             _ => Ok(()),
+        }
+    }
+
+    #[cfg(shuttle)]
+    fn sync_fails(&mut self) -> io::Result<()> {
+        match self.failing_sync.take() {
+            Some((0, errno)) => Err(io::Error::from_raw_os_error(errno)),
+            other => {
+                self.failing_sync = other.map(|(number, errno)| (number - 1, errno));
+                Ok(())
+            }
         }
     }
 
@@ -385,6 +426,7 @@ impl Store for FaultStore {
     }
 
     fn stat(&self, path: &str) -> io::Result<Option<Stat>> {
+        pause();
         let disk = self.disk();
         Ok(disk
             .names
@@ -393,11 +435,18 @@ impl Store for FaultStore {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        pause();
         let mut disk = self.disk();
         let inode = *disk.names.get(from).ok_or(io::ErrorKind::NotFound)?;
         disk.effect(format!("rename {to}"))?;
         disk.names.remove(from);
         disk.names.insert(to.to_owned(), inode);
+        #[cfg(shuttle)]
+        {
+            let watches = disk.waiting.replaced(to);
+            drop(disk);
+            waiting::tell(&watches);
+        }
         Ok(())
     }
 
@@ -451,12 +500,24 @@ impl Store for FaultStore {
         Ok(self.disk().names.keys().filter_map(inside).collect())
     }
 
+    #[cfg(not(shuttle))]
     fn page(&self, _path: &str, _mode: u32) -> io::Result<Arc<dyn Page>> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    #[cfg(not(shuttle))]
     fn watch(&self, _: &Watched) -> io::Result<Box<dyn Watch>> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+
+    #[cfg(shuttle)]
+    fn page(&self, path: &str, _mode: u32) -> io::Result<Arc<dyn Page>> {
+        Ok(self.disk().waiting.page(path))
+    }
+
+    #[cfg(shuttle)]
+    fn watch(&self, what: &Watched) -> io::Result<Box<dyn Watch>> {
+        Ok(self.disk().waiting.watch(what))
     }
 
     fn system(&self) -> &dyn System {
@@ -490,6 +551,24 @@ impl FaultFile {
         )
     }
 
+    /// Gives the locks of this descriptor up.
+    fn give_up(&self) {
+        let open = self.open;
+        self.inode(|inode| {
+            inode.shared.retain(|holder| *holder != open);
+            inode.exclusive = inode.exclusive.filter(|holder| *holder != open);
+        });
+    }
+
+    /// Tells those who watch the file.
+    #[cfg(shuttle)]
+    fn written(&self) {
+        let disk = self.disk.lock().unwrap();
+        let watches = disk.waiting.written(&disk.name_of(self.inode));
+        drop(disk);
+        waiting::tell(&watches);
+    }
+
     fn take_space(&self, bytes: usize) -> io::Result<()> {
         let mut disk = self.disk.lock().unwrap();
         if let Some(left) = &mut disk.left {
@@ -500,6 +579,7 @@ impl FaultFile {
     }
 
     fn effect(&self, what: &str) -> io::Result<()> {
+        pause();
         let mut disk = self.disk.lock().unwrap();
         let name = disk.name_of(self.inode);
         disk.effect(format!("{what} {name}"))
@@ -527,6 +607,7 @@ impl File for FaultFile {
     }
 
     fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        pause();
         let from = usize::try_from(offset).unwrap();
         Ok(self.inode(|inode| {
             let end = from.saturating_add(length).min(inode.content.len());
@@ -548,8 +629,11 @@ impl File for FaultFile {
             inode.content.truncate(from);
             inode.content.resize(from, 0);
             inode.content.extend_from_slice(&bytes[..written]);
+            inode.lost = inode.lost.min(from);
             inode.version += 1;
         });
+        #[cfg(shuttle)]
+        self.written();
         failed.map_or(Ok(()), Err)
     }
 
@@ -562,10 +646,28 @@ impl File for FaultFile {
         Ok(())
     }
 
+    /// When it fails, what was not durable is thrown away, and is still there to be read; the next one succeeds.
     fn sync(&self) -> io::Result<()> {
-        self.effect("sync")?;
-        self.inode(|inode| inode.durable.clone_from(&inode.content));
-        Ok(())
+        let done = self.effect("sync");
+        #[cfg(shuttle)]
+        let done = done.and_then(|()| self.disk.lock().unwrap().sync_fails());
+        // A process that is dead has not made the system throw anything away.
+        let is_dead = self.disk.lock().unwrap().dead;
+        self.inode(|inode| {
+            if done.is_err() {
+                if is_dead {
+                    return;
+                }
+                inode.lost = inode.content.len();
+                return;
+            }
+            let kept = inode.durable.len();
+            inode.durable.clone_from(&inode.content);
+            if let Some(lost) = inode.durable.get_mut(kept..inode.lost) {
+                lost.fill(0);
+            }
+        });
+        done
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -586,6 +688,7 @@ impl File for FaultFile {
     }
 
     fn try_lock(&self, kind: LockKind) -> io::Result<bool> {
+        pause();
         let open = self.open;
         Ok(self.inode(|inode| {
             let others_share = inode.shared.iter().any(|holder| *holder != open);
@@ -604,11 +707,8 @@ impl File for FaultFile {
     }
 
     fn unlock(&self) -> io::Result<()> {
-        let open = self.open;
-        self.inode(|inode| {
-            inode.shared.retain(|holder| *holder != open);
-            inode.exclusive = inode.exclusive.filter(|holder| *holder != open);
-        });
+        pause();
+        self.give_up();
         Ok(())
     }
 
@@ -631,7 +731,7 @@ impl File for FaultFile {
 
 impl Drop for FaultFile {
     fn drop(&mut self) {
-        let _ = self.unlock();
+        self.give_up();
     }
 }
 
@@ -659,7 +759,13 @@ impl System for Clock {
     }
 
     fn sleep(&self, duration: Duration) {
+        #[cfg(not(shuttle))]
         std::thread::sleep(duration);
+        #[cfg(shuttle)]
+        {
+            let _ = duration;
+            shuttle::thread::yield_now();
+        }
     }
 }
 

@@ -577,7 +577,10 @@ impl Files {
 
     /// What was appended and is not known to be durable.
     pub(crate) fn unsynced(&self) -> Option<Unsynced> {
-        self.journal()?.unsynced()
+        // What has ended is not made durable any more: a checkpoint takes its place.
+        let journal = self.journal()?;
+        let has_ended = journal.has_ended(journal.lock());
+        (!has_ended).then(|| journal.unsynced()).flatten()
     }
 
     /// The journal, when something of it is known.

@@ -4,12 +4,13 @@
 //! thread that took it, only to tell a call that would wait for itself; any thread may end it.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, ThreadId};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use super::patience::Patience;
 use crate::error::Error;
+use crate::sync::thread::{self, ThreadId};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
@@ -137,6 +138,19 @@ impl Gate {
         drop(state);
         self.changed.notify_all();
         why
+    }
+
+    /// How many came so far.
+    #[cfg(all(test, shuttle))]
+    pub(crate) fn came(&self) -> u64 {
+        self.state().next_ticket
+    }
+
+    /// How many of them are not in line any more.
+    #[cfg(all(test, shuttle))]
+    pub(crate) fn went(&self) -> u64 {
+        let state = self.state();
+        state.line.front().copied().unwrap_or(state.next_ticket)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -4,7 +4,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::counters::LockCounts;
@@ -16,6 +16,7 @@ use super::wake::Bell;
 use super::{File, FileId, LockKind, Open, Stat, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::name::LockNames;
+use crate::sync::{Mutex, MutexGuard};
 
 /// How long (in microseconds) a lock that somebody has is left alone between the first tries. Most holds are shorter than the
 /// time it takes to be woken, and eight processes get more done when one of them has the lock several times before it goes to
@@ -63,7 +64,7 @@ impl std::ops::Deref for LockFile {
 }
 
 /// Files of a parent that the fork handler closed in this process. Only a child uses it, and only after the fork.
-static CLOSED_BY_FORK: Mutex<Vec<Arc<dyn File>>> = Mutex::new(Vec::new());
+static CLOSED_BY_FORK: std::sync::Mutex<Vec<Arc<dyn File>>> = std::sync::Mutex::new(Vec::new());
 
 impl Drop for LockFile {
     fn drop(&mut self) {

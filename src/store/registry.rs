@@ -1,7 +1,7 @@
 //! One in-memory state per queue and process, whoever opens it and how often.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 
 use super::files::Files;
 use super::lock::Lock;
@@ -9,6 +9,7 @@ use super::real::{descriptors, generation};
 use super::{FileId, Store};
 use crate::format::name::LockNames;
 use crate::format::time::Timestamp;
+use crate::sync::{Mutex, MutexGuard};
 
 /// What all handles of one file share.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ pub(crate) struct State {
 type Key = (u64, FileId, String);
 
 /// Taken only under the descriptors' mutex, so that no fork finds it locked.
-static ENTRIES: Mutex<Option<HashMap<Key, Weak<Entry>>>> = Mutex::new(None);
+static ENTRIES: std::sync::Mutex<Option<HashMap<Key, Weak<Entry>>>> = std::sync::Mutex::new(None);
 
 /// The entry of a file; a lock that is already in use keeps the options of its first user.
 pub(crate) fn entry(

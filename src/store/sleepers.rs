@@ -6,11 +6,12 @@
 //! once a second by itself.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use super::lock::{LockFile, make_directories};
 use super::{File, LockKind, Open, Page, Store};
 use crate::format::name::WAITERS_DIRECTORY;
+use crate::sync::Mutex;
 
 /// How many receivers of a queue can be woken one by one; those beyond wake at every commit.
 const SLOTS: usize = 64;

@@ -258,6 +258,11 @@ int main(int count, char **arguments) {
   a_transaction_does_not_cross_a_fork(arguments[1]);
   a_consumers_death_is_noticed_although_its_child_lives(arguments[1]);
   any_thread_may_use_a_handle(arguments[1]);
+#ifndef __SANITIZE_ADDRESS__
+  /* The allocator of gcc's sanitizer has mutexes that its child finds locked. */
   a_fork_at_any_moment_leaves_a_child_that_works(arguments[1]);
+#else
+  (void)a_fork_at_any_moment_leaves_a_child_that_works;
+#endif
   return 0;
 }

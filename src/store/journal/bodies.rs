@@ -2,11 +2,12 @@
 //! stay open as long as the index has bodies in them.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use crate::error::{Error, Result};
 use crate::index::text::{Piece, Place, Source, Texts};
 use crate::store::File;
+use crate::sync::{Mutex, MutexGuard};
 
 /// So much is read at once for one message: those that come next are mostly behind it.
 const WINDOW: usize = 32 * 1024;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::bodies::{Bodies, Reader};
 use super::frames::Frames;
+use super::syncs::Syncs;
 use super::{Journal, foreign, reserve};
 use crate::error::{Error, Result};
 use crate::format::counters::Counters;
@@ -46,6 +47,7 @@ pub(crate) struct Cut {
     pub(super) replaced: u64,
     /// The journal, and behind which frame of it the cut is.
     journal: Arc<dyn File>,
+    syncs: Arc<Syncs>,
     behind: Cursor,
 }
 
@@ -170,6 +172,7 @@ impl Cut {
             lock,
             replaced: journal.replaced,
             journal: Arc::clone(&journal.file),
+            syncs: Arc::clone(&journal.syncs),
             behind: journal.cursor,
         }
     }
@@ -291,7 +294,7 @@ impl<'a> Fold<'a> {
             let copied = self.copy(name)?;
             // Makes what was copied durable, and the old journal as far as it goes.
             self.journal.file.sync().map_err(failed)?;
-            self.cut.journal.sync_data().map_err(failed)?;
+            self.cut.syncs.sync_anew().map_err(failed)?;
             if copied <= LITTLE {
                 break;
             }
@@ -365,7 +368,7 @@ impl<'a> Fold<'a> {
         // Durable before the snapshot has its name: whoever finds the new snapshot finds what it is.
         let body = journal::write_object(&switch);
         journal.write(store, name, Kind::Switch, &body)?;
-        journal.sync(store, name)?;
+        journal.sync_the_end(store, name)?;
         // Makes the new journal's bytes durable before any name leads to them.
         self.journal.file.sync().map_err(failed)?;
         let snapshot = self.snapshot.put_in_place(&name.snapshot())?;
@@ -421,6 +424,7 @@ impl Journal {
         path: std::path::PathBuf,
     ) {
         self.source = self.bodies.add(Arc::clone(&file), path, cursor.offset);
+        self.syncs = Syncs::of(&file);
         (self.file, self.id, self.cursor) = (file, id, cursor);
         (self.start, self.synced, self.not_before) = (start, cursor.offset, 0);
         (self.generation, self.lock, self.replaced) = (base.generation, base.lock, base.replaced);

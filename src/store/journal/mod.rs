@@ -10,6 +10,7 @@ mod replay;
 mod reserve;
 pub(crate) mod salvage;
 mod snapshot;
+mod syncs;
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ use crate::index::{Change, Wrote};
 use bodies::Bodies;
 pub(crate) use fold::{Cut, Fold, Moves};
 use frames::Frames;
+use syncs::Syncs;
 
 /// A journal that is smaller than this is not folded because of its size: a checkpoint costs as much as some thousand
 /// commits.
@@ -40,6 +42,7 @@ const SHOWN: u64 = 64 * 1024;
 )]
 pub(crate) struct Journal {
     file: Arc<dyn File>,
+    syncs: Arc<Syncs>,
     id: FileId,
     bodies: Arc<Bodies>,
     /// The journal among the files that hold bodies.
@@ -91,6 +94,7 @@ pub(crate) enum Looked {
 #[must_use]
 pub(crate) struct Doubtful {
     file: Arc<dyn File>,
+    syncs: Arc<Syncs>,
     before: Cursor,
     after: Cursor,
 }
@@ -109,7 +113,7 @@ pub(crate) enum Appended {
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Unsynced {
-    file: Arc<dyn File>,
+    syncs: Arc<Syncs>,
     salt: u64,
     upto: u64,
 }
@@ -117,14 +121,7 @@ pub(crate) struct Unsynced {
 impl Unsynced {
     /// Makes everything before its end durable.
     pub(crate) fn sync(&self) -> std::io::Result<()> {
-        if cfg!(mutant = "no_journal_sync") {
-            return Ok(());
-        }
-        let synced = self.file.sync_data();
-        if cfg!(mutant = "sync_retried") {
-            return synced.or_else(|_| self.file.sync_data());
-        }
-        synced
+        self.syncs.sync(self.upto)
     }
 }
 
@@ -160,7 +157,7 @@ impl Doubtful {
 
     /// Makes it durable, where it was written.
     pub(crate) fn sync(&self) -> std::io::Result<()> {
-        self.file.sync_data()
+        self.syncs.sync(self.after.offset)
     }
 }
 
@@ -261,6 +258,7 @@ impl Journal {
         }
         let doubtful = Doubtful {
             file: Arc::clone(&self.file),
+            syncs: Arc::clone(&self.syncs),
             before,
             after: self.cursor,
         };
@@ -303,6 +301,7 @@ impl Journal {
         self.cursor = next;
         // What a switch leads to does not have what stands behind it.
         self.switch = None;
+        self.syncs.written(next.offset);
         Ok(at)
     }
 
@@ -312,7 +311,7 @@ impl Journal {
         if self.torn {
             self.file.set_size(self.cursor.offset)?;
             // Makes the cut durable.
-            self.file.sync()?;
+            self.syncs.sync_anew()?;
             self.torn = false;
         }
         Ok(())
@@ -321,7 +320,7 @@ impl Journal {
     /// What is not known to be durable yet; `None` when everything is.
     pub(crate) fn unsynced(&self) -> Option<Unsynced> {
         (self.synced < self.cursor.offset).then(|| Unsynced {
-            file: Arc::clone(&self.file),
+            syncs: Arc::clone(&self.syncs),
             salt: self.cursor.salt,
             upto: self.cursor.offset,
         })
@@ -341,12 +340,30 @@ impl Journal {
 
     /// Makes everything up to the cursor durable, under the lock.
     pub(crate) fn sync(&mut self, store: &dyn Store, name: &QueueName) -> Result<()> {
-        let Some(unsynced) = self.unsynced() else {
-            return Ok(());
-        };
-        match unsynced.sync() {
+        match self.unsynced() {
+            Some(unsynced) => self.sync_by(store, name, &unsynced, Unsynced::sync),
+            None => Ok(()),
+        }
+    }
+
+    /// The same for a frame that leads to another generation, also in one in which a sync has failed.
+    fn sync_the_end(&mut self, store: &dyn Store, name: &QueueName) -> Result<()> {
+        match self.unsynced() {
+            Some(unsynced) => self.sync_by(store, name, &unsynced, |it| it.syncs.sync_anew()),
+            None => Ok(()),
+        }
+    }
+
+    fn sync_by(
+        &mut self,
+        store: &dyn Store,
+        name: &QueueName,
+        unsynced: &Unsynced,
+        sync: impl Fn(&Unsynced) -> std::io::Result<()>,
+    ) -> Result<()> {
+        match sync(unsynced) {
             Ok(()) => {
-                self.synced(&unsynced);
+                self.synced(unsynced);
                 Ok(())
             }
             Err(error) => {

@@ -6,6 +6,7 @@ use super::bodies::Bodies;
 use super::frames::{Frames, Seen};
 use super::replay::{self, Checked, corrupt};
 use super::snapshot::Snapshot;
+use super::syncs::Syncs;
 use super::{Journal, Looked};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Damage;
@@ -132,6 +133,7 @@ impl Journal {
         let journal = Self {
             id: stat.id,
             attributes: file.attributes().map_err(failed)?,
+            syncs: Syncs::of(&file),
             file,
             bodies,
             source,

@@ -30,6 +30,8 @@ pub(crate) fn generation() -> u64 {
 /// The descriptors that a child must close. While the guard lives no fork happens, so opening and
 /// registering under it leaves no descriptor that a child would inherit unseen.
 pub(crate) fn descriptors() -> MutexGuard<'static, Vec<i32>> {
+    // Miri knows no fork.
+    #[cfg(not(miri))]
     REGISTERED.call_once(|| {
         // Read now, so that no fork finds it half read.
         super::system::boot_id();

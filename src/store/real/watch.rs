@@ -101,8 +101,7 @@ impl RealWatch {
 impl Watch for RealWatch {
     fn drain(&mut self) {
         self.read();
-        let mut count = [0u8; 8];
-        let _ = rustix::io::read(&self.bell.0, &mut count);
+        self.bell.silence();
     }
 
     fn wait(&mut self, timeout: Duration) -> io::Result<Woken> {
@@ -124,6 +123,8 @@ impl Watch for RealWatch {
                 Err(error) => return Err(error.into()),
             }
             if !ready[0].revents().is_empty() {
+                // Once for a ring: whoever rings has told why before.
+                self.bell.silence();
                 return Ok(Woken::Rung);
             }
             if let Some(woken) = self.read() {
@@ -137,9 +138,41 @@ impl Watch for RealWatch {
     }
 }
 
+impl Bell {
+    fn silence(&self) {
+        let mut count = [0u8; 8];
+        let _ = rustix::io::read(&self.0, &mut count);
+    }
+}
+
 impl Waker for Bell {
     fn ring(&self) {
         // It can only fail when the count is full, and then the bell is ringing.
         let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::RealStore;
+    use super::*;
+    use crate::store::Store;
+    use crate::store::lock::make_directories;
+
+    #[test]
+    fn a_ring_ends_one_wait() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = RealStore::open(directory.path()).unwrap();
+        make_directories(&store, "consumers", 0o700).unwrap();
+        let what = Watched {
+            snapshot: "inbound.json".to_owned(),
+            journal: "inbound.json.journal".to_owned(),
+            directory: "consumers",
+            slot: None,
+        };
+        let mut watch = store.watch(&what).unwrap();
+        watch.waker().ring();
+        let mut wait = || watch.wait(Duration::from_millis(20)).unwrap();
+        assert_eq!([wait(), wait()], [Woken::Rung, Woken::TimedOut]);
     }
 }
