@@ -15,6 +15,7 @@ mutants=(
     "sync_retried         --lib queue::journalled"
     "lock_unlinked        --lib queue::tests"
     "no_inode_check       --lib queue::tests"
+    "any_lock_file        --lib queue::journalled"
     "move_forgotten       --lib queue::moving"
     "no_salt              --lib format::frame"
     "length_trusted       --features cli --test hostile"

@@ -629,6 +629,7 @@ fn whoever_removes_the_lock_file_nothing_is_lost_and_a_journal_belongs_to_one_lo
         queue(&store.another_process(), Sync::Off),
     ];
     let mut expected = std::collections::VecDeque::new();
+    let mut journals = std::collections::BTreeSet::new();
     for number in 0..200usize {
         if number % 7 != 3 {
             store.take_away(".gastown/locks/inbound.json.lock");
@@ -651,5 +652,7 @@ fn whoever_removes_the_lock_file_nothing_is_lost_and_a_journal_belongs_to_one_lo
             *expected.make_contiguous(),
             "{number}"
         );
+        journals.extend(store.inode_of(JOURNAL));
     }
+    assert!(journals.len() > 50, "{}", journals.len());
 }
