@@ -176,12 +176,13 @@ fn stop(file_system: FileSystem) {
     let cycles = if support::proves() { 25 } else { 3 };
     for cycle in 0..cycles {
         let mounted = mount();
-        let enough = AtomicBool::new(false);
+        let (enough, is_cut) = (AtomicBool::new(false), AtomicBool::new(false));
         let run = Run {
             load: Load::mixed(),
             place: mounted.place(),
             operations: usize::MAX,
             enough: &enough,
+            is_cut: &is_cut,
             name: format!("cycle-{cycle}"),
             seed: chance.next(),
             // What is confirmed is durable: there is no other moment than the end.
@@ -191,6 +192,8 @@ fn stop(file_system: FileSystem) {
         thread::scope(|scope| {
             let load = scope.spawn(|| run.go(&ledger));
             thread::sleep(pause);
+            // While a file system stops, the system tells that a sync has succeeded that has not: no power cut does.
+            is_cut.store(true, Ordering::SeqCst);
             let stopped = disk::run("xfs_io", &["-x", "-c", "shutdown", disk::text(&place)]);
             thread::sleep(Duration::from_millis(20));
             enough.store(true, Ordering::Relaxed);

@@ -43,6 +43,8 @@ pub struct Run<'a> {
     /// How much each of them does, unless it is enough before.
     pub operations: usize,
     pub enough: &'a AtomicBool,
+    /// What is told from then on is not counted as confirmed.
+    pub is_cut: &'a AtomicBool,
     /// No two loads of a ledger have one name.
     pub name: String,
     pub seed: u64,
@@ -154,7 +156,8 @@ impl Worker<'_> {
         };
         // What was refused changed nothing; what failed may have.
         if is_done {
-            let told = reply.is_ok().then_some(told);
+            let is_cut = self.run.is_cut.load(Ordering::SeqCst);
+            let told = (reply.is_ok() && !is_cut).then_some(told);
             self.ledger.note(id, act, QUEUES[queue], asked, told);
         }
         reply.map(|_| is_done)

@@ -52,6 +52,7 @@ impl Recording {
             place: mounted.place(),
             operations: if support::proves() { 150 } else { 40 },
             enough: &AtomicBool::new(false),
+            is_cut: &AtomicBool::new(false),
             name: "sent".to_owned(),
             seed,
             clock: &|| recorder.log.len(),
@@ -78,29 +79,36 @@ impl Recording {
     }
 
     pub fn examine(&self, state: State, chance: &mut Chance) -> Outcome {
-        let image = self.path("state");
-        state
-            .write(&self.entries, &self.path("base"), &image)
-            .unwrap();
-        self.look(&image, &self.ledger.expected(state.at), chance)
+        let make = |to: &Path| state.write(&self.entries, &self.path("base"), to);
+        self.look(&make, &self.ledger.expected(state.at), chance)
     }
 
-    fn look(&self, image: &Path, expectation: &Expectation, chance: &mut Chance) -> Outcome {
-        let kept = self.path("kept");
-        image::copy(image, &kept).unwrap();
-        let Ok(mounted) = Mounted::mount(self.file_system, image, &self.path("place")) else {
+    fn look(
+        &self,
+        make: &dyn Fn(&Path) -> Result<(), String>,
+        expectation: &Expectation,
+        chance: &mut Chance,
+    ) -> Outcome {
+        let image = self.path("state");
+        make(&image).unwrap();
+        let Ok(mounted) = Mounted::mount(self.file_system, &image, &self.path("place")) else {
             return Outcome::Unmountable;
         };
         let examined = spool::examine(mounted.place(), expectation, "next", chance.percent(30));
         drop(mounted);
-        examined.map_or_else(Outcome::Wrong, |()| Outcome::Sound)
+        let Err(why) = examined else {
+            return Outcome::Sound;
+        };
+        // As it was before anybody looked.
+        make(&image).unwrap();
+        Outcome::Wrong(why)
     }
 
-    /// Keeps the disk that was looked at last, as it was before, beside what was built.
+    /// Keeps a disk on which something is wrong, beside what was built.
     pub fn keep(&self) -> PathBuf {
         let name = format!("power-cut-{:?}.img", self.file_system);
         let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        image::copy(&self.path("kept"), &copy).unwrap();
+        image::copy(&self.path("state"), &copy).unwrap();
         copy
     }
 
@@ -138,11 +146,10 @@ impl Recording {
             return Outcome::Wrong(format!("in the recovery: {why}"));
         }
         let second = State::choose(&entries, chance);
-        let image = self.path("state");
-        second.write(&entries, &first, &image).unwrap();
+        let make = |to: &Path| second.write(&entries, &first, to);
         let mut expectation = self.ledger.expected(state.at);
         expectation.extend(ledger.expected(second.at));
-        match self.look(&image, &expectation, chance) {
+        match self.look(&make, &expectation, chance) {
             Outcome::Wrong(why) => Outcome::Wrong(format!("and then {second:?}: {why}")),
             outcome => outcome,
         }
