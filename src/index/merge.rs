@@ -25,14 +25,18 @@ pub(crate) struct Merged {
 /// Messages are found again by id, the first by the first; without an id, by their payload.
 pub(crate) fn merge(array: Vec<Element>, before: &Numbered, mut now: Numbered, new: Seq) -> Merged {
     let mut merged = Merged::default();
-    let sent = now.split_off(&new);
-    let mut places: HashMap<Vec<u8>, VecDeque<Seq>> = HashMap::new();
-    for (seq, element) in before {
-        places.entry(key(element)).or_default().push_back(*seq);
-    }
+    let mut sent = now.split_off(&new);
+    let (mut places, mut sent_places) = (places(before), places(&sent));
     for element in array {
         let place = places.get_mut(&key(&element));
         let Some(seq) = place.and_then(VecDeque::pop_front) else {
+            // A later snapshot of ours, of which the journal was lost: it has what was sent since.
+            let place = sent_places.get_mut(&key(&element));
+            if let Some(seq) = place.and_then(VecDeque::pop_front) {
+                sent.remove(&seq);
+                merged.array.push(Arc::clone(element.text()));
+                continue;
+            }
             merged.added.push(label(&element));
             merged.array.push(Arc::clone(element.text()));
             continue;
@@ -56,6 +60,15 @@ pub(crate) fn merge(array: Vec<Element>, before: &Numbered, mut now: Numbered, n
         .array
         .extend(sent.values().map(|element| Arc::clone(element.text())));
     merged
+}
+
+/// Where the messages with each key are, the first one first.
+fn places(elements: &Numbered) -> HashMap<Vec<u8>, VecDeque<Seq>> {
+    let mut places: HashMap<_, VecDeque<Seq>> = HashMap::new();
+    for (seq, element) in elements {
+        places.entry(key(element)).or_default().push_back(*seq);
+    }
+    places
 }
 
 fn key(element: &Element) -> Vec<u8> {
@@ -127,6 +140,17 @@ mod tests {
             (merged.added, merged.removed),
             (vec!["theirs".into()], vec!["taken away".into()])
         );
+    }
+
+    #[test]
+    fn what_was_sent_since_and_is_in_the_array_is_there_once() {
+        let text = |id: &str| format!(r#"{{"message":{{"id":"{id}"}}}}"#);
+        let now = [(0, text("a")), (1, text("b"))];
+        let now: Vec<_> = now.iter().map(|(seq, text)| (*seq, &**text)).collect();
+        let array = ["a", "b", "c"].map(|id| element(&text(id))).into();
+        let merged = merge(array, &numbered(&now[..1]), numbered(&now), 1);
+        assert_eq!(texts(&merged), ["a", "b", "c"].map(text));
+        assert_eq!(merged.added.len(), 1);
     }
 
     #[test]

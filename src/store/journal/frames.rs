@@ -65,11 +65,13 @@ impl Frames {
         }
     }
 
-    /// Looks for a later frame that says that what is missing was on stable storage.
+    /// Looks for a later frame that says that what is missing was on stable storage. Only as far as the file went at first: what was
+    /// being written then may be whole by now, and have others behind it.
     fn search(&self, cursor: &Cursor) -> Result<()> {
         let mut at = cursor.offset;
         loop {
-            let bytes = self.bytes(at, PART)?;
+            let left = usize::try_from(self.size.saturating_sub(at)).unwrap_or(usize::MAX);
+            let bytes = self.bytes(at, PART.min(left))?;
             if frame::missing_was_durable(&bytes, cursor) {
                 return Err(corrupt(&self.path, &frame::lost(cursor)));
             }
