@@ -319,6 +319,8 @@ impl Handle {
                         let synced = doubtful.sync();
                         synced.map_err(|error| journal::unknown(store, &self.name, error))?;
                     }
+                    attached.entry.state().last_queued = told.queued;
+                    // What is ready is not known before everything is read again: rather too many are woken.
                     hold.brought(plan.changes.len());
                     return Ok((plan.result, durable));
                 }

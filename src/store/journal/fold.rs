@@ -10,7 +10,7 @@ use super::bodies::{Bodies, Reader};
 use super::frames::Frames;
 use super::syncs::Syncs;
 use super::{Journal, foreign, reserve};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::counters::Counters;
 use crate::format::frame::{Cursor, Kind};
 use crate::format::journal::{self, Base, Binder, Binding, Switch, Totals, Written};
@@ -352,9 +352,13 @@ impl<'a> Fold<'a> {
             return Ok(None);
         }
         self.copy(name)?;
-        // Who holds another lock file may have appended to the old journal just now.
         if self.copied != journal.cursor {
-            return Ok(None);
+            if self.cut.lock != journal.lock {
+                // Who holds the lock file of the old journal has appended to it just now.
+                return Ok(None);
+            }
+            let text = "a checkpoint did not copy what was committed meanwhile";
+            return Err(Error::new(ErrorKind::Internal, text));
         }
         let path = store.root().join(name.journal());
         let failed = |error| Error::io("sync", &path, error);

@@ -88,3 +88,33 @@ impl Frames {
         read.map_err(|error| Error::io("read", &self.path, error))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::frame::Kind;
+    use crate::store::fault::FaultStore;
+    use crate::store::{Open, Store};
+
+    #[test]
+    fn half_a_frame_that_is_finished_meanwhile_is_no_damage() {
+        let store = FaultStore::new();
+        let (first, start) = Cursor::start(1).frame(Kind::Base, 0, b"{}\n");
+        let (second, next) = start.frame(Kind::Notice, 0, b"{}\n");
+        let (third, _) = next.frame(Kind::Notice, next.offset, b"{}\n");
+        store.put("journal", &[first, second, third].concat());
+        let frames = |size| Frames {
+            file: store.open("journal", Open::Read).unwrap(),
+            path: PathBuf::from("journal"),
+            size,
+        };
+        // So long was the file when it was looked at.
+        let (end, tail) = frames(next.offset - 5).read(start, |_| Ok(())).unwrap();
+        assert_eq!((end, tail), (start, Tail::Torn));
+        let whole = frames(u64::MAX).file.stat().unwrap().size;
+        let mut damaged = store.content("journal").unwrap();
+        damaged[usize::try_from(start.offset).unwrap()] ^= 1;
+        store.overwrite("journal", &damaged);
+        assert!(frames(whole).read(start, |_| Ok(())).is_err());
+    }
+}
