@@ -13,6 +13,7 @@ mutants=(
     "sync_before_write    --lib queue::journalled"
     "no_truncation        --lib queue::journalled"
     "sync_retried         --lib queue::journalled"
+    "inherited_trusted    --lib queue::journalled"
     "lock_unlinked        --lib queue::tests"
     "no_inode_check       --lib queue::tests"
     "any_lock_file        --lib queue::journalled"

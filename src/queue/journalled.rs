@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::store::fault::{FaultStore, Unsynced};
+use crate::store::{Open, Store as _};
 use crate::{ErrorKind, Message, Mode, Nack, Queue, Receive, Result, Spool, Sync};
 
 const JOURNAL: &str = "inbound.json.journal";
@@ -284,6 +285,84 @@ fn a_queue_that_is_synced_after_a_sync_failed_is_durable() {
         bodies(&queue(&cut, Sync::Full)).unwrap(),
         [json!(1), json!(2)]
     );
+}
+
+#[test]
+fn who_opens_a_journal_after_a_sync_of_another_process_failed_loses_nothing_that_he_confirms() {
+    for behind in ["short", &"x".repeat(100_000)] {
+        let store = store();
+        let inbound = queue(&store, Sync::Off);
+        inbound.send(&json!(1)).unwrap();
+        inbound.send(&behind).unwrap();
+        // It is killed before it can say that its sync has failed: what it wrote can be read, and is not on the disk.
+        std::mem::forget(inbound);
+        let journal = store.open(JOURNAL, Open::Write).unwrap();
+        store.fail(0, libc::EIO);
+        assert!(journal.sync_data().is_err());
+        store.heal();
+        let other = queue(&store.another_process(), Sync::Full);
+        store.forget_effects();
+        other.send(&json!(2)).unwrap();
+        let written_again = store.effects().contains(&format!("write {JOURNAL}"));
+        assert!(written_again, "{:?}", store.effects());
+        let cut = store.power_cut(Unsynced::Dropped, Unsynced::Dropped);
+        let found = bodies(&queue(&cut, Sync::Full)).unwrap();
+        assert_eq!(found.len(), 3, "{found:?}");
+        assert!(found.contains(&json!(behind)) && found.contains(&json!(2)));
+        // Once is enough.
+        store.forget_effects();
+        other.send(&json!(3)).unwrap();
+        assert_eq!(store.effects().len(), 2, "{:?}", store.effects());
+    }
+}
+
+#[test]
+fn what_is_gone_before_it_could_be_written_again_is_told() {
+    let store = store();
+    let inbound = queue(&store, Sync::Off);
+    inbound.send(&json!(1)).unwrap();
+    inbound.send(&json!(2)).unwrap();
+    std::mem::forget(inbound);
+    let other = queue(&store.another_process(), Sync::Full);
+    assert_eq!(bodies(&other).unwrap().len(), 2);
+    // The system drops the page and reads it from the disk again.
+    let mut content = store.content(JOURNAL).unwrap();
+    let end = content.len();
+    content[end - 20..].fill(0);
+    store.overwrite(JOURNAL, &content);
+    let error = other.send(&json!(3)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    // Then the rules for what is found decide.
+    other.send(&json!(4)).unwrap();
+    assert_eq!(bodies(&other).unwrap(), [json!(1), json!(4)]);
+}
+
+#[test]
+fn what_the_system_still_has_to_tell_of_a_sync_that_failed_does_not_fail_the_next_generation() {
+    let poisoned = || {
+        let store = store();
+        let (one, other) = (
+            queue(&store, Sync::Full),
+            queue(&store.another_process(), Sync::Full),
+        );
+        one.send(&json!(1)).unwrap();
+        assert_eq!(bodies(&other).unwrap().len(), 1);
+        store.fail(1, libc::EIO);
+        assert!(one.send(&json!(2)).is_err());
+        store.heal();
+        store.forget_effects();
+        (store, other)
+    };
+    // The other process had the file open too, and is told when it next syncs it.
+    let old_journal = format!("sync {JOURNAL}");
+    let (store, other) = poisoned();
+    other.send(&json!(3)).unwrap();
+    let syncs = store.effects();
+    let told = syncs.iter().position(|effect| *effect == old_journal);
+    let (store, other) = poisoned();
+    store.fail(told.unwrap(), libc::EIO);
+    other.send(&json!(3)).unwrap();
+    assert_eq!(bodies(&other).unwrap().len(), 3);
 }
 
 #[test]

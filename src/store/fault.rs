@@ -626,10 +626,13 @@ impl File for FaultFile {
         };
         let from = usize::try_from(offset).unwrap();
         self.inode(|inode| {
-            inode.content.truncate(from);
-            inode.content.resize(from, 0);
-            inode.content.extend_from_slice(&bytes[..written]);
-            inode.lost = inode.lost.min(from);
+            let end = from + written;
+            let size = inode.content.len().max(end);
+            inode.content.resize(size, 0);
+            inode.content[from..end].copy_from_slice(&bytes[..written]);
+            if end >= inode.lost {
+                inode.lost = inode.lost.min(from);
+            }
             inode.version += 1;
         });
         #[cfg(shuttle)]

@@ -313,7 +313,7 @@ impl Files {
         match std::mem::replace(&mut self.seen, Seen::Nothing) {
             Seen::Tail(mut journal) => {
                 let totals = after(*journal.totals(), changes);
-                let appended = journal.append(store, name, totals, changes, hold)?;
+                let appended = journal.append(store, name, totals, changes, durable, hold)?;
                 Ok(match appended {
                     Appended::Kept(_) => {
                         self.seen = Seen::Tail(journal);
@@ -322,7 +322,7 @@ impl Files {
                     Appended::Doubtful(doubtful) => Committed::Doubtful(doubtful),
                 })
             }
-            Seen::Journal(journal) => self.append(store, name, journal, changes, hold),
+            Seen::Journal(journal) => self.append(store, name, journal, changes, durable, hold),
             seen => {
                 let before = match &seen {
                     Seen::Plain(plain) => Some(plain),
@@ -360,6 +360,7 @@ impl Files {
         name: &QueueName,
         mut journal: Box<Journal>,
         changes: &[Change],
+        durable: Durable,
         hold: &Hold,
     ) -> Result<Committed> {
         let lock = hold.lock_file()?;
@@ -380,7 +381,7 @@ impl Files {
             }
         }
         let totals = self.index.totals_after(changes);
-        let appended = journal.append(store, name, totals, changes, hold)?;
+        let appended = journal.append(store, name, totals, changes, durable, hold)?;
         Ok(match appended {
             Appended::Kept(wrote) => {
                 self.seen = Seen::Journal(journal);

@@ -269,7 +269,7 @@ impl Lock {
     }
 
     /// Takes the lock, and the guard if so much care is asked for, or if the lock file was opened just now: it may have the
-    /// number of one that was removed, of which somebody believes that it will never be seen again (INV-28). Whether the guard
+    /// number of one that was removed, of which somebody believes that it will never be seen again (INV-31). Whether the guard
     /// is held.
     fn take(
         &self,

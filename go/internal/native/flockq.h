@@ -49,8 +49,8 @@
  *  - The file of a journalled queue shows what was folded last. What another program takes away by replacing it is gone.
  *  - Programs that do not use the library do not know leases. Where they take messages too, use flockq_queue_pop().
  *  - A program that unlinks the lock file while it unlocks leaves a gap in which its changes and flockq's can overwrite
- *    each other. Processes with the library never lose each other's messages in
- *    a plain queue; a journalled one must not be shared with such a program.
+ *    each other. Processes with the library never lose each other's messages as long as nobody removes the guard file
+ *    as well.
  *  - At durability "off" a power cut can lose the last commits, and leave a plain queue's file empty or zeroed; it is
  *    then reported as damaged, not as an empty queue.
  *  - How a lock was used is told once a second; a process that is killed takes the last of that with it. What is done

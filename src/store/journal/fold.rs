@@ -49,6 +49,8 @@ pub(crate) struct Cut {
     journal: Arc<dyn File>,
     syncs: Arc<Syncs>,
     behind: Cursor,
+    /// Nobody builds on that journal any more.
+    has_ended: bool,
 }
 
 /// The files of the next generation, not yet in place.
@@ -174,6 +176,7 @@ impl Cut {
             journal: Arc::clone(&journal.file),
             syncs: Arc::clone(&journal.syncs),
             behind: journal.cursor,
+            has_ended: journal.ended,
         }
     }
 
@@ -294,7 +297,11 @@ impl<'a> Fold<'a> {
             let copied = self.copy(name)?;
             // Makes what was copied durable, and the old journal as far as it goes.
             self.journal.file.sync().map_err(failed)?;
-            self.cut.syncs.sync_anew().map_err(failed)?;
+            let synced = self.cut.syncs.sync_anew();
+            // Where a sync has failed, the system may still have to tell this process of it: what comes has nothing to do with that.
+            if !self.cut.has_ended {
+                synced.map_err(failed)?;
+            }
             if copied <= LITTLE {
                 break;
             }
@@ -431,6 +438,7 @@ impl Journal {
         self.syncs = Syncs::of(&file);
         (self.file, self.id, self.cursor) = (file, id, cursor);
         (self.start, self.synced, self.not_before) = (start, cursor.offset, 0);
+        self.vouched = true;
         (self.generation, self.lock, self.replaced) = (base.generation, base.lock, base.replaced);
         self.binding = base.snapshot.clone();
         self.snapshot = Some(snapshot);

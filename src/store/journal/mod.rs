@@ -4,6 +4,7 @@ mod bodies;
 mod fold;
 mod foreign;
 mod frames;
+mod inherited;
 mod make;
 mod read;
 mod replay;
@@ -15,6 +16,7 @@ mod syncs;
 use std::sync::Arc;
 
 use super::lock::Hold;
+use super::plain::Durable;
 use super::{Attributes, File, FileId, Stat, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::MAX_PAYLOAD_BYTES;
@@ -51,6 +53,8 @@ pub(crate) struct Journal {
     cursor: Cursor,
     /// Everything before this offset is on stable storage.
     synced: u64,
+    /// A sync of this descriptor takes along everything before the cursor, or fails.
+    vouched: bool,
     generation: u64,
     /// The inode number of the lock file under which this generation is appended to.
     lock: u64,
@@ -196,7 +200,7 @@ impl Journal {
         self.cursor.offset == self.start && !self.torn && !self.ended && self.switch.is_none()
     }
 
-    /// Whether the next commit, under this lock file, needs a new generation. INV-28: only who holds the lock file that a
+    /// Whether the next commit, under this lock file, needs a new generation. INV-31: only who holds the lock file that a
     /// generation belongs to appends to it, so that no two processes do at once, whatever becomes of that file's name.
     pub(crate) fn has_ended(&self, lock: u64) -> bool {
         self.ended || (self.lock != lock && !cfg!(mutant = "any_lock_file"))
@@ -223,6 +227,7 @@ impl Journal {
         name: &QueueName,
         totals: Totals,
         changes: &[Change],
+        durable: Durable,
         hold: &Hold,
     ) -> Result<Appended> {
         let (body, places) = journal::write_commit(&totals, replay::records(changes));
@@ -235,9 +240,9 @@ impl Journal {
             return Err(Error::new(ErrorKind::TooLarge, text));
         }
         let before = self.cursor;
-        let at = match self.write(store, name, Kind::Commit, &body) {
+        let at = match self.write_commit(store, name, &body, durable) {
             Err(error) if !adds && self.makes_room(store, name, &error) => {
-                self.write(store, name, Kind::Commit, &body)?
+                self.write_commit(store, name, &body, durable)?
             }
             other => other?,
         };
@@ -271,6 +276,20 @@ impl Journal {
         let made = cause.is_some_and(|cause| reserve::release(store, name, &cause));
         self.reserve_is_used |= made;
         made
+    }
+
+    /// Writes the frame of a commit; one that is to be durable needs everything before it to be.
+    fn write_commit(
+        &mut self,
+        store: &dyn Store,
+        name: &QueueName,
+        body: &[u8],
+        durable: Durable,
+    ) -> Result<u64> {
+        if durable == Durable::Yes {
+            self.vouch(store, name)?;
+        }
+        self.write(store, name, Kind::Commit, body)
     }
 
     /// Writes one frame behind the last one; says where its body begins.
@@ -341,7 +360,10 @@ impl Journal {
     /// Makes everything up to the cursor durable, under the lock.
     pub(crate) fn sync(&mut self, store: &dyn Store, name: &QueueName) -> Result<()> {
         match self.unsynced() {
-            Some(unsynced) => self.sync_by(store, name, &unsynced, Unsynced::sync),
+            Some(unsynced) => {
+                self.vouch(store, name)?;
+                self.sync_by(store, name, &unsynced, Unsynced::sync)
+            }
             None => Ok(()),
         }
     }

@@ -138,7 +138,9 @@ impl Journal {
             bodies,
             source,
             cursor,
-            synced: 0,
+            // It was, before it had its name.
+            synced: cursor.offset,
+            vouched: false,
             generation: base.generation,
             lock: base.lock,
             replaced: base.replaced,
