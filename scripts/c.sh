@@ -42,6 +42,7 @@ run_tests() {
         for program in "$name" "$name-cpp"; do
             mkdir "$where/$program"
             "target/capi/$program" "$where/$program"
+            echo "test c::$program ... ok"
         done
         if have valgrind; then
             # What Rust keeps until the process ends is reachable, or looks "possibly lost" through inner pointers.
@@ -52,6 +53,7 @@ run_tests() {
             valgrind -q --leak-check=$leaks --show-leak-kinds=definite --errors-for-leak-kinds=definite --error-exitcode=99 \
                 "target/capi/$name" "$where/$name-valgrind" 2> "$where/valgrind.log" ||
                 { cat "$where/valgrind.log"; exit 1; }
+            echo "test c::$name-valgrind ... ok"
         fi
     done
     for name in send_receive worker; do

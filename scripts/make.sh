@@ -5,6 +5,8 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 passed=0 failed=0 left_out=0
+tell=--quiet
+[ "${FLOCKQ_PROVE:-}" != 1 ] || tell=--no-fail-fast
 
 say() { printf '\n== %s\n' "$*"; }
 
@@ -92,15 +94,22 @@ lint() {
     step "rustfmt" cargo fmt --check
     step "clippy" clippy
     step "licences and sources" licences
+    python && step "table of properties" properties
 }
 
+# `make prove` wants each test by its name, and all of them.
 rust_tests() {
-    cargo test --quiet --features cli,capi -- --nocapture
+    cargo test "$tell" --features cli,capi
+}
+
+# Every test that the table of properties names is there.
+properties() {
+    python3 scripts/reliability.py --check
 }
 
 # Ratios of speed are asked of the release build only.
 release_tests() {
-    cargo test --quiet --release --features cli --test speed -- --test-threads 1 --nocapture
+    cargo test "$tell" --release --features cli --test speed -- --test-threads 1
 }
 
 documentation() {

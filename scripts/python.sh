@@ -40,12 +40,15 @@ build() {
 run_tests() {
     build
     cd python
-    "$bin/ruff" format --check . ../tests/drivers
-    "$bin/ruff" check . ../tests/drivers
-    "$bin/mypy" --strict flockq tests examples ../tests/drivers/driver.py
+    "$bin/ruff" format --check . ../tests/drivers ../scripts
+    "$bin/ruff" check . ../tests/drivers ../scripts
+    "$bin/mypy" --strict flockq tests examples ../tests/drivers/driver.py ../scripts/reliability.py
     # From elsewhere, so that the installed module is what is looked at.
     (cd tests && "$bin/python" -m mypy.stubtest flockq --ignore-missing-stub)
-    "$bin/pytest" -q
+    # `make prove` wants each test by its name.
+    local tell=-q
+    [ "${FLOCKQ_PROVE:-}" != 1 ] || tell=-v
+    "$bin/pytest" $tell
 }
 
 case "${1:-}" in

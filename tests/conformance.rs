@@ -4,7 +4,6 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    clippy::print_stderr,
     missing_docs,
     reason = "tests"
 )]
@@ -64,7 +63,7 @@ fn run_all(mode: &str) -> usize {
             }
         }
     }
-    eprintln!("{ran} scenarios");
+    support::measured(&format!("{ran} scenarios"));
     assert!(ran >= 40);
     journalled
 }
@@ -79,7 +78,7 @@ fn run(language: &'static str, mode: &str, scenario: &Value) -> bool {
     if let Some(size) = scenario["tmpfs"].as_str() {
         mounted = Mount::new(&directory, size);
         if mounted.is_none() {
-            eprintln!("LEFT OUT: {name}: this user may not mount a tmpfs here");
+            support::left_out(&format!("{name}: this user may not mount a tmpfs here"));
             return false;
         }
     }

@@ -6,8 +6,6 @@
 #![cfg(feature = "cli")]
 #![allow(
     clippy::unwrap_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
     clippy::disallowed_methods,
     missing_docs,
     reason = "tests"
@@ -138,8 +136,7 @@ fn places(directory: &Path, first: &str) -> Vec<String> {
 #[test]
 fn killed_at_every_system_call_of_a_move_the_message_is_in_exactly_one_queue() {
     if Command::new("strace").arg("-V").output().is_err() {
-        assert!(!support::require_all(), "strace is not there");
-        eprintln!("LEFT OUT: strace is not there");
+        support::left_out("strace is missing (apt-get install strace)");
         return;
     }
     let mut killed = 0;
@@ -150,7 +147,7 @@ fn killed_at_every_system_call_of_a_move_the_message_is_in_exactly_one_queue() {
         &["outbound", "dead-letter", "archive"],
     ] {
         for what in ["move", "redrive", "retry", "dead-letter", "back"] {
-            let temporary = tempfile::tempdir().unwrap();
+            let temporary = support::in_memory();
             let template = temporary.path().join("template");
             let command = prepare(&template, plain, what);
             let command: Vec<&str> = command.iter().map(String::as_str).collect();
@@ -186,7 +183,7 @@ fn killed_at_every_system_call_of_a_move_the_message_is_in_exactly_one_queue() {
             }
         }
     }
-    println!("killed {killed} times");
+    support::measured(&format!("killed {killed} times"));
     assert!(killed > 300, "{killed}");
 }
 
@@ -368,9 +365,9 @@ fn workers_that_fail_and_are_killed_leave_every_message_acked_or_given_up_once()
         counted.retried + counted.dead_lettered,
         "{counted:?}"
     );
-    println!(
+    support::measured(&format!(
         "{count} messages, {} acked, {} given up, {kills} kills",
         acked.len(),
         dead.len()
-    );
+    ));
 }

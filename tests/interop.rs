@@ -4,7 +4,6 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    clippy::print_stderr,
     missing_docs,
     reason = "tests"
 )]
@@ -136,7 +135,7 @@ fn what_one_language_sends_every_other_receives_and_acks_by_receipt() {
         );
     }
     let pairs = pairs.len();
-    eprintln!("{pairs} ordered pairs in each mode");
+    support::measured(&format!("{pairs} ordered pairs in each mode"));
 }
 
 #[test]
@@ -179,7 +178,9 @@ fn a_killed_consumers_message_reaches_a_waiting_receiver_of_any_language_at_once
         times.sort_unstable();
         // On a busy machine a single one may be late for reasons of its own.
         let (most, slowest) = (times[times.len() * 3 / 4], times[times.len() - 1]);
-        eprintln!("{what}: three quarters within {most:?}, the slowest {slowest:?}");
+        support::measured(&format!(
+            "{what}: three quarters within {most:?}, the slowest {slowest:?}"
+        ));
         assert!(most < HEARTBEAT / 2, "{what}: {times:?}");
     }
 }
@@ -261,7 +262,9 @@ fn a_waiting_consumer_sleeps() {
         std::thread::sleep(Duration::from_secs(4));
         let after = waiting_threads_switches(driver.pid());
         let each_second = f64::from(u32::try_from(after - before).unwrap()) / 4.0;
-        eprintln!("{language}: {each_second} voluntary context switches a second");
+        support::measured(&format!(
+            "{language}: {each_second} voluntary context switches a second"
+        ));
         assert!(each_second <= 2.0, "{language}: {each_second}");
         driver.kill();
     }

@@ -4,8 +4,6 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    clippy::print_stderr,
-    clippy::print_stdout,
     clippy::cast_precision_loss,
     missing_docs,
     reason = "tests"
@@ -179,12 +177,12 @@ fn tally(
 fn with_a_lock_file_that_stays_nothing_is_lost_and_nothing_comes_twice() {
     let (logs, lines, left, reads) = share(true);
     let (sent, seen) = tally(&logs, &lines, &left);
-    eprintln!(
+    support::measured(&format!(
         "{} messages, {} left, {} reads by the peer",
         sent.len(),
         left.len(),
         reads
-    );
+    ));
     assert!(logs.iter().all(|log| log.sent.len() > 20) && lines.len() > 20 && reads > 5);
     let lost: Vec<_> = sent.keys().filter(|id| !seen.contains_key(*id)).collect();
     let twice: Vec<_> = seen
@@ -218,14 +216,14 @@ fn with_a_lock_file_that_is_unlinked_losses_are_attributed() {
         .iter()
         .filter_map(|(id, times)| (*times > 1).then_some(id))
         .collect();
-    eprintln!(
+    support::measured(&format!(
         "{} messages; lost {}: {} overwritten by a peer, {} of a peer overwritten by us; {} came back",
         sent.len(),
         lost.len(),
         by_a_peer.len(),
         by_us.len(),
         again.len()
-    );
+    ));
     assert!(logs.iter().all(|log| log.sent.len() > 20) && lines.len() > 20);
     let of_us: Vec<_> = by_us.iter().filter(|id| id.starts_with("flockq")).collect();
     assert!(of_us.is_empty(), "lost without a peer's doing: {of_us:?}");
@@ -285,10 +283,10 @@ fn lose_nothing_without_a_lock_file(mode: &str) {
         .collect();
     let (sent, seen) = tally(&logs, &[], &left);
     let lost: Vec<_> = sent.keys().filter(|id| !seen.contains_key(*id)).collect();
-    eprintln!(
+    support::measured(&format!(
         "{mode}: {} messages while the lock file was removed {removed} times",
         sent.len()
-    );
+    ));
     assert!(sent.len() > 50 && removed > 50);
     assert!(lost.is_empty(), "processes with the library lost {lost:?}");
     assert!(

@@ -240,11 +240,9 @@ fn the_daemons_day_is_the_same_in_every_language() {
     for mode in support::MODES {
         for language in DAYS {
             let Some(mut command) = day(language) else {
-                assert!(
-                    !support::require_all(),
+                support::left_out(&format!(
                     "the {language} program was not built; run make build"
-                );
-                eprintln!("LEFT OUT: the {language} program was not built; run make build");
+                ));
                 continue;
             };
             let directory = tempfile::tempdir().unwrap();

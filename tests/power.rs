@@ -164,7 +164,7 @@ fn stop(file_system: FileSystem) {
     }
     let seed = chance::seed();
     let mut chance = Chance::new(seed);
-    let temporary = disk::temporary();
+    let temporary = support::in_memory();
     let (image, place) = (
         temporary.path().join("image"),
         temporary.path().join("place"),

@@ -4,8 +4,6 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    clippy::print_stderr,
-    clippy::print_stdout,
     clippy::cast_precision_loss,
     missing_docs,
     reason = "tests"
@@ -82,11 +80,11 @@ fn kill_senders(mode: &str) {
         })
         .collect();
     let lost: Vec<_> = confirmed.iter().filter(|id| !there.contains(*id)).collect();
-    eprintln!(
+    support::measured(&format!(
         "{mode}: {} confirmed, {} there",
         confirmed.len(),
         there.len()
-    );
+    ));
     assert!(confirmed.len() > 100 && lost.is_empty(), "lost {lost:?}");
     queue.send(&1).unwrap();
     let names = std::fs::read_dir(directory.path())

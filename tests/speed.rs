@@ -4,7 +4,6 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    clippy::print_stderr,
     clippy::print_stdout,
     clippy::cast_precision_loss,
     missing_docs,
@@ -94,9 +93,9 @@ fn a_plain_send_is_at_least_five_times_faster_than_the_same_change_by_a_program_
     peer.wait().unwrap();
     let after_theirs = median(ours.iter().copied().step_by(3).collect());
     let (ours, theirs) = (median(ours), median(theirs));
-    eprintln!(
+    support::measured(&format!(
         "1,000 messages of {bytes} bytes: send {ours} us (just after a change of the other side {after_theirs} us), without the library {theirs} us"
-    );
+    ));
     if !cfg!(debug_assertions) {
         assert!(theirs >= 5 * ours, "{theirs} us against {ours} us");
     }
@@ -230,10 +229,10 @@ fn eight_processes_share_a_queue_fairly() {
         let total: u64 = all.iter().map(|one| one.0).sum();
         #[expect(clippy::cast_precision_loss, reason = "counts of some thousands")]
         let ratio = most as f64 / least.max(1) as f64;
-        eprintln!(
+        support::measured(&format!(
             "{name:>9}: {total} acquisitions, busiest {most}, least busy {least} (ratio {ratio:.2}), longest wait {:.1} ms",
             longest as f64 / 1000.0
-        );
+        ));
         ratios.push(ratio);
     }
     if !cfg!(debug_assertions) {

@@ -337,8 +337,7 @@ fn afterwards(directory: &Path) -> Result<(), String> {
 /// Does every case in both modes, some at the same time; how many points there were.
 fn sweep(each: impl Fn(&Case, &str, &Prepared, &Path) -> usize + Sync) -> usize {
     if Command::new("strace").arg("-V").output().is_err() {
-        assert!(!support::require_all(), "strace is not there");
-        eprintln!("LEFT OUT: strace is missing (apt-get install strace)");
+        support::left_out("strace is missing (apt-get install strace)");
         return usize::MAX;
     }
     let all: Vec<(&Case, &str)> = CASES
@@ -350,7 +349,7 @@ fn sweep(each: impl Fn(&Case, &str, &Prepared, &Path) -> usize + Sync) -> usize 
         for _ in 0..2 {
             scope.spawn(|| {
                 while let Some((case, mode)) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let temporary = tempfile::tempdir().unwrap();
+                    let temporary = support::in_memory();
                     let prepared = prepare(case, mode, temporary.path());
                     let directory = temporary.path().join("spool");
                     let count = each(case, mode, &prepared, &directory);

@@ -178,3 +178,24 @@ pub(super) fn options<T: Options>(given: *const T) -> Result<T> {
 fn null(what: &str) -> Error {
     Error::new(ErrorKind::InvalidArgument, format!("{what} is NULL"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capi::{flockq_error_free, flockq_error_message};
+
+    #[test]
+    fn a_panic_becomes_a_status_and_an_error_of_one_line() {
+        let mut error = std::ptr::null_mut();
+        let status = guard(&raw mut error, || panic!("the index\nis gone"));
+        assert_eq!(status, flockq_status::Internal);
+        let message = flockq_error_message(error);
+        // SAFETY: rule 5 of the header: the text lives until the error is freed.
+        let text = unsafe { slice::from_raw_parts(message.data.cast::<u8>(), message.size) };
+        assert!(text.starts_with(b"flockq panicked: the index") && !text.contains(&b'\n'));
+        flockq_error_free(error);
+        let without_a_place = guard(std::ptr::null_mut(), || panic!("again"));
+        assert_eq!(without_a_place, flockq_status::Internal);
+        assert_eq!(look(&raw const status, 7, |_| panic!("a third time")), 7);
+    }
+}

@@ -278,3 +278,25 @@ fn the_lock_file_is_the_same_whatever_is_done() {
     let touches = |effect: &String| effect.contains(lock) && !effect.starts_with("create");
     assert_eq!(store.effects().iter().find(|effect| touches(effect)), None);
 }
+
+#[test]
+fn a_panic_in_the_callers_code_gives_the_lock_back_and_changes_nothing() {
+    for store in [FaultStore::plain(), FaultStore::new()] {
+        let inbound = queue(&store, Sync::Full);
+        inbound.send(&json!("first")).unwrap();
+        store.forget_effects();
+        let change = std::panic::AssertUnwindSafe(|| {
+            inbound.update(|array| {
+                array.clear();
+                panic!("the caller's");
+            })
+        });
+        assert!(std::panic::catch_unwind(change).is_err());
+        assert!(store.effects().is_empty(), "{:?}", store.effects());
+        // Neither this handle nor another process has to wait.
+        inbound.send(&json!("second")).unwrap();
+        let other = queue(&store.another_process(), Sync::Full);
+        other.send(&json!("third")).unwrap();
+        assert_eq!(bodies(&inbound).len(), 3);
+    }
+}

@@ -11,8 +11,8 @@ use super::image::{self, FileSystem, Mounted};
 use super::ledger::{Act, Ledger};
 use super::log::{Failing, Log};
 use super::recorder::Recorder;
+use super::spool;
 use super::states::State;
-use super::{spool, temporary};
 use crate::support::{self, Driver};
 
 /// What is done while the disk fails.
@@ -39,7 +39,7 @@ pub fn run(
     operation: &str,
     chance: &mut Chance,
 ) -> Result<bool, String> {
-    let directory = temporary();
+    let directory = support::in_memory();
     let path = |name: &str| directory.path().join(name);
     let (base, live, place) = (path("base"), path("live"), path("place"));
     file_system.make(&base)?;

@@ -30,7 +30,7 @@ pub enum Outcome {
 
 impl Recording {
     pub fn make(file_system: FileSystem, seed: u64, load: Load) -> Self {
-        let temporary = super::temporary();
+        let temporary = crate::support::in_memory();
         let (base, live) = (
             temporary.path().join("base"),
             temporary.path().join("recorded"),

@@ -90,11 +90,9 @@ pub fn languages() -> Vec<&'static str> {
         if command(language).is_some() {
             there.push(language);
         } else {
-            assert!(
-                !require_all(),
+            left_out(&format!(
                 "the {language} driver was not built; run make build"
-            );
-            eprintln!("LEFT OUT: the {language} driver was not built; run make build");
+            ));
         }
     }
     assert!(!there.is_empty());
@@ -224,7 +222,35 @@ pub fn proves() -> bool {
     std::env::var_os("FLOCKQ_PROVE").is_some_and(|value| value == "1")
 }
 
-/// Tells how much was gone through, for the report.
+/// Tells how much was gone through, by which test, for the report.
 pub fn proved(what: &str, count: usize) {
-    eprintln!("PROVED {count} {what}");
+    measured(&format!("{count} {what}"));
+}
+
+/// Tells what a test has measured.
+pub fn measured(what: &str) {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or_default();
+    tell(&format!("PROVED {what} [{test}]"));
+}
+
+/// Says that something was left out, and why; a failure where everything is required.
+pub fn left_out(why: &str) {
+    assert!(!require_all(), "{why}");
+    tell(&format!("LEFT OUT: {why}"));
+}
+
+/// Past the test harness, which keeps what is printed by a test that passes; in one piece.
+fn tell(line: &str) {
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
+}
+
+/// A directory in memory where there is such a place: what is killed and failed there is not slowed down by a disk.
+pub fn in_memory() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() {
+        tempfile::tempdir_in(memory).unwrap()
+    } else {
+        tempfile::tempdir().unwrap()
+    }
 }
