@@ -384,7 +384,8 @@ impl<'a> Fold<'a> {
         self.journal.file.sync().map_err(failed)?;
         let snapshot = self.snapshot.put_in_place(&name.snapshot())?;
         foreign::remember(store, name);
-        reserve::keep(store, name);
+        // Best effort.
+        let _ = reserve::keep(store, name);
         let file = self.journal.put_in_place(&name.journal())?;
         let stat = |file: &dyn File| file.stat().map_err(failed);
         let (id, seen) = (stat(&*file)?.id, stat(&*snapshot)?);

@@ -35,7 +35,8 @@ impl Journal {
         };
         // The journal first: a journal without a snapshot can be told from a plain queue, a snapshot alone cannot.
         put_in_place(store, name, &attributes, &base)?;
-        reserve::keep(store, name);
+        // Best effort.
+        let _ = reserve::keep(store, name);
         plain::replace_snapshot(store, name, &attributes, EMPTY)
     }
 

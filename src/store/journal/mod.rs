@@ -28,6 +28,7 @@ use crate::index::{Change, Wrote};
 use bodies::Bodies;
 pub(crate) use fold::{Cut, Fold, Moves};
 use frames::Frames;
+pub(crate) use reserve::is_full;
 use syncs::Syncs;
 
 /// A journal that is smaller than this is not folded because of its size: a checkpoint costs as much as some thousand
@@ -239,6 +240,13 @@ impl Journal {
             );
             return Err(Error::new(ErrorKind::TooLarge, text));
         }
+        if adds && self.reserve_is_used {
+            // Before a message takes the space: what of it is written before the disk is full again is not always given back.
+            let kept = reserve::keep(store, name);
+            let path = || store.root().join(name.journal());
+            kept.map_err(|error| Error::io("keep space for acks beside", path(), error))?;
+            self.reserve_is_used = false;
+        }
         let before = self.cursor;
         let at = match self.write_commit(store, name, &body, durable) {
             Err(error) if !adds && self.makes_room(store, name, &error) => {
@@ -247,10 +255,6 @@ impl Journal {
             other => other?,
         };
         self.totals = totals;
-        if adds && self.reserve_is_used {
-            reserve::keep(store, name);
-            self.reserve_is_used = false;
-        }
         let source = self.source;
         let wrote = |place| Wrote {
             source,
@@ -271,9 +275,13 @@ impl Journal {
     }
 
     /// Whether the disk is full and some space was kept for this.
-    fn makes_room(&mut self, store: &dyn Store, name: &QueueName, error: &Error) -> bool {
-        let cause = error.errno().map(std::io::Error::from_raw_os_error);
-        let made = cause.is_some_and(|cause| reserve::release(store, name, &cause));
+    pub(crate) fn makes_room(
+        &mut self,
+        store: &dyn Store,
+        name: &QueueName,
+        error: &Error,
+    ) -> bool {
+        let made = is_full(error) && reserve::release(store, name);
         self.reserve_is_used |= made;
         made
     }

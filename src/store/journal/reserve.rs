@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::error::Error;
 use crate::format::name::QueueName;
 use crate::store::lock::make_directories;
 use crate::store::{Open, Store};
@@ -10,16 +11,14 @@ const DIRECTORY: &str = ".gastown/reserve";
 /// Enough for some hundred acks.
 const SIZE: usize = 64 * 1024;
 
-/// Makes the reserve if it is not there. Best effort: where there is no space for it, there is none to keep.
-pub(super) fn keep(store: &dyn Store, name: &QueueName) {
+/// Makes the reserve if it is not there. Where there is no space for it, there is none to keep.
+pub(super) fn keep(store: &dyn Store, name: &QueueName) -> io::Result<()> {
     let path = path(name);
     let looked = store.stat(&path);
     if looked.is_ok_and(|stat| stat.is_some_and(|stat| stat.size >= SIZE as u64)) {
-        return;
+        return Ok(());
     }
-    if make(store, &path).is_err() {
-        let _ = store.remove(&path);
-    }
+    make(store, &path).inspect_err(|_| drop(store.remove(&path)))
 }
 
 fn make(store: &dyn Store, path: &str) -> io::Result<()> {
@@ -30,10 +29,14 @@ fn make(store: &dyn Store, path: &str) -> io::Result<()> {
     file.write_at(&vec![b'.'; SIZE], 0)
 }
 
-/// Gives the space free, if this is what a failed write needs; says whether there was any.
-pub(super) fn release(store: &dyn Store, name: &QueueName, error: &io::Error) -> bool {
-    let is_full = matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT));
-    is_full && store.remove(&path(name)).is_ok()
+/// Whether this is the error of a disk without space.
+pub(crate) fn is_full(error: &Error) -> bool {
+    matches!(error.errno(), Some(libc::ENOSPC | libc::EDQUOT))
+}
+
+/// Gives the space free; says whether there was any.
+pub(super) fn release(store: &dyn Store, name: &QueueName) -> bool {
+    store.remove(&path(name)).is_ok()
 }
 
 fn path(name: &QueueName) -> String {
