@@ -146,3 +146,85 @@ fn no_journal_takes_more_memory_than_its_size_or_makes_the_reader_panic() {
         }
     }
 }
+
+#[test]
+fn no_file_of_a_mebibyte_takes_more_than_64_to_be_read_or_told() {
+    const SIZE: usize = 1 << 20;
+    let filled = |part: &str| part.repeat(SIZE / part.len());
+    let empty = "[]\n";
+    let of_empty = base(empty, 0, "", 0);
+    let elements = SIZE / 6;
+    let numbers: Vec<String> = (0..SIZE as u64 / 8).map(|n| (n * 2).to_string()).collect();
+    let (mut frames, mut previous) = frame('B', 0, 0, of_empty.len(), &of_empty);
+    for number in 1..SIZE as u64 / 103 {
+        let (next, sum) = frame('C', number, previous, 6, "0 0 0\n");
+        frames += &next;
+        previous = sum;
+    }
+    let files = [
+        (
+            "elements of one byte",
+            format!("[{}1]", filled("1,")),
+            String::new(),
+        ),
+        (
+            "envelopes",
+            format!("[{}1]", filled("{\"message\":1},")),
+            String::new(),
+        ),
+        ("brackets", filled("["), String::new()),
+        ("a text", format!("[\"{}\"]", filled("x")), String::new()),
+        (
+            "escapes",
+            format!("[\"{}\"]", filled("\\u0000")),
+            String::new(),
+        ),
+        (
+            "an envelope's keys",
+            format!("[{{\"message\":1{}}}]", filled(",\"a\":1")),
+            String::new(),
+        ),
+        ("frames", empty.to_owned(), frames),
+        (
+            "records",
+            empty.to_owned(),
+            journal(
+                &of_empty,
+                &format!("{elements} {elements} {elements}\n{}", filled("+ 1\n1\n")),
+            ),
+        ),
+        (
+            "counts",
+            empty.to_owned(),
+            journal(&of_empty, &format!("0 0 0\n{}", filled("# sent 1\n"))),
+        ),
+        (
+            "remembered ids",
+            empty.to_owned(),
+            journal(&of_empty, &format!("0 0 0\n{}", filled("! 9 1\nx\n"))),
+        ),
+        (
+            "numbers",
+            empty.to_owned(),
+            journal(&base(empty, 1 << 40, &numbers.join(","), 0), "0 0 0\n"),
+        ),
+    ];
+    for (name, snapshot, journal) in files {
+        let directory = tempfile::tempdir().unwrap();
+        let put = |file: &str, text: &str| fs::write(directory.path().join(file), text).unwrap();
+        put("inbound.json", &snapshot);
+        if !journal.is_empty() {
+            put("inbound.json.journal", &journal);
+        }
+        for what in [
+            "check",
+            "list inbound",
+            "send inbound 1",
+            "pop inbound",
+            "repair inbound",
+        ] {
+            let (code, text) = run(directory.path(), what);
+            assert!(matches!(code, 0 | 1 | 3), "{name}, {what}: {code} {text}");
+        }
+    }
+}

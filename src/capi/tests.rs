@@ -4,6 +4,8 @@
 use std::ptr::{null, null_mut};
 use std::sync::Arc;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::Spool;
 use crate::store::fault::FaultStore;
@@ -120,4 +122,108 @@ fn every_pointer_that_goes_out_comes_back_and_none_is_followed_too_far() {
         flockq_queue_send(null(), none, null(), null_mut(), error)
     });
     flockq_queue_free(null_mut());
+}
+
+/// What a sequence of calls has in hand.
+struct Hand {
+    queue: *mut flockq_queue,
+    deliveries: Vec<*mut flockq_delivery>,
+    transactions: Vec<*mut flockq_transaction>,
+}
+
+/// A call that may fail: with a message then, and without its result.
+fn may<T>(
+    call: impl FnOnce(*mut *mut T, *mut *mut flockq_error) -> flockq_status,
+) -> Option<*mut T> {
+    let (mut result, mut error) = (null_mut(), null_mut());
+    let status = call(&raw mut result, &raw mut error);
+    assert_eq!(status == flockq_status::Ok, error.is_null());
+    if status != flockq_status::Ok {
+        assert!(status != flockq_status::Internal && result.is_null());
+        assert!(flockq_error_status(error) == status && flockq_error_message(error).size > 0);
+        flockq_error_free(error);
+    }
+    Some(result).filter(|result| !result.is_null())
+}
+
+impl Hand {
+    fn call(&mut self, what: u8, which: usize) {
+        let queue = if which == 9 { null_mut() } else { self.queue };
+        let json = ["{\"id\":\"m1\"}", "2", "[", ""][which % 4];
+        let delivery = self.deliveries.get(which).copied().unwrap_or(null_mut());
+        let change = self.transactions.first().copied().unwrap_or(null_mut());
+        let options = Older([0, 8, size_of::<Older>(), 4097][which % 4], text("m2"));
+        let options = (&raw const options).cast();
+        match what {
+            0 => {
+                let id = may(|id, error| flockq_queue_send(queue, text(json), null(), id, error));
+                flockq_text_free(id.unwrap_or(null_mut()));
+            }
+            1 => {
+                let id = may(|id, error| flockq_queue_send(queue, text("3"), options, id, error));
+                flockq_text_free(id.unwrap_or(null_mut()));
+            }
+            2 => self.deliveries.extend(may(|to, error| {
+                flockq_queue_receive(queue, null(), to, error)
+            })),
+            3 => drop(may::<()>(|_, error| flockq_delivery_ack(delivery, error))),
+            4 => drop(may::<()>(|_, error| {
+                flockq_delivery_nack(delivery, null(), error)
+            })),
+            5 => drop(may::<()>(|_, error| {
+                flockq_delivery_extend(delivery, 1000, error)
+            })),
+            6 => drop(may::<()>(|_, error| {
+                flockq_delivery_detach(delivery, error)
+            })),
+            7 if self.transactions.is_empty() => {
+                let begun = may(|to, error| flockq_queue_begin(queue, to, error));
+                self.transactions.extend(begun);
+            }
+            8 => drop(may::<()>(|_, error| {
+                flockq_transaction_set(change, text(json), error)
+            })),
+            9 => drop(may::<()>(|_, error| {
+                flockq_transaction_commit(change, error)
+            })),
+            10 => flockq_transaction_free(self.transactions.pop().unwrap_or(null_mut())),
+            11 => drop(may::<()>(|_, error| flockq_queue_checkpoint(queue, error))),
+            12 => {
+                let one = may(|to, error| flockq_queue_pop(queue, to, error));
+                flockq_envelope_free(one.unwrap_or(null_mut()));
+            }
+            13 => flockq_delivery_free(self.deliveries.pop().unwrap_or(null_mut())),
+            14 if which == 0 => drop(may::<()>(|_, error| flockq_queue_close(queue, error))),
+            _ => {
+                let list = may(|to, error| flockq_queue_list(queue, null(), to, error));
+                flockq_envelopes_free(list.unwrap_or(null_mut()));
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_sequence_of_calls_ends_in_anything_but_a_status(
+        journalled in any::<bool>(),
+        calls in proptest::collection::vec((0u8..16, 0usize..10), 0..40),
+    ) {
+        let store = if journalled { FaultStore::new() } else { FaultStore::plain() };
+        let another = store.another_process();
+        let spool = Spool::builder("unused").lock_wait(crate::LockWait::NoWait).open_on(Arc::new(store));
+        let queue = flockq_queue(spool.unwrap().queue("inbound").unwrap());
+        let mut hand = Hand {
+            queue: Box::into_raw(Box::new(queue)),
+            deliveries: Vec::new(),
+            transactions: Vec::new(),
+        };
+        for (what, which) in calls {
+            hand.call(what, which);
+        }
+        flockq_queue_free(hand.queue);
+        hand.transactions.into_iter().for_each(|one| flockq_transaction_free(one));
+        hand.deliveries.into_iter().for_each(|one| flockq_delivery_free(one));
+        let seen = Spool::builder("unused").open_on(Arc::new(another)).unwrap();
+        prop_assert!(seen.queue("inbound").unwrap().check().unwrap().is_sound());
+    }
 }

@@ -480,7 +480,10 @@ impl Init {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::store::fault::FaultStore;
 
     fn refused(text: &str) -> (ErrorKind, String) {
         let error = Config::parse(text.as_bytes()).unwrap_err();
@@ -535,6 +538,42 @@ mod tests {
                 ErrorKind::InvalidArgument,
                 "{directory}"
             );
+        }
+    }
+
+    const WHOLE: &str = r#"{"version":1,"mine":[1e9],"lock_dir":"l","default":{"sync":"off","max_attempts":3,"lease":"5m"},"queues":{"q":{"mode":"journal","backoff":"1h"}}}"#;
+
+    proptest! {
+        // Some bytes of a configuration are others; then a setting is made.
+        #[test]
+        fn any_bytes_are_a_configuration_or_refused_in_one_line_and_then_stay(
+            wrong in proptest::collection::vec((0..WHOLE.len(), any::<u8>()), 0..4),
+            length in 0..WHOLE.len() * 2,
+            key in "sync|max_attempts|lease|backoff|[a-z_]{1,9}",
+            value in "off|[0-9]{1,20}|[0-9]{1,20}[smhd]|\\PC{0,9}",
+        ) {
+            let mut bytes = WHOLE.as_bytes()[..length.min(WHOLE.len())].to_vec();
+            for (place, byte) in wrong {
+                bytes.get_mut(place).map_or((), |there| *there = byte);
+            }
+            let store = FaultStore::new();
+            store.put(CONFIG_FILE, &bytes);
+            let before = Config::load(&store);
+            let set = Config::set(&store, "q", &key, &value);
+            for error in [before.as_ref().err(), set.as_ref().err()].into_iter().flatten() {
+                prop_assert!(!error.to_string().contains('\n'), "{}", error);
+                prop_assert!(matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Version | ErrorKind::InvalidArgument), "{}", error);
+            }
+            let after = store.content(CONFIG_FILE).unwrap();
+            if set.is_err() {
+                prop_assert_eq!(after, bytes);
+                return Ok(());
+            }
+            let (before, after) = (before.unwrap(), Config::load(&store).unwrap());
+            prop_assert_eq!(&after.lock_directory, &before.lock_directory);
+            prop_assert_eq!(after.said.get("mine"), before.said.get("mine"));
+            prop_assert_eq!(after.said.get("default"), before.said.get("default"));
+            prop_assert!(after.said["queues"]["q"].get(&key).is_some());
         }
     }
 }

@@ -181,14 +181,37 @@ mod tests {
         }
     }
 
+    fn files(name: &QueueName) -> [String; 6] {
+        let locks = LockNames::new(LOCK_DIRECTORY, &name.snapshot());
+        [
+            name.snapshot(),
+            name.journal(),
+            locks.lock,
+            locks.guard,
+            locks.wake,
+            locks.turn,
+        ]
+    }
+
     proptest! {
+        // Names as alike as can be: one is the other with something before it, behind it, or without its end.
+        #[test]
+        fn no_two_names_that_are_nearly_the_same_share_a_file(
+            name in "[A-Za-z0-9][A-Za-z0-9._-]{0,6}",
+            more in "(\\.json|\\.journal|\\.lock|\\.guard|\\.wake|\\.tmp|\\.part|\\.checkpoint|[._-]|[a-z0-9]){0,3}",
+            cut in 0usize..8,
+        ) {
+            let alike = [format!("{name}{more}"), format!("a{more}{name}"), name[..cut.min(name.len())].to_owned(), name.to_uppercase()];
+            let Ok(name) = QueueName::parse(&name) else { return Ok(()) };
+            for other in alike.iter().filter_map(|other| QueueName::parse(other).ok()) {
+                let shared = files(&name).iter().filter(|file| files(&other).contains(file)).count();
+                prop_assert_eq!(shared, if name == other { 6 } else { 0 }, "{:?} {:?}", name, other);
+            }
+        }
+
         #[test]
         fn no_name_leaves_the_spool_and_no_two_share_a_file(one in "\\PC{0,12}", other in "\\PC{0,12}") {
             let (Ok(one), Ok(other)) = (QueueName::parse(&one), QueueName::parse(&other)) else { return Ok(()) };
-            let files = |name: &QueueName| {
-                let locks = LockNames::new(LOCK_DIRECTORY, &name.snapshot());
-                [name.snapshot(), name.journal(), locks.lock, locks.guard, locks.wake, locks.turn]
-            };
             prop_assert!(!one.as_str().contains('/'));
             for file in files(&one) {
                 prop_assert!(!file.split('/').any(|part| part == ".."));

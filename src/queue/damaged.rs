@@ -112,6 +112,46 @@ fn every_zeroed_block_is_told_or_costs_only_what_was_not_known_to_be_durable() {
 }
 
 #[test]
+fn whatever_is_left_of_three_unsynced_frames_what_was_synced_is_there_and_the_queue_goes_on() {
+    let (store, synced, _) = filled(Sync::Full);
+    let inbound = queue(&store);
+    let mut ends = Vec::new();
+    for number in 0..3 {
+        let body = json!({ "n": number, "body": "x".repeat(400) });
+        inbound
+            .send(crate::Message::new(&body).sync(Sync::Off))
+            .unwrap();
+        ends.push(store.content(JOURNAL).unwrap().len());
+    }
+    std::mem::forget(inbound);
+    let journal = store.content(JOURNAL).unwrap();
+    let whole = |same: usize| FRAMES - 1 + ends.iter().filter(|end| **end <= same).count();
+    for length in synced.len()..=journal.len() {
+        let found = opened(&store, &journal[..length], &format!("{length}"));
+        assert_eq!(found, Some(whole(length)), "{length}");
+    }
+    let first = synced.len() / 512;
+    let sectors = journal.len().div_ceil(512) - first;
+    for mask in 0_u32..1 << sectors {
+        let mut broken = journal.clone();
+        for sector in (0..sectors).filter(|sector| mask >> sector & 1 == 1) {
+            // What was synced is not written again.
+            let from = ((first + sector) * 512).max(synced.len());
+            let to = ((first + sector) * 512 + 512).min(broken.len());
+            broken[from..to].fill(0);
+        }
+        let pairs = broken.iter().zip(&journal);
+        let same = pairs.take_while(|(one, other)| one == other).count();
+        let found = opened(&store, &broken, &format!("{mask:b}"));
+        assert_eq!(found, Some(whole(same)), "{mask:b}");
+        let inbound = queue(&store);
+        inbound.send(&json!("on")).unwrap();
+        assert_eq!(messages(&inbound).unwrap(), whole(same) + 1, "{mask:b}");
+        std::mem::forget(inbound);
+    }
+}
+
+#[test]
 fn every_flipped_bit_is_told_or_costs_only_what_was_not_known_to_be_durable() {
     for sync in [Sync::Full, Sync::Off] {
         let (store, journal, starts) = filled(sync);
@@ -138,6 +178,11 @@ fn every_flipped_bit_is_told_or_costs_only_what_was_not_known_to_be_durable() {
                     "{what}: {found}, {promised}"
                 );
                 assert!(found < FRAMES, "{what}");
+                // Behind every frame but the last stands one that says that it was durable.
+                assert!(
+                    sync == Sync::Off || damaged == FRAMES - 1,
+                    "{what}: a durable message was dropped, and nobody said so"
+                );
             }
         }
     }

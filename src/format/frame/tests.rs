@@ -184,6 +184,30 @@ fn frames_of_another_generation_do_not_fit() {
 }
 
 #[test]
+fn neither_zeros_nor_a_frame_of_another_generation_that_fits_but_for_its_salt_are_a_frame() {
+    let (bytes, starts) = journal(3, 1);
+    for place in 1..3 {
+        let at = usize::try_from(starts[place]).unwrap();
+        let (before, _, _) = scan(&bytes[..at], Cursor::start(SALT), starts[place]).unwrap();
+        let stranger = Cursor {
+            offset: starts[place],
+            salt: SALT + 1,
+            number: place as u64,
+            previous: before[place - 1].header.sum,
+        };
+        let (other, _) = stranger.frame(Kind::Commit, 0, b"1 1 1\n");
+        for behind in [other, vec![0; 4096]] {
+            let joined = [&bytes[..at], &behind].concat();
+            let (frames, cursor, tail) =
+                scan(&joined, Cursor::start(SALT), joined.len() as u64).unwrap();
+            assert_eq!((frames.len(), tail), (place, Tail::Torn));
+            assert_eq!(cursor.offset, starts[place]);
+        }
+    }
+    assert!(Header::read(&[0; 4096]).is_none() && all_whole(&[0; 4096]).is_empty());
+}
+
+#[test]
 fn a_frame_says_nothing_of_what_is_behind_itself() {
     let (mut bytes, cursor) = Cursor::start(SALT).frame(Kind::Base, 0, b"{}\n");
     bytes.extend(cursor.frame(Kind::Commit, cursor.offset + 1, b"x\n").0);
