@@ -54,10 +54,21 @@ pub fn run(spool: &Path) {
         .check()
         .inspect_err(told)
         .is_ok_and(|report| report.is_sound());
-    let listed = texts(&queue);
-    let _ = (queue.stats(), queue.load(), queue.peek(3), queue.get("m1"));
-    assert_eq!(files(spool), before, "who looks changes nothing");
-    match listed {
+    let _ = (
+        texts(&queue),
+        queue.stats(),
+        queue.load(),
+        queue.peek(3),
+        queue.get("m1"),
+    );
+    // But for what others have left: a move that has not ended, and an array that is not the journal's.
+    let moving = before.values().any(|file| holds(file, b"\"move\""));
+    let replaced = || queue.check().is_ok_and(|report| report.replaced > 0);
+    let before = match files(spool) {
+        after if after == before || moving || replaced() => after,
+        _ => panic!("who looks changes nothing"),
+    };
+    match texts(&queue) {
         Err(error) => {
             assert!(
                 matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Version),
@@ -66,6 +77,7 @@ pub fn run(spool: &Path) {
             assert!(!sound, "{error}");
             refused(&queue, spool, &before);
         }
+        Ok(_) if moving => drop(queue.pop().inspect_err(told)),
         Ok(texts) if sound => changed(queue, spool, texts),
         // A check reads more than an operation needs.
         Ok(_) => drop(queue.receive(Receive::new().detached()).inspect_err(told)),
@@ -98,13 +110,10 @@ fn refused(queue: &Queue, spool: &Path, before: &BTreeMap<String, Vec<u8>>) {
 /// What is sound can be used, and is the same for whoever opens it next.
 fn changed(queue: Queue, spool: &Path, texts_before: Vec<Vec<u8>>) {
     assert_eq!(queue.len().unwrap(), texts_before.len() as u64);
-    // What is on its way to another queue goes on when somebody comes by.
-    let moving = texts_before.iter().any(|text| holds(text, b"\"move\""));
     if queue
         .send(Message::from_json("1").id("sent"))
         .inspect_err(told)
         .is_ok()
-        && !moving
     {
         let now = texts(&queue).unwrap();
         assert_eq!(now.len(), texts_before.len() + 1);
@@ -156,6 +165,6 @@ fn repaired(spool: &Path) {
     queue.send(Message::from_json("2")).unwrap();
 }
 
-fn holds(text: &[u8], part: &[u8]) -> bool {
+pub fn holds(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }
