@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use crate::format::frame;
 use crate::format::name::QueueName;
 use crate::store::fault::FaultStore;
 use crate::store::journal::Journal;
@@ -285,4 +286,25 @@ fn a_plain_file_that_was_cut_off_gives_its_whole_messages() {
         store.content("inbound.json.damaged-1").unwrap(),
         &whole[..whole.len() - 30]
     );
+}
+
+#[test]
+fn a_damaged_journal_beside_an_array_that_was_replaced_is_found_and_repaired() {
+    let (store, journal, _) = filled(Sync::Full);
+    let salt = frame::first(&journal).unwrap().unwrap().salt;
+    let (_, end, _) =
+        frame::scan(&journal, frame::Cursor::start(salt), journal.len() as u64).unwrap();
+    let (nonsense, _) = end.frame(frame::Kind::Commit, 0, b"30 9 30\n+ 3\n\"\xff\"\n");
+    store.put(JOURNAL, &[&journal[..], &nonsense].concat());
+    store.put("inbound.json", b"[7]\n");
+    let inbound = queue(&store);
+    let report = inbound.check().unwrap();
+    assert!(
+        report.damage.len() == 1 && report.damage[0].path.ends_with(JOURNAL),
+        "{report:?}"
+    );
+    assert_eq!(messages(&inbound).unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(inbound.repair().unwrap().kept.len(), 2);
+    assert!(inbound.check().unwrap().is_sound());
+    assert!(messages(&inbound).unwrap() >= FRAMES - 1);
 }

@@ -33,7 +33,9 @@ pub(crate) fn check(store: &dyn Store, name: &QueueName) -> Result<Report> {
     if let Err(error) = files.refresh(store, name, Need::Index).map(drop) {
         if !files.is_replaced() {
             report.damage.push(Finding::of(error)?);
-        } else if let Err(error) = Plain::open(store, name) {
+        } else if let Err(error) = Plain::open(store, name).map(drop) {
+            report.damage.push(Finding::of(error)?);
+        } else if let Err(error) = Journal::can_be_mended(store, name) {
             report.damage.push(Finding::of(error)?);
         } else {
             let note = "another program has replaced the file; the next change makes it a part of the queue";

@@ -89,6 +89,11 @@ impl Journal {
         Ok(true)
     }
 
+    /// Reads what `mend` builds on, so that its damage is told before somebody has to change something.
+    pub(crate) fn can_be_mended(store: &dyn Store, name: &QueueName) -> Result<()> {
+        History::read(store, name).map(drop)
+    }
+
     /// Makes the array that another program has put in place the base, applies to it what happened since the snapshot
     /// before, and writes a checkpoint, under lock and guard. False: the lock is no longer ours.
     pub(crate) fn mend(store: &dyn Store, name: &QueueName, hold: &Hold) -> Result<bool> {
