@@ -554,7 +554,9 @@ mod tests {
         ) {
             let mut bytes = WHOLE.as_bytes()[..length.min(WHOLE.len())].to_vec();
             for (place, byte) in wrong {
-                bytes.get_mut(place).map_or((), |there| *there = byte);
+                if let Some(there) = bytes.get_mut(place) {
+                    *there = byte;
+                }
             }
             let store = FaultStore::new();
             store.put(CONFIG_FILE, &bytes);
