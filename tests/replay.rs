@@ -5,6 +5,7 @@
     clippy::unwrap_used,
     clippy::disallowed_methods,
     clippy::pedantic,
+    clippy::print_stdout,
     missing_docs,
     unreachable_pub,
     unsafe_code,
