@@ -5,7 +5,6 @@
     clippy::unwrap_used,
     clippy::disallowed_methods,
     clippy::pedantic,
-    clippy::print_stdout,
     missing_docs,
     unreachable_pub,
     unsafe_code,
@@ -37,7 +36,7 @@ fn replay(target: &str, run: fn(&[u8])) {
     }
     assert!(files > 10, "{files} files: the corpus is missing");
     assert!(failed.is_empty(), "{failed:#?}");
-    println!("PROVED {files} inputs of the fuzz target {target}");
+    support::proved(&format!("inputs of the fuzz target {target}"), files);
 }
 
 #[test]

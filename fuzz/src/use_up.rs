@@ -80,7 +80,7 @@ pub fn run(spool: &Path) {
         Ok(_) if moving => drop(queue.pop().inspect_err(told)),
         Ok(texts) if sound => changed(queue, spool, texts),
         // A check reads more than an operation needs: where the sums are right, that elements are JSON is taken for granted.
-        Ok(_) => drop(queue.receive(Receive::new().detached())),
+        Ok(_) => drop(queue.receive(Receive::new().detached()).inspect_err(told)),
     }
     repaired(spool);
 }
