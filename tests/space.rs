@@ -63,7 +63,8 @@ fn drain(file_system: FileSystem) {
         let delivery = inbound.receive(Receive::new()).unwrap().unwrap();
         assert_eq!(delivery.id(), format!("m{number}"));
         delivery.ack().unwrap();
-        if number % 10 == 0 {
+        // On btrfs, what of a failed send was written keeps its space.
+        if number % 10 == 0 && file_system != FileSystem::Btrfs {
             refuse();
         }
     }

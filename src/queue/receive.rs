@@ -5,13 +5,13 @@ use std::time::Duration;
 use crate::LockWait;
 use crate::delivery::Delivery;
 use crate::envelope::Envelope;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::format::name::CONSUMERS_DIRECTORY;
 use crate::index::plan::{self, Grant, Received};
 use crate::store::consumer;
 use crate::store::files::Need;
 use crate::store::journal::is_full;
-use crate::store::lock::{Hold, make_directories};
+use crate::store::lock::make_directories;
 use crate::store::patience::Patience;
 use crate::wait::{Slept, Waiting};
 
@@ -163,36 +163,33 @@ impl Queue {
         let handle = &self.handle;
         let store = &*handle.spool.store;
         let wish = Wish::MayForget;
-        let receive = || {
-            handle.change(wish, Need::Index, probe, |index, now, told| {
-                // A consumer's file is made only when there is something to lease.
-                let consumer = if how.detached || !index.has_ready(now) {
-                    None
-                } else {
-                    Some(consumer::consumer(store, handle.spool.root)?)
-                };
-                let random = || store.system().random();
-                let fresh_id = || store.system().fresh_id();
-                plan::receive(
-                    index,
-                    now,
-                    max,
-                    &Grant {
-                        lease: how.lease,
-                        consumer,
-                        random: &random,
-                        fresh_id: &fresh_id,
-                    },
-                    &told.policy,
-                )
-            })
-        };
-        let received = match receive() {
-            // The first receive of a process makes its consumer's file, for which there may be no space.
-            Err(error) if handle.makes_room(&error) => receive(),
-            other => other,
-        };
-        let Received { taken, over } = received?;
+        let received = handle.change(wish, Need::Index, probe, |index, now, told| {
+            // A consumer's file is made only when there is something to lease. On a full disk there may be no space for it: then the
+            // lease ends at its deadline only, as a detached one does.
+            let consumer = if how.detached || !index.has_ready(now) {
+                None
+            } else {
+                match consumer::consumer(store, handle.spool.root) {
+                    Err(error) if is_full(&error) => None,
+                    made => Some(made?),
+                }
+            };
+            let random = || store.system().random();
+            let fresh_id = || store.system().fresh_id();
+            plan::receive(
+                index,
+                now,
+                max,
+                &Grant {
+                    lease: how.lease,
+                    consumer,
+                    random: &random,
+                    fresh_id: &fresh_id,
+                },
+                &told.policy,
+            )
+        })?;
+        let Received { taken, over } = received;
         let receipts = || taken.iter().map(|taken| taken.receipt.clone());
         if !how.detached {
             handle.attach().leases().extend(receipts());
@@ -220,16 +217,6 @@ impl Handle {
             &self.name,
             Some(sleepers),
         )
-    }
-
-    /// Whether the disk is full and some space was kept for taking messages out.
-    fn makes_room(&self, error: &Error) -> bool {
-        let release = |attached: &Attached, _: &Hold| {
-            let files = &mut attached.entry.state().files;
-            let journal = files.journal_mut();
-            Ok(journal.is_some_and(|it| it.makes_room(&*self.spool.store, &self.name, error)))
-        };
-        is_full(error) && self.with_lock(release).unwrap_or(false)
     }
 
     /// What is watched has to be there. Best effort, as the watch is: without it the wait polls.

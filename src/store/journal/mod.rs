@@ -275,12 +275,7 @@ impl Journal {
     }
 
     /// Whether the disk is full and some space was kept for this.
-    pub(crate) fn makes_room(
-        &mut self,
-        store: &dyn Store,
-        name: &QueueName,
-        error: &Error,
-    ) -> bool {
+    fn makes_room(&mut self, store: &dyn Store, name: &QueueName, error: &Error) -> bool {
         let made = is_full(error) && reserve::release(store, name);
         self.reserve_is_used |= made;
         made
