@@ -45,12 +45,12 @@ pub(crate) struct Cut {
     lock: u64,
     /// How often another program has replaced the snapshot.
     pub(super) replaced: u64,
+    /// Nothing is built on the journal any more: a sync of it failed, or a checkpoint was cut short.
+    has_ended: bool,
     /// The journal, and behind which frame of it the cut is.
     journal: Arc<dyn File>,
     syncs: Arc<Syncs>,
     behind: Cursor,
-    /// Nobody builds on that journal any more.
-    has_ended: bool,
 }
 
 /// The files of the next generation, not yet in place.
@@ -173,10 +173,10 @@ impl Cut {
             generation: journal.generation,
             lock,
             replaced: journal.replaced,
+            has_ended: journal.ended,
             journal: Arc::clone(&journal.file),
             syncs: Arc::clone(&journal.syncs),
             behind: journal.cursor,
-            has_ended: journal.ended,
         }
     }
 
@@ -295,10 +295,10 @@ impl<'a> Fold<'a> {
         let failed = |error| Error::io("sync", &path, error);
         for _ in 0..ROUNDS {
             let copied = self.copy(name)?;
-            // Makes what was copied durable, and the old journal as far as it goes.
+            // Makes what was copied durable, and the old journal as far as it goes: where a sync of that has failed, everybody
+            // who had it open is told once, and nothing is built on it any more.
             self.journal.file.sync().map_err(failed)?;
             let synced = self.cut.syncs.sync_anew();
-            // Where a sync has failed, the system may still have to tell this process of it: what comes has nothing to do with that.
             if !self.cut.has_ended {
                 synced.map_err(failed)?;
             }
