@@ -612,6 +612,16 @@ fn a_queue_is_converted_to_and_fro_with_its_messages_and_leases() {
 }
 
 #[test]
+fn a_queue_that_is_not_there_yet_is_given_a_journal() {
+    let store = FaultStore::plain();
+    queue(&store, Sync::Full).convert(Mode::Journal).unwrap();
+    let found = queue(&store.another_process(), Sync::Full);
+    assert_eq!(found.mode().unwrap(), Mode::Journal);
+    found.send(&json!(1)).unwrap();
+    assert_eq!(bodies(&found).unwrap(), [json!(1)]);
+}
+
+#[test]
 fn a_conversion_that_is_cut_short_leaves_the_queue_in_one_of_both_modes() {
     for to in [Mode::Journal, Mode::Plain] {
         for last in 0.. {

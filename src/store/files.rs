@@ -547,6 +547,10 @@ impl Files {
                     self.seen = Seen::Nothing;
                     Journal::adopt(store, name, hold.lock_file()?)?;
                 }
+                if let Seen::Missing(made) = &mut self.seen {
+                    // Whatever new queues are in this spool.
+                    *made = Mode::Journal;
+                }
                 self.make(store, name, hold)?;
                 record()?;
             }
