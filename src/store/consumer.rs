@@ -74,6 +74,19 @@ pub(crate) fn forget() {
     *CONSUMERS.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }
 
+/// Forgets the consumer of a simulated process that has ended.
+#[cfg(all(test, not(shuttle)))]
+pub(crate) fn forget_that_of(spool: FileId) {
+    let no_fork = descriptors();
+    let mut all = CONSUMERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let forgotten = all
+        .as_mut()
+        .and_then(|all| all.remove(&(generation(), spool)));
+    drop((all, no_fork));
+    // Behind the guards: closing its lock file takes the descriptors' mutex again.
+    drop(forgotten);
+}
+
 /// Locked before it is linked into place: whoever finds the name finds the lock.
 fn make(store: &dyn Store) -> io::Result<Consumer> {
     let root = store.root_stat()?;
