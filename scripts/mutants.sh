@@ -14,6 +14,7 @@ mutants=(
     "no_truncation        --lib queue::journalled"
     "sync_retried         --lib queue::journalled"
     "inherited_trusted    --lib queue::journalled"
+    "journal_named_early  --lib queue::crashes"
     "lock_unlinked        --lib queue::tests"
     "no_inode_check       --lib queue::tests"
     "any_lock_file        --lib queue::journalled"

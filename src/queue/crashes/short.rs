@@ -95,29 +95,26 @@ fn workload(images: &mut Images, ground: Ground, steps: &[Step], seed: u64) {
 #[test]
 fn after_up_to_three_operations_a_power_cut_loses_nothing_that_was_confirmed() {
     let mut images = Images::new(proves());
-    let stride = if proves() { 1 } else { 37 };
-    let mut drawn = seed();
-    let mut each = |images: &mut Images, steps: &[Step]| {
-        for ground in grounds() {
-            drawn = drawn.wrapping_add(1);
-            workload(images, ground, steps, drawn);
+    // Of the longer ones some, if there is not the time for all.
+    let strides = if proves() { [1, 1, 1] } else { [1, 5, 173] };
+    let seed = seed();
+    let steps = Step::ALL.len();
+    for (length, stride) in (1..).zip(strides) {
+        let grounds: Vec<Ground> = grounds().collect();
+        let all = steps.pow(length) * grounds.len();
+        let first = usize::try_from(seed).unwrap_or_default() % stride;
+        for number in (first..all).step_by(stride) {
+            let workload_number = number / grounds.len();
+            let step = |place| Step::ALL[workload_number / steps.pow(place) % steps];
+            let steps: Vec<Step> = (0..length).map(step).collect();
+            let ground = grounds[number % grounds.len()];
+            workload(&mut images, ground, &steps, seed);
         }
-    };
-    for one in Step::ALL {
-        each(&mut images, &[one]);
-        for two in Step::ALL {
-            each(&mut images, &[one, two]);
-        }
-    }
-    let threes = Step::ALL.len().pow(3);
-    for number in (0..threes).step_by(stride) {
-        let step = |place: u32| Step::ALL[number / Step::ALL.len().pow(place) % Step::ALL.len()];
-        each(&mut images, &[step(0), step(1), step(2)]);
     }
     proved(
         "power cuts in workloads of up to three operations",
         images.cuts,
     );
     proved("different disks that they left", images.distinct());
-    assert!(images.distinct() > 10_000, "{}", images.distinct());
+    assert!(images.distinct() > 5_000, "{}", images.distinct());
 }

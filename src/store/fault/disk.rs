@@ -40,8 +40,8 @@ pub(super) struct Change {
     pub(super) what: What,
     /// A sync that failed has thrown it away: no later one makes it durable.
     pub(super) lost: bool,
-    /// The descriptor by which it was done.
-    pub(super) by: u64,
+    /// It is the half of a write that failed.
+    pub(super) is_half: bool,
 }
 
 #[derive(Clone)]
@@ -135,10 +135,13 @@ impl Inode {
         }
     }
 
-    pub(super) fn change(&mut self, what: What, by: u64) {
+    pub(super) fn change(&mut self, what: What, is_half: bool) {
         what.apply(Arc::make_mut(&mut self.content));
-        let lost = false;
-        self.unsynced.push(Change { what, lost, by });
+        self.unsynced.push(Change {
+            what,
+            lost: false,
+            is_half,
+        });
         self.version += 1;
     }
 
@@ -152,7 +155,7 @@ impl Inode {
 
     /// What an earlier sync has thrown away stays so, unless it was written again since.
     pub(super) fn synced(&mut self) {
-        if self.unsynced.iter().all(|change| !change.lost) && self.is_as_read_but_for_changes() {
+        if self.failures == 0 {
             self.durable = Arc::clone(&self.content);
         } else {
             let durable = Arc::make_mut(&mut self.durable);
@@ -165,11 +168,6 @@ impl Inode {
             }
         }
         self.unsynced.clear();
-    }
-
-    /// Whether no sync has ever failed: then what is read is what the changes have made of what is durable.
-    fn is_as_read_but_for_changes(&self) -> bool {
-        self.failures == 0
     }
 
     pub(super) fn stat(&self, device: u64, inode: u64) -> Stat {

@@ -50,7 +50,7 @@ impl FaultFile {
             bytes.len()
         };
         let what = What::Write(at, Arc::from(&bytes[..length]));
-        disk.change(self.inode, what, self.open);
+        disk.change(self.inode, what, failed.is_some());
         #[cfg(shuttle)]
         {
             let name = disk.short_name(self.inode);
@@ -96,7 +96,7 @@ impl File for FaultFile {
         let mut disk = self.disk();
         disk.effect_on("cut", self.inode)?;
         let what = What::Size(usize::try_from(size).unwrap());
-        disk.change(self.inode, what, self.open);
+        disk.change(self.inode, what, false);
         Ok(())
     }
 

@@ -180,7 +180,7 @@ impl FaultStore {
         let inode = disk.contents.names[name];
         let inode = disk.contents.inode(inode);
         let what = What::Write(inode.content.len(), Arc::from(bytes));
-        inode.change(what, u64::MAX);
+        inode.change(what, false);
     }
 
     /// Removes a file from outside.
@@ -274,9 +274,9 @@ impl Disk {
     }
 
     /// Changes the bytes of a file.
-    fn change(&mut self, inode: u64, what: What, by: u64) {
-        self.order.changed(&self.contents, inode, &what, by);
-        self.contents.inode(inode).change(what, by);
+    fn change(&mut self, inode: u64, what: What, is_half: bool) {
+        self.order.changed(&self.contents, inode, &what);
+        self.contents.inode(inode).change(what, is_half);
     }
 
     fn take_space(&mut self, bytes: usize) -> io::Result<()> {

@@ -2,12 +2,14 @@
 //! durability `off`, which is without order.
 
 use super::FaultStore;
-use super::disk::{Contents, Naming, What};
+use super::disk::{Change, Contents, Inode, Naming, What};
 use crate::format::name::CONFIG_FILE;
 
 #[derive(Default)]
 pub(super) struct Order {
     is_watched: bool,
+    /// The last sync of the directory failed: which names are durable nobody can say before the next one.
+    names_are_in_doubt: bool,
     broken: Vec<String>,
 }
 
@@ -68,6 +70,10 @@ impl Order {
         }
     }
 
+    pub(super) fn synced_the_directory(&mut self, done: bool) {
+        self.names_are_in_doubt = !done;
+    }
+
     /// Before a journal goes, or another one comes in its place.
     fn require_the_snapshot(&mut self, contents: &Contents, journal: &str) {
         let snapshot = journal.strip_suffix(".journal").unwrap_or(journal);
@@ -86,7 +92,7 @@ impl Order {
     }
 
     /// Before bytes of a file are written or cut off.
-    pub(super) fn changed(&mut self, contents: &Contents, inode: u64, what: &What, by: u64) {
+    pub(super) fn changed(&mut self, contents: &Contents, inode: u64, what: &What) {
         let Some(name) = contents.name_of(inode) else {
             return;
         };
@@ -98,24 +104,37 @@ impl Order {
             }
             Role::Journal if matches!(what, What::Write(..)) => {
                 let rule = "section 17: a journal's name is durable before anything is appended";
-                self.require(!contents.is_unsettled(name), rule, name);
-                // What somebody else left, or an earlier life of the disk. One's own half frame is written over.
-                let mut earlier = file.durable.len();
-                let mut is_cut_for_good = true;
-                for change in &file.unsynced {
-                    match &change.what {
-                        What::Write(at, bytes) if change.by != by => {
-                            earlier = earlier.max(at + bytes.len());
-                        }
-                        What::Write(..) => {}
-                        What::Size(size) => is_cut_for_good &= *size >= earlier,
-                    }
-                }
+                let is_settled = !contents.is_unsettled(name) || self.names_are_in_doubt;
+                self.require(is_settled, rule, name);
+                let is_cut_for_good = file.is_cut_for_good();
                 let rule = "INV-22: a torn tail is cut off for good before anything is appended";
                 self.require(is_cut_for_good, rule, name);
             }
             Role::Journal | Role::Other => {}
         }
+    }
+}
+
+impl Inode {
+    /// Whether nothing that was cut off could come back. Half a frame that was cut off at once could: a header that is read
+    /// behind its beginning there is none in it.
+    fn is_cut_for_good(&self) -> bool {
+        let (mut end, mut changes) = (self.durable.len(), self.unsynced.iter().peekable());
+        while let Some(change) = changes.next() {
+            match change.what {
+                What::Write(at, _) if change.is_half => {
+                    let is_cut =
+                        |next: &&Change| matches!(next.what, What::Size(size) if size == at);
+                    if changes.next_if(is_cut).is_none() {
+                        return false;
+                    }
+                }
+                What::Write(at, ref bytes) => end = end.max(at + bytes.len()),
+                What::Size(size) if size < end => return false,
+                What::Size(_) => {}
+            }
+        }
+        true
     }
 }
 

@@ -151,9 +151,12 @@ impl Store for FaultStore {
 
     fn sync_directory(&self, path: &str) -> io::Result<()> {
         let mut disk = self.disk();
-        disk.effect(format!("sync directory {path}"))?;
-        disk.contents.sync_directory(path);
-        Ok(())
+        let done = disk.effect(format!("sync directory {path}"));
+        disk.order.synced_the_directory(done.is_ok());
+        if done.is_ok() {
+            disk.contents.sync_directory(path);
+        }
+        done
     }
 
     fn list(&self, path: &str) -> io::Result<Vec<String>> {
