@@ -120,8 +120,8 @@ fn workload(images: &mut Images, seed: u64) {
 
 #[test]
 fn whatever_fails_what_two_processes_were_told_is_true_after_a_power_cut() {
-    let mut images = Images::new(false);
-    let count = if proves() { 6000 } else { 120 };
+    let mut images = Images::default();
+    let count = if proves() { 2000 } else { 120 };
     for number in 0..count {
         workload(&mut images, seed() + number);
     }

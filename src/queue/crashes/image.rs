@@ -15,7 +15,7 @@ pub(super) struct Images {
     /// How many power cuts there were; most leave what another one has left.
     pub(super) cuts: usize,
     /// Whether the second power cut is tried at each effect, in each way.
-    is_deep: bool,
+    pub(super) is_deep: bool,
 }
 
 /// The number of a message that no workload sends.
@@ -35,13 +35,6 @@ pub(super) fn cuts(moment: &Moment, seed: u64, chances: u64) -> Vec<Cut> {
 }
 
 impl Images {
-    pub(super) fn new(is_deep: bool) -> Self {
-        Self {
-            is_deep,
-            ..Self::default()
-        }
-    }
-
     pub(super) fn distinct(&self) -> usize {
         self.seen.len()
     }

@@ -169,7 +169,7 @@ fn workload(seed: u64, cuts: &mut usize) {
 #[test]
 fn whatever_fails_in_a_mail_spool_each_message_is_in_one_queue_after_power_cuts() {
     let mut cuts = 0;
-    let count = if proves() { 2000 } else { 30 };
+    let count = if proves() { 800 } else { 30 };
     for number in 0..count {
         workload(seed() + number, &mut cuts);
     }
