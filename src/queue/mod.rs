@@ -20,7 +20,8 @@ pub use work::{Keeper, Work};
 
 pub(crate) use handle::Handle;
 
-#[cfg(all(test, not(shuttle)))]
+#[cfg(test)]
+#[cfg(not(shuttle))]
 mod crashes;
 #[cfg(test)]
 mod damaged;

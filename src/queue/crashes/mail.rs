@@ -115,7 +115,7 @@ fn workload(seed: u64, cuts: &mut usize) {
     let store = FaultStore::new();
     store.put("flockq.json", br#"{"version":1}"#);
     for (number, name) in (0..).zip(QUEUES) {
-        if mix(seed, number) % 3 == 0 {
+        if mix(seed, number).is_multiple_of(3) {
             store.put(&format!("{name}.json"), b"[]\n");
         }
     }
@@ -126,10 +126,14 @@ fn workload(seed: u64, cuts: &mut usize) {
     let mut told = Vec::new();
     for number in 0..STEPS {
         let chance = mix(seed, 100 + number);
-        store.pass(if chance & 1024 == 0 { MINUTES } else { 1 });
-        let process = &processes[usize::from(chance & 2048 == 0)];
+        store.pass(if (chance >> 4).is_multiple_of(2) {
+            MINUTES
+        } else {
+            1
+        });
+        let process = &processes[usize::from((chance >> 5).is_multiple_of(2))];
         let before = messages.clone();
-        if chance & 12288 == 0 {
+        if chance.is_multiple_of(4) {
             store.fail(usize::try_from(chance >> 20).unwrap() % 24, libc::EIO);
         }
         store.record();

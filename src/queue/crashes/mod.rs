@@ -21,6 +21,7 @@ fn seed() -> u64 {
 }
 
 /// Tells how much was gone through, for the report.
+#[expect(clippy::print_stderr, reason = "it is what the proof reports")]
 fn proved(what: &str, count: usize) {
     eprintln!("PROVED {count} {what}");
 }

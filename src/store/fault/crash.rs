@@ -84,7 +84,7 @@ impl Fate {
         match self {
             Self::Kept | Self::Zeroed => true,
             Self::Dropped => false,
-            Self::Torn(drawn) => drawn & 1024 == 0,
+            Self::Torn(drawn) => (drawn >> 10).is_multiple_of(2),
         }
     }
 }
@@ -93,25 +93,25 @@ impl Change {
     fn befall(&self, fate: Fate, content: &mut Vec<u8>) {
         match (&self.what, fate) {
             (What::Write(..), Fate::Kept) if self.lost => {}
-            (What::Write(..) | What::Size(_), Fate::Kept) => self.what.apply(content),
-            (_, Fate::Dropped) => {}
+            (_, Fate::Kept) => self.what.apply(content),
             (_, Fate::Zeroed) => self.what.apply_without_bytes(content),
-            (What::Size(_), Fate::Torn(drawn)) if drawn & 1024 == 0 => self.what.apply(content),
-            (What::Size(_), Fate::Torn(_)) => {}
             (What::Write(at, bytes), Fate::Torn(drawn)) => tear(*at, bytes, drawn, content),
+            // A size is whole or not at all.
+            (What::Size(_), Fate::Torn(_)) if fate.keeps_a_name() => self.what.apply(content),
+            (_, Fate::Torn(_) | Fate::Dropped) => {}
         }
     }
 }
 
 /// Some of the sectors made it; the size may be that of all, or end with the last that did.
 fn tear(at: usize, bytes: &[u8], drawn: u64, content: &mut Vec<u8>) {
-    if drawn & 2048 == 0 {
+    if (drawn >> 11).is_multiple_of(2) {
         content.resize(content.len().max(at + bytes.len()), 0);
     }
     let mut from = 0;
     while from < bytes.len() {
         let to = ((at + from) / SECTOR * SECTOR + SECTOR - at).min(bytes.len());
-        if mix(drawn, from as u64) % 2 == 0 {
+        if mix(drawn, from as u64).is_multiple_of(2) {
             What::Write(at + from, Arc::from(&bytes[from..to])).apply(content);
         }
         from = to;

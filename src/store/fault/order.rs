@@ -27,12 +27,11 @@ fn role(name: &str) -> Role {
     let ends = |suffix| name.ends_with(suffix);
     match name.contains('/') {
         true if ends(".lock") || ends(".guard") => Role::Lock,
-        true => Role::Other,
         false if name.starts_with('.') => Role::Other,
         false if name == CONFIG_FILE => Role::Config,
         false if ends(".json") => Role::Snapshot,
         false if ends(".json.journal") => Role::Journal,
-        false => Role::Other,
+        _ => Role::Other,
     }
 }
 
