@@ -128,3 +128,38 @@ fn whatever_fails_what_two_processes_were_told_is_true_after_a_power_cut() {
     proved("power cuts while effects fail", images.cuts);
     proved("different disks that they left", images.distinct());
 }
+
+/// The process ends between the sync that failed and the poison that tells of it; or the disk refuses the poison too.
+#[test]
+fn what_is_confirmed_after_a_failed_sync_of_which_nobody_could_tell_is_durable() {
+    for is_plain_send in [true, false] {
+        let store = FaultStore::new();
+        let mut one = Process::new(&store, Sync::Full);
+        one.run(Step::Send, 1).unwrap();
+        store.pass(1);
+        store.fail_from(1, libc::EIO);
+        assert!(one.run(Step::Send, 2).is_err());
+        store.heal();
+        one.die();
+        // Its descriptor was not open when the sync failed: the system tells it nothing.
+        let mut other = Process::new(&store, Sync::Full);
+        let step = if is_plain_send {
+            Step::Send
+        } else {
+            Step::Receive
+        };
+        store.pass(1);
+        other.run(step, 3).unwrap();
+        // Of the second message nobody was told that it is there.
+        let told = |mut model: Model| {
+            model.inbound.retain(|message| message.id != "m2");
+            model.booted()
+        };
+        let confirmed = told(other.view().unwrap());
+        for cut in [Cut::Dropped, Cut::Zeroed, Cut::Kept] {
+            let image = store.moment().crash(cut);
+            let found = told(Process::new(&image, Sync::Full).view().unwrap());
+            assert_eq!(found, confirmed, "{step:?} {cut:?}");
+        }
+    }
+}

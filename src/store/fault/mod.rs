@@ -131,6 +131,11 @@ impl FaultStore {
         self.failing(number, errno, false, false);
     }
 
+    /// Every effect from this number on fails with this errno, and the process goes on.
+    pub(crate) fn fail_from(&self, number: usize, errno: i32) {
+        self.failing(number, errno, true, false);
+    }
+
     /// From the effect with this number on nothing happens any more.
     pub(crate) fn die(&self, number: usize) {
         self.failing(number, libc::EIO, true, true);
