@@ -13,27 +13,11 @@
 mod support;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::Driver;
-
-/// Where the library is that fakes the time; `None`, said loudly, where it is not installed.
-fn faketime() -> Option<String> {
-    let found = Command::new("faketime")
-        .args(["-m", "-f", "+0", "sh", "-c", "echo $LD_PRELOAD"])
-        .output();
-    let path = found
-        .ok()
-        .map(|found| String::from_utf8_lossy(&found.stdout).trim().to_owned());
-    if path.as_ref().is_some_and(|path| !path.is_empty()) {
-        return path;
-    }
-    support::left_out("faketime is missing (apt-get install faketime)");
-    None
-}
 
 /// A driver whose wall clock is ahead or behind by what the file says, now and later.
 struct Shifted {
@@ -45,13 +29,7 @@ impl Shifted {
     fn open(language: &'static str, spool: &Path, by: &str, library: &str) -> Self {
         let file = spool.with_extension(format!("{language}.time"));
         std::fs::write(&file, by).unwrap();
-        let environment = [
-            ("LD_PRELOAD", library),
-            ("FAKETIME_TIMESTAMP_FILE", file.to_str().unwrap()),
-            ("FAKETIME_NO_CACHE", "1"),
-            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-        ];
-        let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let environment = support::shifted(library, &file);
         let mut driver = Driver::start_in(language, &environment);
         driver.ok(&json!({"op": "open", "dir": spool, "sync": "off"}));
         Self { driver, file }
@@ -84,7 +62,9 @@ impl Drop for Shifted {
 
 /// For each language and mode: a process whose clock is right, and one of that language whose clock can be set.
 fn each(run: impl Fn(&mut Driver, &mut Shifted)) {
-    let Some(library) = faketime() else { return };
+    let Some(library) = support::faketime() else {
+        return;
+    };
     for mode in support::MODES {
         for language in support::languages() {
             let directory = support::spool(mode);

@@ -4,6 +4,7 @@
 
 #define _POSIX_C_SOURCE 200809L
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -622,10 +623,28 @@ static flockq_status answer(buffer *out, const char *request, flockq_error **err
   return on_queue(out, request, op, error);
 }
 
+static void interrupted(int number) { (void)number; }
+
+/* A handler, so that the signal interrupts what the library waits for; what is read and written here it must not cut short. */
+static void let_through(int how) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGURG);
+  sigprocmask(how, &set, NULL);
+}
+
 int main(void) {
   char *line = NULL;
   size_t room = 0;
+  if (getenv("FLOCKQ_DRIVER_INTERRUPTED") != NULL) {
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = interrupted;
+    sigaction(SIGURG, &action, NULL);
+  }
+  let_through(SIG_BLOCK);
   while (getline(&line, &room, stdin) > 0) {
+    let_through(SIG_UNBLOCK);
     buffer out = {0};
     flockq_error *error = NULL;
     not_there = false;
@@ -640,6 +659,7 @@ int main(void) {
       flockq_error_free(error);
     }
     add(&out, "}\n", 2);
+    let_through(SIG_BLOCK);
     fwrite(out.data, 1, out.size, stdout);
     fflush(stdout);
     free(out.data);

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -361,6 +362,9 @@ class Driver:
 def main() -> None:
     """Answer until the input ends."""
     driver = Driver()
+    if "FLOCKQ_DRIVER_INTERRUPTED" in os.environ:
+        # A handler, so that the signal interrupts what the library waits for.
+        signal.signal(signal.SIGURG, lambda *_: None)
     # Lines of UTF-8, whatever the locale says.
     for line in sys.stdin.buffer:
         try:

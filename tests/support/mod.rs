@@ -153,7 +153,8 @@ impl Driver {
     pub fn reply(&mut self) -> Option<Value> {
         let mut line = String::new();
         match self.replies.read_line(&mut line) {
-            Ok(size) if size > 0 => Some(
+            // Half a line is the end of one that was killed while it wrote.
+            Ok(_) if line.ends_with('\n') => Some(
                 serde_json::from_str(&line)
                     .unwrap_or_else(|error| panic!("{}: {error}: {line}", self.language)),
             ),
@@ -178,6 +179,12 @@ impl Driver {
         reply["ok"].take()
     }
 
+    /// How a process ended that answers no more.
+    pub fn end(&mut self) -> std::process::ExitStatus {
+        drop(self.requests.take());
+        self.child.wait().unwrap()
+    }
+
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -196,6 +203,38 @@ impl Drop for Driver {
         }
         self.kill();
     }
+}
+
+/// Where the library is that fakes the time; `None`, said loudly, where it is not installed.
+pub fn faketime() -> Option<String> {
+    let found = Command::new("faketime")
+        .args(["-m", "-f", "+0", "sh", "-c", "echo $LD_PRELOAD"])
+        .output();
+    let path = found
+        .ok()
+        .map(|found| String::from_utf8_lossy(&found.stdout).trim().to_owned());
+    if path.as_ref().is_some_and(|path| !path.is_empty()) {
+        return path;
+    }
+    assert!(
+        !require_all(),
+        "faketime is missing: apt-get install faketime"
+    );
+    eprintln!("LEFT OUT: faketime is missing (apt-get install faketime)");
+    None
+}
+
+/// An environment in which the wall clock is ahead or behind by what the file says, now and later; the clock that counts
+/// from the boot stays as it is.
+pub fn shifted(library: &str, file: &Path) -> Vec<(String, String)> {
+    let environment = [
+        ("LD_PRELOAD", library),
+        ("FAKETIME_TIMESTAMP_FILE", file.to_str().unwrap()),
+        ("FAKETIME_NO_CACHE", "1"),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+    ];
+    let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    environment.map(own).into()
 }
 
 /// A copy of the sample queue files.

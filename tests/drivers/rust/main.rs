@@ -448,7 +448,21 @@ impl Driver {
     }
 }
 
+/// Installs a handler that does nothing, so that the signal interrupts what the library waits for.
+#[expect(unsafe_code, reason = "signal handlers are set by libc alone")]
+fn be_interrupted() {
+    extern "C" fn interrupted(_: libc::c_int) {}
+    // SAFETY: zero bytes are a valid sigaction: no flags, so no restart, and an empty mask.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = interrupted as extern "C" fn(libc::c_int) as libc::sighandler_t;
+    // SAFETY: the handler is a function that touches nothing.
+    unsafe { libc::sigaction(libc::SIGURG, &raw const action, std::ptr::null_mut()) };
+}
+
 fn main() -> io::Result<()> {
+    if std::env::var_os("FLOCKQ_DRIVER_INTERRUPTED").is_some() {
+        be_interrupted();
+    }
     let mut driver = Driver::default();
     let mut out = io::stdout();
     for line in io::stdin().lock().lines() {
