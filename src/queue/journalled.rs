@@ -612,13 +612,20 @@ fn a_queue_is_converted_to_and_fro_with_its_messages_and_leases() {
 }
 
 #[test]
-fn a_queue_that_is_not_there_yet_is_given_a_journal() {
-    let store = FaultStore::plain();
-    queue(&store, Sync::Full).convert(Mode::Journal).unwrap();
-    let found = queue(&store.another_process(), Sync::Full);
-    assert_eq!(found.mode().unwrap(), Mode::Journal);
-    found.send(&json!(1)).unwrap();
-    assert_eq!(bodies(&found).unwrap(), [json!(1)]);
+fn a_queue_that_is_converted_before_it_has_files_has_the_mode_that_was_asked_for() {
+    for to in [Mode::Journal, Mode::Plain] {
+        let store = match to {
+            Mode::Journal => FaultStore::plain(),
+            Mode::Plain => FaultStore::new(),
+        };
+        let inbound = queue(&store, Sync::Full);
+        inbound.convert(to).unwrap();
+        for queue in [&inbound, &queue(&store.another_process(), Sync::Full)] {
+            queue.send(&json!(1)).unwrap();
+            assert_eq!(queue.mode().unwrap(), to);
+        }
+        assert_eq!(inbound.len().unwrap(), 2);
+    }
 }
 
 #[test]

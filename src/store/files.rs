@@ -546,10 +546,9 @@ impl Files {
                 if let Seen::Plain(_) = self.seen {
                     self.seen = Seen::Nothing;
                     Journal::adopt(store, name, hold.lock_file()?)?;
-                }
-                if let Seen::Missing(made) = &mut self.seen {
-                    // Whatever new queues are in this spool.
-                    *made = Mode::Journal;
+                } else if let Seen::Missing(mode) = &mut self.seen {
+                    // What is on record must be there.
+                    *mode = Mode::Journal;
                 }
                 self.make(store, name, hold)?;
                 record()?;
@@ -675,7 +674,11 @@ fn open(store: &dyn Store, name: &QueueName, config: &Config) -> Result<(Seen, I
         return Err(Error::corrupt(store.root().join(name.journal()), 0, rule));
     }
     match look(store, &name.snapshot())? {
-        None => Ok((Seen::Missing(config.mode_of_new()), Index::empty())),
+        None => {
+            let mode = config.mode(name.as_str());
+            let mode = mode.unwrap_or_else(|| config.mode_of_new());
+            Ok((Seen::Missing(mode), Index::empty()))
+        }
         Some(stat) if stat.kind != Kind::Regular => Err(Error::io(
             "read",
             store.root().join(name.snapshot()),
