@@ -16,6 +16,8 @@ const HUNG: Moment = 150_000 * MILLISECOND;
 pub struct Process {
     pub number: usize,
     pub pid: Pid,
+    /// Whether it has opened the spool: before that a language's own start may fail.
+    pub is_at_work: bool,
 }
 
 #[derive(Default)]
@@ -30,6 +32,12 @@ impl Seat {
     pub fn take(&self, process: Process) {
         self.was_killed.store(false, Ordering::SeqCst);
         *self.process.lock().unwrap() = Some(process);
+    }
+
+    pub fn begins(&self) {
+        if let Some(process) = self.process.lock().unwrap().as_mut() {
+            process.is_at_work = true;
+        }
     }
 
     /// Nobody sends a signal from here on: after the process is waited for, its number may be another's.

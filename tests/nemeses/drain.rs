@@ -18,12 +18,16 @@ const LIMIT: u64 = 180_000 * MILLISECOND;
 /// Takes everything. What comes to nothing is in the history.
 pub fn drain(crew: &Crew, environment: &[(String, String)]) -> End {
     let seat = crew.seats.len() - 1;
-    let mut session = Session::start(crew, seat, "rust", environment, "off");
+    let session = Session::start(crew, seat, "rust", environment, "off");
     let wrong = |what: String| crew.history.note_now(usize::MAX, Act::Wrong(what));
     let mut end = End {
         at: now(),
         places: Vec::new(),
         counter: support::read(&crew.counter).trim().parse().unwrap(),
+    };
+    let Some(mut session) = session else {
+        wrong("the spool cannot be opened any more".to_owned());
+        return end;
     };
     let Some(()) = take_all(&mut session, &mut end, &wrong) else {
         wrong("who takes what is left died of it".to_owned());

@@ -20,18 +20,23 @@ pub struct Session<'a> {
 pub type Answer = Option<Result<Value, String>>;
 
 impl<'a> Session<'a> {
-    /// Starts a process and opens the spool.
+    /// Starts a process and opens the spool; none if that fails, or it dies of it.
     pub fn start(
         crew: &'a Crew,
         seat: usize,
         language: &'static str,
         environment: &[(String, String)],
         sync: &str,
-    ) -> Self {
+    ) -> Option<Self> {
         let driver = Driver::start_in(language, environment);
         let number = crew.next_process();
         let pid = Pid::from_raw(i32::try_from(driver.pid()).unwrap()).unwrap();
-        crew.seats[seat].take(Process { number, pid });
+        let is_at_work = false;
+        crew.seats[seat].take(Process {
+            number,
+            pid,
+            is_at_work,
+        });
         let mut session = Self {
             crew,
             seat,
@@ -39,8 +44,15 @@ impl<'a> Session<'a> {
             driver,
         };
         let open = json!({"op": "open", "dir": crew.directory, "sync": sync});
-        session.ask(&open, |_| Act::Other);
-        session
+        match session.ask(&open, |_| Act::Other) {
+            Some(Ok(_)) => {
+                crew.seats[seat].begins();
+                return Some(session);
+            }
+            Some(Err(_)) => session.dismiss(),
+            None => session.mourn(),
+        }
+        None
     }
 
     /// Asks, and notes what `act` makes of the result (null if there is none).

@@ -82,8 +82,11 @@ impl<'a> Worker<'a> {
             } else {
                 "normal"
             };
-            let mut session =
-                Session::start(self.crew, self.seat, self.language, &self.environment, sync);
+            let (seat, language) = (self.seat, self.language);
+            let started = Session::start(self.crew, seat, language, &self.environment, sync);
+            let Some(mut session) = started else {
+                continue;
+            };
             let mut lives = Some(());
             while lives.is_some() && self.crew.goes_on() && !self.chance.percent(1) {
                 lives = match self.role {

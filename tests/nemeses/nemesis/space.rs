@@ -95,7 +95,7 @@ fn limit(crew: &Crew, seat: usize, current: u64) -> bool {
             current: Some(current.min(usual.maximum.unwrap_or(current))),
             maximum: usual.maximum,
         };
-        prlimit(Some(process.pid), Resource::Nofile, limit).is_ok()
+        process.is_at_work && prlimit(Some(process.pid), Resource::Nofile, limit).is_ok()
     })
 }
 
