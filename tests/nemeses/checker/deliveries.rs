@@ -56,7 +56,7 @@ fn lease_ends(known: &Known<'_>, given: &Given<'_>) -> (Moment, &'static str) {
         match (settled.way, settled.outcome) {
             (Way::Extend(lease), Outcome::Ok) => runs_out = settled.begin + lease,
             (Way::Extend(lease), Outcome::Unknown) => {
-                runs_out = runs_out.min(settled.begin + lease)
+                runs_out = runs_out.min(settled.begin + lease);
             }
             // One that failed on its way to another queue has failed the message all the same.
             (Way::Nack, _) if !settled.is_stale() => ends.push((settled.begin, "given back")),
@@ -67,7 +67,7 @@ fn lease_ends(known: &Known<'_>, given: &Given<'_>) -> (Moment, &'static str) {
         ends.push((*end, "its consumer ended"));
     }
     let runs_out = (runs_out.saturating_sub(SLACK), "its lease ran out");
-    ends.into_iter().fold(runs_out, |one, other| one.min(other))
+    ends.into_iter().fold(runs_out, Ord::min)
 }
 
 /// When the lease of a delivery has run out for certain.

@@ -63,8 +63,7 @@ fn once(id: &str, moves: &[&Event], verdict: &mut Verdict) {
         let is_back = |event: &&Event| {
             ways(event) == (to, from) && event.begin < next.end && event.end > one.begin
         };
-        if ways(next).0 == from && one.end < next.begin && !moves.iter().any(|event| is_back(event))
-        {
+        if ways(next).0 == from && one.end < next.begin && !moves.iter().any(is_back) {
             verdict.find(Rule::MovedTwice, format!("{id} from {from}"));
         }
     }

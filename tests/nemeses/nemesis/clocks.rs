@@ -38,7 +38,7 @@ impl Nemesis for Clocks {
     }
 
     fn environment(&self, seat: usize) -> Vec<(String, String)> {
-        if seat % 2 == 0 {
+        if seat.is_multiple_of(2) {
             return Vec::new();
         }
         support::shifted(&self.library, &self.file)
