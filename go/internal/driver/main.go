@@ -491,6 +491,8 @@ func (d *driver) begin(queue *flockq.Queue) error {
 }
 
 func main() {
+	// The runtime sets its poller up at the first timer, and ends the process if there are no descriptors for it then.
+	time.AfterFunc(time.Hour, func() {})
 	d := &driver{deliveries: map[string]*flockq.Delivery{}, changes: map[string]*change{}, locks: map[string]*flockq.FileLock{}}
 	in := bufio.NewReaderSize(os.Stdin, 1<<20)
 	out := bufio.NewWriter(os.Stdout)

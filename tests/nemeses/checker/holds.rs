@@ -15,7 +15,9 @@ pub(super) fn judge(known: &Known<'_>, counter: u64, verdict: &mut Verdict) {
         if event.begin < until {
             verdict.find(Rule::TwoHolders, format!("at {}", event.begin));
         }
-        until = until.max(event.end);
+        // Who was killed before its answer was read has held it no longer.
+        let killed = known.ends.get(&event.process).copied();
+        until = until.max(event.end.min(killed.unwrap_or(event.end)));
         match event.outcome {
             Outcome::Ok => {
                 if value <= last {

@@ -21,6 +21,11 @@ impl Nemesis for LockFiles {
         "lock files removed"
     }
 
+    /// A move gives up after some tries: it has not ended, and is gone on with by whoever comes next.
+    fn excuses(&self) -> &'static [&'static str] {
+        &["Interrupted"]
+    }
+
     fn strike(&self, crew: &Crew, _chance: &mut Chance) -> usize {
         let remove = |queue: &str| {
             fs::remove_file(lock_directory(crew).join(format!("{queue}.json.lock"))).is_ok()
