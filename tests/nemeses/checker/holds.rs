@@ -12,12 +12,13 @@ pub(super) fn judge(known: &Known<'_>, counter: u64, verdict: &mut Verdict) {
             continue;
         };
         verdict.holds += 1;
-        if event.begin < until {
+        // Who was killed before its answers were read has held it no longer, or not at all any more.
+        let killed = known.ends.get(&event.process).copied();
+        let end = event.end.min(killed.unwrap_or(event.end));
+        if event.begin < until && event.begin < end {
             verdict.find(Rule::TwoHolders, format!("at {}", event.begin));
         }
-        // Who was killed before its answer was read has held it no longer.
-        let killed = known.ends.get(&event.process).copied();
-        until = until.max(event.end.min(killed.unwrap_or(event.end)));
+        until = until.max(end);
         match event.outcome {
             Outcome::Ok => {
                 if value <= last {

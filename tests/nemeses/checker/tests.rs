@@ -279,6 +279,12 @@ fn two_who_hold_one_lock_and_a_change_that_went_missing_are_found() {
     one().hold(5, 20, 2).finds_at(&end(2), &[Rule::TwoHolders]);
     one().hold(10, 20, 1).finds_at(&end(2), &[Rule::LostUpdate]);
     one().hold(10, 20, 2).finds_at(&end(1), &[Rule::LostUpdate]);
+    // It was killed before anybody knew that it had the lock.
+    let killed = Story::default().event(6, 1, 1, Act::End, Outcome::Ok);
+    let killed = killed
+        .hold(0, 10, 1)
+        .event(6, 5, 8, Act::Hold { value: 2 }, Outcome::Unknown);
+    killed.finds_at(&end(1), &[]);
     let perhaps = one().event(5, 10, 10, Act::Hold { value: 2 }, Outcome::Unknown);
     perhaps.finds_at(&end(1), &[]);
     perhaps.finds_at(&end(2), &[]);
