@@ -155,11 +155,7 @@ fn heard(directory: &Path, act: impl FnOnce()) -> Duration {
 #[test]
 fn a_sender_that_dies_before_it_wakes_anybody_costs_a_heartbeat_at_most() {
     if Command::new("strace").arg("-V").output().is_err() {
-        assert!(
-            !support::require_all(),
-            "strace is missing: apt-get install strace"
-        );
-        eprintln!("LEFT OUT: strace is missing (apt-get install strace)");
+        support::left_out("strace is missing (apt-get install strace)");
         return;
     }
     let directory = support::spool("journal");
@@ -259,8 +255,7 @@ fn in_another_time_namespace_leases_end_too_early_and_nothing_is_lost() {
     let mine = here.receive(how).unwrap().unwrap();
     let received = elsewhere(directory.path(), &["receive", "inbound"]);
     let Some(received) = received.ok().filter(|received| received.status.success()) else {
-        assert!(!support::require_all(), "unshare -T does not work here");
-        eprintln!("LEFT OUT: time namespaces: unshare -T needs root and Linux 5.6");
+        support::left_out("time namespaces: unshare -T needs root and Linux 5.6");
         return;
     };
     let theirs: Value = serde_json::from_slice(&received.stdout).unwrap();

@@ -329,7 +329,12 @@ impl Files {
                     _ => None,
                 };
                 if has_journal(store, name)? {
-                    // A left-over, which would be taken for the queue's as soon as the file is another one.
+                    // A left-over, which would be taken for the queue's as soon as the file is another one. Who still takes it for
+                    // the queue's appends to it under the lock that is at the path.
+                    if !hold.is_current()? {
+                        self.seen = seen;
+                        return Ok(Committed::No);
+                    }
                     Journal::remove(store, name)?;
                 }
                 let image = self.index.image(changes)?;

@@ -110,7 +110,7 @@ impl Run<'_> {
                 .collect();
             words.join(", ")
         };
-        eprintln!(
+        crate::support::measured(&format!(
             "{} (FLOCKQ_SEED={}): sent {}, delivered {}, lost {}, unexpected {}, again: {}; recovered {}, stale {}, moves {}, in order {}, holds {}, failures {}; {}",
             self.mode,
             self.seed,
@@ -130,7 +130,7 @@ impl Run<'_> {
             verdict.holds,
             verdict.failures,
             list(strikes),
-        );
+        ));
         let first: Vec<_> = verdict.violations.iter().take(10).collect();
         assert!(
             first.is_empty(),
