@@ -91,7 +91,7 @@ pub(crate) fn forget_that_of(spool: FileId) {
 fn make(store: &dyn Store) -> io::Result<Consumer> {
     let root = store.root_stat()?;
     make_directories(store, CONSUMERS_DIRECTORY, root.directory_mode())?;
-    let (pid, start) = store.system().process();
+    let (pid, start) = store.system().process()?;
     let name = format!("{pid}-{start}-{:016x}", store.system().random());
     let unlocked = path_of(&format!(".{name}"));
     let file = LockFile::open(
@@ -115,7 +115,12 @@ pub(crate) fn is_dead(store: &dyn Store, name: &str) -> bool {
         return false;
     };
     // This process, perhaps through another copy of the library: alive, and its file must not be opened here.
-    if (pid, start) == store.system().process() {
+    let is_own = |own: (u32, u64)| (pid, start) == own;
+    if store
+        .system()
+        .process()
+        .map_or(pid == std::process::id(), is_own)
+    {
         return false;
     }
     match store.open(&path_of(name), Open::Read) {

@@ -116,6 +116,8 @@ struct Counts {
 struct Files {
     lock: Option<LockFile>,
     guard: Option<LockFile>,
+    /// The lock file was opened since the guard was last held.
+    is_fresh: bool,
 }
 
 /// How much is asked of a lock.
@@ -268,9 +270,9 @@ impl Lock {
         }
     }
 
-    /// Takes the lock, and the guard if so much care is asked for, or if the lock file was opened just now: it may have the
-    /// number of one that was removed, of which somebody believes that it will never be seen again (INV-31). Whether the guard
-    /// is held.
+    /// Takes the lock, and the guard if so much care is asked for, or if this is the first change under a lock file that was opened,
+    /// be it by who only looked: it may have the number of one that was removed, of which somebody believes that it will never be
+    /// seen again (INV-31). Whether the guard is held.
     fn take(
         &self,
         kind: LockKind,
@@ -286,8 +288,9 @@ impl Lock {
         let (lock, is_new) =
             self.take_file(slot, path, kind, check, patience, waited, meanwhile)?;
         self.prove(lock)?;
+        files.is_fresh |= is_new;
+        let guarded = care == Care::Guarded || (care == Care::AtCommit && files.is_fresh);
         drop(files);
-        let guarded = care == Care::Guarded || (care == Care::AtCommit && is_new);
         if guarded {
             self.take_guard(patience, waited)?;
         }
@@ -297,10 +300,12 @@ impl Lock {
     /// INV-13. Lock before guard, always; a program that unlinks the lock file leaves two holders of "the" lock, and this
     /// is where the second one waits.
     fn take_guard(&self, patience: &Patience, waited: &mut bool) -> Result<()> {
-        let (slot, path) = (&mut self.files().guard, &self.names.guard);
+        let files = &mut *self.files();
+        let (slot, path) = (&mut files.guard, &self.names.guard);
         let kind = LockKind::Exclusive;
-        self.take_file(slot, path, kind, true, patience, waited, &mut || ())
-            .map(drop)
+        self.take_file(slot, path, kind, true, patience, waited, &mut || ())?;
+        files.is_fresh = false;
+        Ok(())
     }
 
     /// INV-12: what is locked is what stands at the path; otherwise somebody else locks another file. The file, and whether it was
@@ -632,5 +637,29 @@ impl Drop for Hold {
             self.lock.give_back(self.is_guarded(), brought);
             self.lock.gate.leave(&self.pass);
         }
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+    use crate::store::fault::FaultStore;
+    use crate::store::patience::LockWait;
+
+    #[test]
+    fn the_first_change_under_a_lock_file_holds_the_guard_also_when_it_was_opened_to_look() {
+        let store: Arc<dyn Store> = Arc::new(FaultStore::new());
+        let names = LockNames::new(".gastown/locks", "inbound.json");
+        let lock = Arc::new(Lock::new(&store, names, 0o644, true));
+        let acquire = |kind, care| {
+            let patience = Patience::new(LockWait::NoWait, None);
+            lock.acquire(kind, care, Tie::Thread, &patience).unwrap()
+        };
+        drop(acquire(LockKind::Shared, Care::Checked));
+        assert!(acquire(LockKind::Exclusive, Care::AtCommit).is_guarded());
+        assert!(!acquire(LockKind::Exclusive, Care::AtCommit).is_guarded());
+        store.remove(".gastown/locks/inbound.json.lock").unwrap();
+        drop(acquire(LockKind::Shared, Care::Checked));
+        assert!(acquire(LockKind::Exclusive, Care::AtCommit).is_guarded());
     }
 }

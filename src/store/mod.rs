@@ -231,7 +231,7 @@ pub(crate) trait System: Debug + Send + Sync {
         id.into_uuid().to_string()
     }
     /// This process: its id and its start time, which together tell it from a later one.
-    fn process(&self) -> (u32, u64);
+    fn process(&self) -> io::Result<(u32, u64)>;
     fn sleep(&self, duration: Duration);
 }
 

@@ -1,5 +1,6 @@
 //! A clock that stands still unless it is told to go on, and chance that counts.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -60,8 +61,8 @@ impl System for Clock {
         self.drawn.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn process(&self) -> (u32, u64) {
-        (1, 1)
+    fn process(&self) -> io::Result<(u32, u64)> {
+        Ok((1, 1))
     }
 
     fn sleep(&self, duration: Duration) {

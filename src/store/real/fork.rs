@@ -33,8 +33,6 @@ pub(crate) fn descriptors() -> MutexGuard<'static, Vec<i32>> {
     // Miri knows no fork.
     #[cfg(not(miri))]
     REGISTERED.call_once(|| {
-        // Read now, so that no fork finds it half read.
-        super::system::boot_id();
         // SAFETY: the three handlers are functions of this library, which is never unloaded while
         // a handle is in use; they take no argument and do not unwind.
         unsafe {

@@ -68,6 +68,7 @@ const UNTRUSTED: &[(u64, &str)] = &[
 impl RealStore {
     /// The directory at `path`; symbolic links on the way to it are followed, inside it none are.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        system::read_boot_id()?;
         let root = fs::canonicalize(path)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = retry(|| rustix::fs::open(&root, flags, Mode::empty()))?;

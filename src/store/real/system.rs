@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fs;
+use std::io;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -42,14 +43,35 @@ fn moment() -> u64 {
     (seconds << 32) ^ nanoseconds ^ (u64::from(std::process::id()) << 44)
 }
 
-/// The id of this boot, read once.
+static BOOT_ID: OnceLock<Arc<str>> = OnceLock::new();
+
+/// Reads the id of this boot, once. Fails when it cannot be read just now: who took another one for it would take every lease for one
+/// of another boot.
+pub(super) fn read_boot_id() -> io::Result<()> {
+    if BOOT_ID.get().is_none() {
+        let passing = |error: &io::Error| {
+            let errno = error.raw_os_error();
+            matches!(
+                errno,
+                Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EIO | libc::EAGAIN)
+            )
+        };
+        let id = match fs::read_to_string("/proc/sys/kernel/random/boot_id") {
+            Err(error) if passing(&error) => return Err(error),
+            // Without it a reboot cannot be told: leases then end at their deadline alone.
+            Err(_) => Arc::from("unknown"),
+            Ok(id) => Arc::from(id.trim()),
+        };
+        // So that no fork finds it half set.
+        let _no_fork = super::descriptors();
+        BOOT_ID.get_or_init(|| id);
+    }
+    Ok(())
+}
+
+/// The id of this boot; whoever opened a store has read it.
 pub(super) fn boot_id() -> &'static Arc<str> {
-    static BOOT_ID: OnceLock<Arc<str>> = OnceLock::new();
-    BOOT_ID.get_or_init(|| {
-        let read = fs::read_to_string("/proc/sys/kernel/random/boot_id");
-        // Without it a reboot cannot be told: leases then end at their deadline alone.
-        read.map_or_else(|_| Arc::from("unknown"), |id| Arc::from(id.trim()))
-    })
+    BOOT_ID.get_or_init(|| Arc::from("unknown"))
 }
 
 impl System for RealSystem {
@@ -80,15 +102,15 @@ impl System for RealSystem {
         })
     }
 
-    fn process(&self) -> (u32, u64) {
+    fn process(&self) -> io::Result<(u32, u64)> {
         let pid = std::process::id();
-        let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+        let stat = fs::read_to_string("/proc/self/stat")?;
         // Field 22 is the start time; the second field is a name in brackets that may hold spaces.
         let start = stat
             .rsplit_once(')')
             .and_then(|(_, rest)| rest.split_whitespace().nth(19))
             .and_then(|field| field.parse().ok());
-        (pid, start.unwrap_or_default())
+        Ok((pid, start.unwrap_or_default()))
     }
 
     fn sleep(&self, duration: Duration) {
