@@ -121,6 +121,7 @@ tests() {
     build
     step "Rust tests, conformance and interoperability" rust_tests
     step "speed ratios" release_tests
+    c && step "instructions of each operation" scripts/instructions.sh check
     step "Rust documentation" documentation
     c && step "C tests" scripts/c.sh test
     go_ && c && step "Go tests" scripts/go.sh test
