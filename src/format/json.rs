@@ -146,34 +146,21 @@ pub(super) fn end_of_string(bytes: &[u8], mut at: usize) -> usize {
     }
 }
 
-/// How many bytes come before the first quote or backslash. Eight at a time: most of a file is inside of strings.
+/// How many bytes come before the first quote or backslash: most of a file is inside of strings.
 fn plain_length(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    // The lowest byte in which the high bit is set is the first zero byte of `word`; those above it say nothing.
-    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & (ONES << 7);
-    let (words, rest) = bytes.as_chunks::<8>();
-    for (place, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let found =
-            zeros(word ^ (ONES * u64::from(b'"'))) | zeros(word ^ (ONES * u64::from(b'\\')));
-        if found != 0 {
-            return place * 8 + found.trailing_zeros() as usize / 8;
-        }
-    }
-    let found = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'));
-    words.len() * 8 + found.unwrap_or(rest.len())
+    memchr::memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len())
 }
 
 /// The same, where half of a surrogate pair is refused.
 fn whole_string(bytes: &[u8], mut at: usize) -> std::result::Result<usize, Damage> {
-    while let Some(byte) = bytes.get(at) {
-        match byte {
-            b'"' => return Ok(at),
-            b'\\' => at = escape(bytes, at)?,
-            _ => at += 1,
+    loop {
+        at += plain_length(bytes.get(at..).unwrap_or_default());
+        match bytes.get(at) {
+            Some(b'"') => return Ok(at),
+            Some(_) => at = escape(bytes, at)?,
+            None => return Ok(bytes.len()),
         }
     }
-    Ok(at)
 }
 
 /// From a backslash to behind its escape.
