@@ -75,11 +75,14 @@ impl Counters {
 
     /// Those that are not zero, as text: `sent 1 acked 2`.
     pub(crate) fn text(&self) -> String {
-        let some = self.named().into_iter().filter(|(_, count)| *count > 0);
-        let words: Vec<String> = some
-            .map(|(name, count)| format!("{name} {count}"))
-            .collect();
-        words.join(" ")
+        let mut text = String::with_capacity(64);
+        for (name, count) in self.named() {
+            if count > 0 {
+                let space = if text.is_empty() { "" } else { " " };
+                text.extend([space, name, " ", &count.to_string()]);
+            }
+        }
+        text
     }
 
     /// Reads such a text. What a later version counts is not known here.

@@ -109,20 +109,19 @@ impl Cursor {
         let mut bytes = Vec::with_capacity(HEADER_BYTES + body.len());
         bytes.extend_from_slice(MAGIC);
         bytes.extend_from_slice(&[kind.letter(), b' ']);
-        let mut field = |value: u64, digits: u32, end: u8| {
-            for place in (0..digits).rev() {
-                bytes.push(b"0123456789abcdef"[(value >> (4 * place) & 15) as usize]);
-            }
+        let field = |bytes: &mut Vec<u8>, value: u64, digits: u32, end: u8| {
+            let digit = |place| b"0123456789abcdef"[(value >> (4 * place) & 15) as usize];
+            bytes.extend((0..digits).rev().map(digit));
             bytes.push(end);
         };
-        field(self.salt, 16, b' ');
-        field(self.number, 16, b' ');
-        field(body.len() as u64, 8, b' ');
-        field(synced, 16, b' ');
-        field(self.previous.into(), 8, b' ');
-        field(crc32c::crc32c(body).into(), 8, b' ');
+        field(&mut bytes, self.salt, 16, b' ');
+        field(&mut bytes, self.number, 16, b' ');
+        field(&mut bytes, body.len() as u64, 8, b' ');
+        field(&mut bytes, synced, 16, b' ');
+        field(&mut bytes, self.previous.into(), 8, b' ');
+        field(&mut bytes, crc32c::crc32c(body).into(), 8, b' ');
         let sum = crc32c::crc32c(&bytes);
-        bytes.extend_from_slice(format!("{sum:08x}\n").as_bytes());
+        field(&mut bytes, sum.into(), 8, b'\n');
         bytes.extend_from_slice(body);
         let next = Self {
             offset: self.offset + bytes.len() as u64,

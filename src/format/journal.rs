@@ -1,5 +1,7 @@
 //! What the frames of a journal say: the base, changes, a switch. `docs/format.md`, section 14.
 
+use std::fmt;
+use std::io::Write;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -110,6 +112,21 @@ pub(crate) enum Record<'a> {
     },
 }
 
+/// No line of numbers is longer, but for counts.
+const LINE: usize = 64;
+
+impl Record<'_> {
+    /// About as many bytes as it takes.
+    fn length(&self) -> usize {
+        LINE + match self {
+            Record::Append(text) | Record::Replace { text, .. } => text.len(),
+            Record::Envelope { head, tail, .. } => head.len() + tail.len(),
+            Record::Remember { id, .. } => id.len(),
+            Record::Remove(_) | Record::Count(_) => 0,
+        }
+    }
+}
+
 #[expect(
     clippy::trivially_copy_pass_by_ref,
     reason = "the shape that serde asks for"
@@ -173,17 +190,21 @@ pub(crate) fn read_object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, D
 /// The body of a commit, and where in it the text of each record begins.
 pub(crate) fn write_commit<'a>(
     totals: &Totals,
-    records: impl IntoIterator<Item = Record<'a>>,
+    records: impl IntoIterator<Item = Record<'a>, IntoIter: Clone>,
 ) -> (Vec<u8>, Vec<usize>) {
     let Totals {
         messages,
         bytes,
         next,
     } = totals;
-    let mut body = format!("{messages} {bytes} {next}\n").into_bytes();
+    let records = records.into_iter();
+    let length: usize = records.clone().map(|record| record.length()).sum();
+    let mut body = Vec::with_capacity(LINE + length);
+    // Writing to memory does not fail.
+    let _ = writeln!(body, "{messages} {bytes} {next}");
     let mut places = Vec::new();
-    let mut line = |what: String, texts: &[&[u8]]| {
-        body.extend_from_slice(what.as_bytes());
+    let mut line = |what: fmt::Arguments<'_>, texts: &[&[u8]]| {
+        let _ = body.write_fmt(what);
         places.push(body.len() + 1);
         for text in texts {
             body.push(b'\n');
@@ -193,18 +214,20 @@ pub(crate) fn write_commit<'a>(
     };
     for record in records {
         match record {
-            Record::Append(text) => line(format!("+ {}", text.len()), &[text]),
+            Record::Append(text) => line(format_args!("+ {}", text.len()), &[text]),
             Record::Envelope { number, head, tail } => {
                 line(
-                    format!("~ {number} {} {}", head.len(), tail.len()),
+                    format_args!("~ {number} {} {}", head.len(), tail.len()),
                     &[head, tail],
                 );
             }
-            Record::Replace { number, text } => line(format!("= {number} {}", text.len()), &[text]),
-            Record::Remove(number) => line(format!("- {number}"), &[]),
-            Record::Count(counters) => line(format!("# {}", counters.text()), &[]),
+            Record::Replace { number, text } => {
+                line(format_args!("= {number} {}", text.len()), &[text]);
+            }
+            Record::Remove(number) => line(format_args!("- {number}"), &[]),
+            Record::Count(counters) => line(format_args!("# {}", counters.text()), &[]),
             Record::Remember { id, until } => {
-                line(format!("! {until} {}", id.len()), &[id.as_bytes()]);
+                line(format_args!("! {until} {}", id.len()), &[id.as_bytes()]);
             }
         }
     }

@@ -93,12 +93,12 @@ impl QueueName {
 
     /// The snapshot's file.
     pub(crate) fn snapshot(&self) -> String {
-        format!("{}{SNAPSHOT}", self.0)
+        [&*self.0, SNAPSHOT].concat()
     }
 
     /// The journal's file.
     pub(crate) fn journal(&self) -> String {
-        format!("{}{SNAPSHOT}{JOURNAL}", self.0)
+        [&*self.0, SNAPSHOT, JOURNAL].concat()
     }
 
     /// What the queue's temporary files begin with.

@@ -15,12 +15,13 @@ pub(crate) struct Receipt {
 
 impl Receipt {
     pub(crate) fn text(&self) -> String {
-        let mut text = format!("{}.{:016x}.", self.token, self.random);
+        let mut text = String::with_capacity(40 + self.id.len());
+        // Writing to a string does not fail.
+        let _ = write!(text, "{}.{:016x}.", self.token, self.random);
         for byte in self.id.bytes() {
             if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
                 text.push(char::from(byte));
             } else {
-                // Writing to a string does not fail.
                 let _ = write!(text, "%{byte:02X}");
             }
         }

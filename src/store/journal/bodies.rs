@@ -109,8 +109,14 @@ impl Bodies {
 
 impl Texts for Bodies {
     fn read(&self, place: &Place) -> Result<Arc<[u8]>> {
-        let mut text = Vec::new();
-        self.reader().read(place, &mut text)?;
+        let mut reader = self.reader();
+        let mut pieces = place.pieces();
+        if let (Some(piece), None) = (pieces.next(), pieces.next()) {
+            return Ok(Arc::from(reader.bytes(&piece)?));
+        }
+        let length = usize::try_from(place.lengths().sum()).unwrap_or_default();
+        let mut text = Vec::with_capacity(length);
+        reader.read(place, &mut text)?;
         Ok(Arc::from(text))
     }
 }
@@ -129,18 +135,28 @@ impl Reader {
     /// Adds the element at this place to `text`.
     pub(crate) fn read(&mut self, place: &Place, text: &mut Vec<u8>) -> Result<()> {
         for piece in place.pieces() {
-            self.copy(&piece, text)?;
+            text.extend_from_slice(self.bytes(&piece)?);
         }
         Ok(())
     }
 
-    fn copy(&mut self, piece: &Piece, text: &mut Vec<u8>) -> Result<()> {
-        let mut known = std::iter::once(&self.recent).chain(&self.windows);
-        let known = known.find_map(|window| window.get(piece));
-        if let Some(bytes) = known {
-            text.extend_from_slice(bytes);
-            return Ok(());
-        }
+    /// The bytes of one piece.
+    fn bytes(&mut self, piece: &Piece) -> Result<&[u8]> {
+        let is_recent = self.recent.get(piece).is_some();
+        let known = self
+            .windows
+            .iter()
+            .position(|window| window.get(piece).is_some());
+        let window = match known {
+            _ if is_recent => &self.recent,
+            Some(known) => &self.windows[known],
+            None => self.look(piece)?,
+        };
+        Ok(window.get(piece).unwrap_or_default())
+    }
+
+    /// Reads a piece, and what stands behind it.
+    fn look(&mut self, piece: &Piece) -> Result<&Window> {
         let held = self.files.get(usize::from(piece.source));
         let Some(held) = held.and_then(Option::as_ref) else {
             let text = "a message is in a file that is no longer open";
@@ -151,20 +167,18 @@ impl Reader {
             .file
             .read_at(piece.at, self.size.max(piece.length).min(committed))
             .map_err(|error| Error::io("read", &held.path, error))?;
-        let Some(found) = bytes.get(..piece.length) else {
+        if bytes.len() < piece.length {
             let rule = "it ends before a message that was read of it already";
             return Err(Error::corrupt(&held.path, piece.at, rule));
-        };
-        text.extend_from_slice(found);
-        if let Some(window) = self.windows.get_mut(self.turn) {
-            *window = Window {
-                source: piece.source,
-                at: piece.at,
-                bytes,
-            };
         }
         self.turn = (self.turn + 1) % WINDOWS;
-        Ok(())
+        let window = &mut self.windows[self.turn];
+        *window = Window {
+            source: piece.source,
+            at: piece.at,
+            bytes,
+        };
+        Ok(window)
     }
 
     fn held(&mut self, source: Source) -> Option<&mut Held> {

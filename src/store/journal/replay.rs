@@ -82,7 +82,7 @@ pub(super) fn there(facts: &Facts<'_>, wrote: Wrote) -> Checked<Text> {
 }
 
 /// Changes as they are written: an envelope around the payload that is there already is written without it.
-pub(super) fn records(changes: &[Change]) -> impl Iterator<Item = Record<'_>> {
+pub(super) fn records(changes: &[Change]) -> impl Iterator<Item = Record<'_>> + Clone {
     changes.iter().filter_map(|change| match change {
         Change::Append(element) => Some(Record::Append(element.text())),
         Change::Envelope(number, element) => {
