@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::entry::Entry;
 use super::text::{Lengths, Place, Source, Text};
 use super::{Index, Seq, Standing};
 use crate::error::Result;
@@ -162,20 +161,15 @@ impl Index {
         wrote: Wrote,
         (head, tail): (usize, usize),
     ) {
-        let Some(old) = self.take(seq) else { return };
         let length = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
-        let text = match old.text {
+        let text = |old: &Text| match old {
             Text::There(place) => {
                 Text::There(place.in_envelope(wrote.source, wrote.at, length(head), length(tail)))
             }
             // A body in memory is one of an array that was set and is about to be written.
-            Text::Here(bytes) => Text::Here(bytes),
+            Text::Here(bytes) => Text::Here(Arc::clone(bytes)),
         };
-        let id = facts.id.as_deref().filter(|_| old.id == 0);
-        let id = id.map_or(old.id, |id| self.ids.hash(id));
-        let mut entry = Entry::new(seq, facts, id, text);
-        entry.priority = old.priority;
-        self.put_entry(entry);
+        self.change_entry(seq, facts, text);
     }
 
     pub(crate) fn remove(&mut self, seq: Seq) {

@@ -41,27 +41,39 @@ pub(super) struct Extra {
     pub(super) in_transit: bool,
 }
 
-impl Entry {
-    pub(super) fn new(seq: Seq, facts: &Facts<'_>, id: u64, text: Text) -> Self {
-        let has_extra = facts.not_before.is_some() || facts.lease.is_some() || facts.in_transit;
-        let extra = has_extra.then(|| {
-            Box::new(Extra {
+impl Extra {
+    fn of(facts: &Facts<'_>) -> Option<Box<Self>> {
+        let is_needed = facts.not_before.is_some() || facts.lease.is_some() || facts.in_transit;
+        is_needed.then(|| {
+            Box::new(Self {
                 not_before: facts.not_before,
                 lease: facts.lease.clone(),
                 in_transit: facts.in_transit,
             })
-        });
+        })
+    }
+}
+
+impl Entry {
+    pub(super) fn new(seq: Seq, facts: &Facts<'_>, id: u64, text: Text) -> Self {
         Self {
             seq,
             text,
             id,
             queued: order_key(facts.queued_at),
-            extra,
+            extra: Extra::of(facts),
             next_same: NOWHERE,
             previous_same: NOWHERE,
             priority: facts.priority,
             state: State::Ready,
         }
+    }
+
+    /// Another envelope, around the same payload and with the same priority, is at this place.
+    pub(super) fn change(&mut self, facts: &Facts<'_>, text: Text) {
+        self.text = text;
+        self.queued = order_key(facts.queued_at);
+        self.extra = Extra::of(facts);
     }
 
     pub(super) fn order(&self) -> Order {

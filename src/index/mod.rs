@@ -246,9 +246,9 @@ impl Index {
         Ok(found)
     }
 
-    /// The leases that were not given back, of the messages with this id: number, token and the rest.
+    /// The leases that were not given back, of the messages with this id, in no order: number, token and the rest.
     pub(crate) fn leases_of(&self, id: &str) -> impl Iterator<Item = (Seq, u64, &Held)> {
-        self.maybe_with_id(id).into_iter().filter_map(|entry| {
+        self.ids.with(id, &self.entries).filter_map(|entry| {
             let (token, held) = entry.lease()?;
             Some((entry.seq, *token, held))
         })
@@ -333,8 +333,9 @@ impl Index {
             .map(|(_, seq)| *seq)
             .collect();
         for seq in ended.into_iter().chain(due).chain(early) {
-            self.leave_sets(seq);
-            self.enter_sets(seq, |entry| match (entry.held(), entry.not_before()) {
+            let Some(slot) = self.slot(seq) else { continue };
+            self.leave_sets(slot);
+            self.enter_sets(slot, |entry| match (entry.held(), entry.not_before()) {
                 (Some(held), _) if held.is_live(now) => State::Leased,
                 (_, Some(not_before)) if not_before > now.wall => State::Delayed,
                 _ => State::Ready,
@@ -362,16 +363,30 @@ impl Index {
         let rehash = |slot: &Slot| entries.get(*slot).map_or(0, |entry| hash_of(entry.seq));
         self.seqs.insert_unique(hash_of(seq), slot, rehash);
         self.ids.insert(slot, &mut self.entries);
-        self.enter_sets(seq, |entry| match (entry.held(), entry.not_before()) {
-            (Some(_), _) => State::Leased,
-            (None, Some(_)) => State::Delayed,
-            (None, None) => State::Ready,
-        });
+        self.enter_sets(slot, likely_state);
+    }
+
+    /// The entry has another envelope. An id stays, and one that had none may get one.
+    fn change_entry(&mut self, seq: Seq, facts: &Facts<'_>, text: impl FnOnce(&Text) -> Text) {
+        let Some(slot) = self.slot(seq) else { return };
+        self.leave_sets(slot);
+        let Some(entry) = self.entries.get_mut(slot) else {
+            return;
+        };
+        let before = entry.text.length();
+        let text = text(&entry.text);
+        entry.change(facts, text);
+        self.bytes = self.bytes - before + entry.text.length();
+        if let (0, Some(id)) = (entry.id, &facts.id) {
+            entry.id = self.ids.hash(id);
+            self.ids.insert(slot, &mut self.entries);
+        }
+        self.enter_sets(slot, likely_state);
     }
 
     /// Takes an entry out of everything.
     fn take(&mut self, seq: Seq) -> Option<Entry> {
-        self.leave_sets(seq);
+        self.leave_sets(self.slot(seq)?);
         let entries = &self.entries;
         let is = |slot: &Slot| entries.get(*slot).is_some_and(|entry| entry.seq == seq);
         let (slot, _) = self.seqs.find_entry(hash_of(seq), is).ok()?.remove();
@@ -387,10 +402,11 @@ impl Index {
         Some(entry)
     }
 
-    fn enter_sets(&mut self, seq: Seq, state: impl FnOnce(&Entry) -> State) {
-        let Some(entry) = self.slot(seq).and_then(|slot| self.entries.get_mut(slot)) else {
+    fn enter_sets(&mut self, slot: Slot, state: impl FnOnce(&Entry) -> State) {
+        let Some(entry) = self.entries.get_mut(slot) else {
             return;
         };
+        let seq = entry.seq;
         if entry.is_in_transit() {
             entry.state = State::Leased;
             self.in_transit.insert(seq);
@@ -416,10 +432,11 @@ impl Index {
         }
     }
 
-    fn leave_sets(&mut self, seq: Seq) {
-        let Some(entry) = self.slot(seq).and_then(|slot| self.entries.get(slot)) else {
+    fn leave_sets(&mut self, slot: Slot) {
+        let Some(entry) = self.entries.get(slot) else {
             return;
         };
+        let seq = entry.seq;
         if entry.is_in_transit() {
             self.in_transit.remove(&seq);
             return;
@@ -432,9 +449,18 @@ impl Index {
             self.due.remove(&(not_before, seq));
         }
         if let Some(held) = entry.held() {
-            self.leased.remove(&(held.until_boot_ms, seq));
-            self.leased.remove(&(0, seq));
+            // Under no time, where it is of another boot.
+            let _ = self.leased.remove(&(held.until_boot_ms, seq)) || self.leased.remove(&(0, seq));
         }
+    }
+}
+
+/// The state as far as it is known without the time.
+fn likely_state(entry: &Entry) -> State {
+    match (entry.held(), entry.not_before()) {
+        (Some(_), _) => State::Leased,
+        (None, Some(_)) => State::Delayed,
+        (None, None) => State::Ready,
     }
 }
 
