@@ -5,10 +5,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::Damage;
+pub(crate) use super::edit::Edit;
 use super::json::check_bare;
 use super::lease::{Held, Lease};
-pub(crate) use super::object::{Edit, quoted};
-use super::object::{Object, string};
+use super::object::{Object, quoted, string};
+use super::outline;
 use super::priority::Priority;
 use super::time::{self, NEVER, Timestamp};
 use super::transit::Transit;
@@ -43,13 +44,6 @@ pub(crate) struct Facts<'a> {
     pub(crate) lease: Option<(u64, Held)>,
     /// It is being moved.
     pub(crate) in_transit: bool,
-}
-
-/// What is known of a payload that has been read before.
-struct Payload {
-    place: Range<usize>,
-    id: Option<Arc<str>>,
-    priority: Priority,
 }
 
 /// The texts of an envelope that only people look at.
@@ -116,6 +110,9 @@ impl<'a> Keys<'a, '_> {
     }
 }
 
+/// What stands before the payload in an envelope that flockq makes.
+const HEAD: &str = "{\"message\":";
+
 /// The keys whose repetition would make it unclear what the envelope says.
 const KNOWN: &[&str] = &[
     "message",
@@ -136,14 +133,29 @@ const KNOWN: &[&str] = &[
 impl Element {
     /// Reads an element of an array that is known to be JSON.
     pub(crate) fn parse(bytes: Arc<[u8]>) -> Result<Self, Damage> {
-        Self::parse_around(bytes, None)
+        utf8(&bytes)?;
+        let Some((facts, attempts)) = outline::of(&bytes) else {
+            return Self::parse_with_care(bytes);
+        };
+        Ok(Self {
+            payload: facts.payload,
+            bare: false,
+            id: facts.id.map(|id| Arc::from(&*id)),
+            priority: facts.priority,
+            attempts,
+            queued_at: facts.queued_at,
+            not_before: None,
+            lease: None,
+            expires: None,
+            transit: None,
+            text: bytes,
+        })
     }
 
-    /// The same, when it is known where the payload stands and what it says of itself.
-    fn parse_around(bytes: Arc<[u8]>, known: Option<Payload>) -> Result<Self, Damage> {
+    /// The same, of any shape; says what is wrong with it.
+    pub(super) fn parse_with_care(bytes: Arc<[u8]>) -> Result<Self, Damage> {
         let text = utf8(&bytes)?;
-        let place = known.as_ref().map_or(0..0, |known| known.place.clone());
-        let object = Object::read_around(text, &place)?;
+        let object = Object::read(text)?;
         let Some((object, message)) = object
             .as_ref()
             .and_then(|object| Some((object, object.place("message")?)))
@@ -172,10 +184,8 @@ impl Element {
                 format!("{name} stands twice in one envelope"),
             ));
         }
-        let (own_id, own_priority) = match known {
-            Some(known) => (known.id, Some(known.priority)),
-            None => own(Object::read(text.get(message.clone()).unwrap_or_default())?.as_ref()),
-        };
+        let payload = Object::read(text.get(message.clone()).unwrap_or_default())?;
+        let (own_id, own_priority) = own(payload.as_ref());
         let keys = Keys(object);
         let attempts = keys
             .get("attempts")
@@ -219,11 +229,14 @@ impl Element {
     /// A new envelope. Keys that say nothing new are left out.
     pub(crate) fn compose(fresh: &Fresh<'_>) -> Result<Self, Damage> {
         let payload = utf8(fresh.payload)?.trim();
-        let (own_id, own_priority) = own(Object::read(payload)?.as_ref());
-        let mut text = format!(
-            "{{\"message\":{payload},\"attempts\":0,\"last_attempt\":\"{NEVER}\",\"queued_at\":\"{}\"",
-            fresh.queued_at
-        );
+        let (own_id, own_priority) = match outline::own(payload.as_bytes()) {
+            Some(own) => (own.id.map(Arc::from), own.priority),
+            None => own(Object::read(payload)?.as_ref()),
+        };
+        let mut text = String::with_capacity(payload.len() + 256);
+        text.extend([HEAD, payload, ",\"attempts\":0,\"last_attempt\":\"", NEVER]);
+        let queued_at = fresh.queued_at.to_string();
+        text.extend(["\",\"queued_at\":\"", &queued_at, "\""]);
         let id: Option<Arc<str>> = match (fresh.id, &own_id) {
             (Some(id), Some(own)) if id == &**own => None,
             (Some(id), _) => Some(Arc::from(id)),
@@ -247,7 +260,7 @@ impl Element {
         }
         text.push('}');
         // What parsing the text would say: the tests compare them.
-        let start = "{\"message\":".len();
+        let start = HEAD.len();
         Ok(Self {
             text: Arc::from(text.into_bytes()),
             payload: start..start + payload.len(),
@@ -266,7 +279,6 @@ impl Element {
     /// The same element with some keys changed; every other byte stays (INV-3). A bare payload becomes the
     /// `message` of an envelope.
     pub(crate) fn edit(&self, edits: &[Edit<'_>]) -> Result<Self, Damage> {
-        const HEAD: &str = "{\"message\":";
         let text = utf8(&self.text)?;
         let (text, place) = if self.bare {
             let place = HEAD.len()..HEAD.len() + text.len();
@@ -275,17 +287,38 @@ impl Element {
             (Cow::Borrowed(text), self.payload.clone())
         };
         let object = Object::read_around(&text, &place)?;
-        let edited = object.map(|object| object.edit_around(edits, &place));
+        let values: Vec<_> = edits
+            .iter()
+            .map(|edit| (edit.key(), edit.value()))
+            .collect();
+        let edited = object.map(|object| object.edit_around(&values, &place));
         let (edited, start) = edited.unwrap_or_default();
-        // The payload stays, and what is known of it, unless an edit took away what the envelope said instead.
-        let is_taken_away =
-            |(key, value): &Edit<'_>| matches!(*key, "id" | "priority") && value.is_none();
-        let known = (!edits.iter().any(is_taken_away)).then(|| Payload {
-            place: start..start + place.len(),
-            id: self.id.clone(),
-            priority: self.priority,
-        });
-        Self::parse_around(Arc::from(edited.into_bytes()), known)
+        // What parsing the text would say: the tests compare them.
+        let mut element = Self {
+            payload: start..start + place.len(),
+            bare: false,
+            text: Arc::from(edited.into_bytes()),
+            ..self.clone()
+        };
+        for edit in edits {
+            element.learn(edit);
+        }
+        Ok(element)
+    }
+
+    /// What an edit changes in what is known.
+    fn learn(&mut self, edit: &Edit<'_>) {
+        let real = |time: &Option<Timestamp>| time.filter(|time| !time::is_never(*time));
+        match edit {
+            Edit::Attempts(attempts) => self.attempts = *attempts,
+            Edit::NotBefore(at) => self.not_before = real(at),
+            Edit::Expires(at) => self.expires = real(at),
+            Edit::Lease(lease) => self.lease = lease.clone().map(Box::new),
+            Edit::Id(id) => self.id = Some(Arc::from(*id)),
+            Edit::Move(transit) => self.transit = transit.clone().map(Box::new),
+            // Only people look at these.
+            Edit::LastAttempt(_) | Edit::Error(_) | Edit::Errors(_) | Edit::From(_) => {}
+        }
     }
 
     /// What an index keeps of it.

@@ -1,11 +1,13 @@
 //! Leases: whose a message is, and until when.
 
 use std::collections::HashSet;
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
+use super::object::quoted;
 use super::time::{self, Timestamp, after};
 
 /// The time as an operation sees it, and which consumers are known to be dead.
@@ -39,18 +41,15 @@ pub(crate) struct Held {
 }
 
 /// The lease as the file has it.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Shape<'a> {
     token: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
     random: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    #[serde(borrow)]
     boot: Option<std::borrow::Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     until_boot_ms: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    #[serde(borrow)]
     consumer: Option<std::borrow::Cow<'a, str>>,
 }
 
@@ -173,19 +172,23 @@ impl Lease {
 
     /// The value of `lease`.
     pub(crate) fn text(&self) -> String {
-        let held = self.held.as_ref();
-        let shape = Shape {
-            token: self.token,
-            random: held.map(|held| format!("{:016x}", held.random)),
-            boot: held.map(|held| (&*held.boot).into()),
-            until_boot_ms: held.map(|held| held.until_boot_ms),
-            until: held.map(|held| held.until.to_string()),
-            consumer: held
-                .and_then(|held| held.consumer.as_deref())
-                .map(Into::into),
+        let token = self.token;
+        let Some(held) = &self.held else {
+            return format!("{{\"token\":{token}}}");
         };
-        // Strings and whole numbers: it cannot fail, and a token alone would be a lease given back.
-        serde_json::to_string(&shape).unwrap_or_else(|_| format!("{{\"token\":{}}}", self.token))
+        let (boot, until) = (quoted(&held.boot), held.until);
+        let mut text = String::with_capacity(256);
+        // Writing to a string does not fail.
+        let _ = write!(
+            text,
+            "{{\"token\":{token},\"random\":\"{:016x}\",\"boot\":{boot},\"until_boot_ms\":{},\"until\":\"{until}\"",
+            held.random, held.until_boot_ms
+        );
+        if let Some(consumer) = &held.consumer {
+            text.extend([",\"consumer\":", &quoted(consumer)]);
+        }
+        text.push('}');
+        text
     }
 }
 
@@ -204,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_lease_round_trips_with_and_without_a_consumer() {
-        for consumer in [None, Some(Arc::from("7-9-0123456789abcdef"))] {
+        for consumer in [None, Some(Arc::from("7-9-\"0123456789abcdef"))] {
             let lease = Lease {
                 token: 12,
                 held: Some(Held::new(&now(), Duration::from_secs(60), 0xab, consumer)),

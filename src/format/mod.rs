@@ -1,6 +1,7 @@
 //! Bytes and names: what the files say and how it is read. No I/O, no clock, no chance.
 
 pub(crate) mod counters;
+mod edit;
 pub(crate) mod envelope;
 pub(crate) mod frame;
 pub(crate) mod journal;

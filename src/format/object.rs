@@ -7,7 +7,7 @@ use super::Damage;
 use super::json::end_of_string;
 
 /// A change of one key: its new value as JSON text, or none to remove it.
-pub(crate) type Edit<'a> = (&'a str, Option<String>);
+pub(super) type NewValue<'a> = (&'a str, Option<String>);
 
 /// The keys of an object in order. The text is known to be JSON: only what is needed to find them is looked at.
 pub(super) struct Object<'a> {
@@ -104,20 +104,24 @@ impl<'a> Object<'a> {
 
     /// The object with some keys changed. Everything else stays byte for byte (INV-3); new keys come last and are
     /// set off like the ones before them.
-    pub(super) fn edit(&self, edits: &[Edit<'_>]) -> String {
+    pub(super) fn edit(&self, edits: &[NewValue<'_>]) -> String {
         self.edit_around(edits, &(0..0)).0
     }
 
     /// The same, and where the value begins then that is `known` now.
-    pub(super) fn edit_around(&self, edits: &[Edit<'_>], known: &Range<usize>) -> (String, usize) {
+    pub(super) fn edit_around(
+        &self,
+        edits: &[NewValue<'_>],
+        known: &Range<usize>,
+    ) -> (String, usize) {
         let mut known_at = 0;
         let part = |range: Range<usize>| self.text.get(range).unwrap_or_default();
         let (first, second) = (self.pairs.first(), self.pairs.get(1));
         let before_first = part(1..first.map_or(1, |pair| pair.key.start));
         let colon = first.map_or(":", |pair| part(pair.key.end..pair.value.start));
         let separator = match (first, second) {
-            (Some(first), Some(second)) => part(first.value.end..second.key.start).to_owned(),
-            _ => format!(",{before_first}"),
+            (Some(first), Some(second)) => Cow::Borrowed(part(first.value.end..second.key.start)),
+            _ => Cow::Owned(format!(",{before_first}")),
         };
         let mut text = String::with_capacity(self.text.len() + 256);
         text.push('{');
@@ -185,7 +189,12 @@ pub(super) fn string(text: &str) -> Option<Cow<'_, str>> {
 
 /// A JSON string.
 pub(crate) fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    let is_odd = |byte: u8| byte < b' ' || matches!(byte, b'"' | b'\\');
+    if text.bytes().fold(false, |odd, byte| odd | is_odd(byte)) {
+        serde_json::Value::from(text).to_string()
+    } else {
+        ["\"", text, "\""].concat()
+    }
 }
 
 /// The name of a key. One that not every language can read (half of a surrogate pair) is no name that flockq knows;

@@ -14,8 +14,14 @@ use super::object::{blank, end_of_value};
 use super::priority::Priority;
 use super::time::{self, NEVER};
 
-/// The facts of the element that begins `text`, and its length.
-fn outline(text: &[u8]) -> Option<(Facts<'_>, usize)> {
+/// The facts of an element of the usual shape, and its attempts.
+pub(super) fn of(text: &[u8]) -> Option<(Facts<'_>, u64)> {
+    outline(text).filter(|(facts, _)| facts.length == text.len())
+}
+
+/// The facts of the element that begins `text`, and its attempts.
+fn outline(text: &[u8]) -> Option<(Facts<'_>, u64)> {
+    let mut attempts = 0;
     let mut facts = Facts::default();
     let mut own = Own::default();
     let (mut id, mut priority) = (None, None);
@@ -41,7 +47,10 @@ fn outline(text: &[u8]) -> Option<(Facts<'_>, usize)> {
                 let digits = text.get(start..end)?;
                 let sound =
                     (1..19).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
-                sound.then_some(end)?
+                sound.then_some(())?;
+                let digit = |number, digit: &u8| 10 * number + u64::from(digit - b'0');
+                attempts = digits.iter().fold(0, digit);
+                end
             }
             b"last_attempt" => {
                 once(4)?;
@@ -80,14 +89,19 @@ fn outline(text: &[u8]) -> Option<(Facts<'_>, usize)> {
     facts.id = id.or(own.id).map(Cow::Borrowed);
     facts.priority = priority.or(own.priority).unwrap_or_default();
     facts.length = object.at;
-    Some((facts, object.at))
+    Some((facts, attempts))
 }
 
 /// What a payload says of itself.
 #[derive(Default)]
-struct Own<'a> {
-    id: Option<&'a str>,
-    priority: Option<Priority>,
+pub(super) struct Own<'a> {
+    pub(super) id: Option<&'a str>,
+    pub(super) priority: Option<Priority>,
+}
+
+/// What a payload of the usual shape says of itself.
+pub(super) fn own(payload_text: &[u8]) -> Option<Own<'_>> {
+    Some(payload(payload_text, 0)?.0)
 }
 
 /// Reads a payload's own id and priority, and where it ends. Of a key that is there twice the last one counts.
@@ -185,9 +199,11 @@ pub(crate) enum Known<'a> {
 impl Known<'_> {
     /// The facts of an element that flockq wrote.
     pub(crate) fn of(text: &[u8]) -> Result<Known<'_>, Damage> {
-        match outline(text) {
-            Some((facts, length)) if length == text.len() => Ok(Known::Outline(facts)),
-            _ => Ok(Known::Element(Box::new(Element::parse(text.into())?))),
+        match of(text) {
+            Some((facts, _)) => Ok(Known::Outline(facts)),
+            None => Ok(Known::Element(Box::new(Element::parse_with_care(
+                text.into(),
+            )?))),
         }
     }
 
@@ -227,8 +243,9 @@ pub(crate) fn next(bytes: &[u8], at: usize, whole: bool) -> Result<Next<'_>, Dam
         Some(b'n') if !is_separated => return Ok(Next::End),
         Some(_) => {}
     }
-    if let Some((facts, length)) = outline(rest) {
-        return Ok(Next::Element(start..start + length, Known::Outline(facts)));
+    if let Some((facts, _)) = outline(rest) {
+        let place = start..start + facts.length;
+        return Ok(Next::Element(place, Known::Outline(facts)));
     }
     let end = start + end_of_value(rest, 0);
     if end >= bytes.len() {
@@ -243,7 +260,7 @@ pub(crate) fn next(bytes: &[u8], at: usize, whole: bool) -> Result<Next<'_>, Dam
     if text.is_empty() {
         return Err(Damage::new(start, "it is not JSON: a value is missing"));
     }
-    let element = Element::parse(text.into()).map_err(|damage| damage.within(start))?;
+    let element = Element::parse_with_care(text.into()).map_err(|damage| damage.within(start))?;
     Ok(Next::Element(start..end, Known::Element(Box::new(element))))
 }
 
@@ -312,10 +329,11 @@ mod tests {
 
         #[test]
         fn where_it_says_something_it_says_what_the_element_says(text in element()) {
-            if let Some((facts, length)) = outline(text.as_bytes()) {
-                prop_assert_eq!(length, text.len());
-                let element = Element::parse(text.as_bytes().into()).unwrap();
+            if let Some((facts, _)) = outline(text.as_bytes()) {
+                prop_assert_eq!(facts.length, text.len());
+                let element = Element::parse_with_care(text.as_bytes().into()).unwrap();
                 prop_assert_eq!(facts, element.facts(), "{}", text);
+                prop_assert_eq!(Element::parse(text.as_bytes().into()).unwrap(), element);
             }
         }
 

@@ -12,7 +12,7 @@ use super::plan::{self, Grant, Outgoing};
 use super::state::State;
 use super::tests::{nack, unlimited};
 use super::{Index, Now, Plan};
-use crate::format::envelope::Element;
+use crate::format::envelope::{Edit, Element};
 use crate::format::priority::Priority;
 use crate::format::receipt::Receipt;
 use crate::format::time::{Timestamp, after};
@@ -505,7 +505,7 @@ impl Both {
             Arc::clone(
                 Element::parse(text)
                     .unwrap()
-                    .edit(&[("lease", None)])
+                    .edit(&[Edit::Lease(None)])
                     .unwrap()
                     .text(),
             )

@@ -25,9 +25,9 @@ use crate::index::past::milliseconds;
 use crate::index::{Change, Now};
 
 /// What keeps a message that leaves a queue from being sent again with `dedup`.
-fn remember(id: &Arc<str>, policy: &Policy, now: &Now) -> Option<Change> {
+fn remember(id: &str, policy: &Policy, now: &Now) -> Option<Change> {
     let until = policy.dedup_window.map(|window| after(now.wall, window))?;
-    Some(Change::Remember(Arc::clone(id), milliseconds(until)))
+    Some(Change::Remember(Arc::from(id), milliseconds(until)))
 }
 
 /// An edit of an element that was read before. Where a journal's sums were right, nobody has looked at every byte of it yet.

@@ -9,7 +9,7 @@ use super::{edited, remember};
 use crate::config::{Expired, Policy};
 use crate::error::{Error, Result};
 use crate::format::counters::Counters;
-use crate::format::envelope::{Edit, Element, quoted};
+use crate::format::envelope::{Edit, Element};
 use crate::format::lease::Lease;
 use crate::format::name::QueueName;
 use crate::format::time::after;
@@ -82,18 +82,18 @@ impl Mover<'_> {
             way: Way::To,
             queue: target.clone(),
         };
-        edits.push(("move", Some(transit.text())));
+        edits.push(Edit::Move(Some(transit)));
         // The token stays, so that the next one is larger. Whoever had it has it no more.
         if let Some(lease) = element.lease() {
             let (token, held) = (lease.token, None);
-            edits.push(("lease", Some(Lease { token, held }.text())));
+            edits.push(Edit::Lease(Some(Lease { token, held })));
         }
         edited(element, &edits)
     }
 
     /// What says where a message comes from.
-    pub(crate) fn origin(&self) -> Edit<'static> {
-        ("from", Some(quoted(self.own.as_str())))
+    pub(crate) fn origin(&self) -> Edit<'_> {
+        Edit::From(Some(self.own.as_str()))
     }
 }
 
@@ -104,7 +104,7 @@ pub(crate) fn history(element: &Element, error: &str, now: &Now) -> Edit<'static
     let mut all = known.unwrap_or_default();
     all.push(json!({"at": now.wall.to_string(), "error": error}));
     let kept = all.split_off(all.len().saturating_sub(HISTORY));
-    ("errors", Some(Value::from(kept).to_string()))
+    Edit::Errors(Value::from(kept).to_string())
 }
 
 /// Gives up the ready messages that are over, as far as they are among the next ones; says how many.
@@ -147,11 +147,8 @@ pub(crate) fn give_up(
         if let Some(why) = unusable {
             let error = format!("{error}; it could not be moved to {target}: {why}");
             let edits = [
-                (
-                    "not_before",
-                    Some(quoted(&after(now.wall, STUCK).to_string())),
-                ),
-                ("error", Some(quoted(&error))),
+                Edit::NotBefore(Some(after(now.wall, STUCK))),
+                Edit::Error(&error),
             ];
             result += 1;
             changes.push(Change::Envelope(seq, edited(&element, &edits)?));
@@ -161,9 +158,9 @@ pub(crate) fn give_up(
         counters.expired += u64::from(over == Over::Expired);
         counters.dead_lettered += 1;
         let edits = vec![
-            ("not_before", None),
-            ("expires", None),
-            ("error", Some(quoted(&error))),
+            Edit::NotBefore(None),
+            Edit::Expires(None),
+            Edit::Error(&error),
             history(&element, &error, now),
             mover.origin(),
         ];
@@ -184,7 +181,7 @@ pub(crate) fn bring_back(
     for (seq, element) in index.next_ready(10 * AT_ONCE, now)? {
         let from = element.texts().from;
         if from.is_none_or(|from| from == target.as_str()) {
-            let edits = vec![("not_before", None), ("from", None)];
+            let edits = vec![Edit::NotBefore(None), Edit::From(None)];
             changes.push(Change::Envelope(seq, mover.mark(&element, target, edits)?));
         }
     }
@@ -221,11 +218,7 @@ pub(crate) fn redrive(
     let (mut changes, mut result) = (Vec::new(), Vec::new());
     for (seq, element) in chosen(index, now, which)? {
         let target = home(&element)?;
-        let edits = vec![
-            ("attempts", Some("0".to_owned())),
-            ("not_before", None),
-            ("from", None),
-        ];
+        let edits = vec![Edit::Attempts(0), Edit::NotBefore(None), Edit::From(None)];
         changes.push(Change::Envelope(seq, mover.mark(&element, &target, edits)?));
         let id = element.id().map(ToString::to_string).unwrap_or_default();
         result.push((id, target));
@@ -310,10 +303,10 @@ pub(crate) fn finish(
                 way: Way::From,
                 queue: own.clone(),
             };
-            let copy = edited(&element, &[("move", Some(arriving.text()))])?;
+            let copy = edited(&element, &[Edit::Move(Some(arriving))])?;
             finish.arrive.push(Change::Append(copy));
         }
-        let stays = edited(&element, &[("move", None)])?;
+        let stays = edited(&element, &[Edit::Move(None)])?;
         finish.stay.push(Change::Envelope(seq, stays));
         finish.leave.push(Change::Remove(seq));
         left.moved_out += 1;
@@ -326,7 +319,7 @@ pub(crate) fn finish(
         ..Counters::default()
     };
     for (seq, element) in come {
-        let arrived = edited(&element, &[("move", None)])?;
+        let arrived = edited(&element, &[Edit::Move(None)])?;
         finish.arrived.push(Change::Envelope(seq, arrived));
     }
     count(&mut finish.arrived, came);

@@ -8,7 +8,7 @@ use super::{edited, remember};
 use crate::config::Policy;
 use crate::error::Result;
 use crate::format::counters::Counters;
-use crate::format::envelope::{Element, quoted};
+use crate::format::envelope::{Edit, Element};
 use crate::format::lease::{End, Held, Lease};
 use crate::format::receipt::Receipt;
 use crate::index::state::State;
@@ -76,26 +76,22 @@ pub(crate) fn receive(
         let counts = u64::from(!cfg!(mutant = "attempt_uncounted"));
         let attempts = element.attempts().saturating_add(counts);
         let mut edits = vec![
-            ("attempts", Some(attempts.to_string())),
-            ("last_attempt", Some(quoted(&now.wall.to_string()))),
-            ("not_before", None),
-            ("lease", Some(lease.text())),
+            Edit::Attempts(attempts),
+            Edit::LastAttempt(now.wall),
+            Edit::NotBefore(None),
+            Edit::Lease(Some(lease)),
         ];
         let id = element
             .id()
             .map_or_else(|| (grant.fresh_id)(), ToString::to_string);
         if element.id().is_none() {
-            edits.push(("id", Some(quoted(&id))));
+            edits.push(Edit::Id(&id));
         }
         let element = edited(&element, &edits)?;
+        let receipt = Receipt { id, token, random };
         result.push(Taken {
-            receipt: Receipt {
-                id: id.clone(),
-                token,
-                random,
-            }
-            .text(),
-            id,
+            receipt: receipt.text(),
+            id: receipt.id,
             attempts,
             element: element.clone(),
         });

@@ -1,7 +1,6 @@
 //! Settling by receipt. A receipt is good while the lease that it names is live and nobody has settled it (INV-8).
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::moves::{Mover, STUCK, history};
@@ -9,7 +8,7 @@ use super::{edited, remember};
 use crate::config::Policy;
 use crate::error::Result;
 use crate::format::counters::Counters;
-use crate::format::envelope::{Edit, quoted};
+use crate::format::envelope::Edit;
 use crate::format::lease::{Held, Lease};
 use crate::format::name::QueueName;
 use crate::format::receipt::Receipt;
@@ -29,9 +28,8 @@ pub(crate) fn ack(
         ..Counters::default()
     };
     let done = receipts.iter().zip(&plan.result).filter(|(_, done)| **done);
-    let ids = done.map(|(receipt, _)| Arc::from(receipt.id.as_str()));
-    let gone = ids.filter_map(|id| remember(&id, policy, now));
-    plan.changes.extend(gone.collect::<Vec<_>>());
+    let gone = done.filter_map(|(receipt, _)| remember(&receipt.id, policy, now));
+    plan.changes.extend(gone);
     Ok(Plan::counting(plan.changes, plan.result, counters))
 }
 
@@ -69,13 +67,13 @@ pub(crate) fn nack(
             None if back.error.is_none() => Duration::ZERO,
             None => policy.backoff.after(attempts, (back.random)()),
         };
-        let not_before = (!delay.is_zero()).then(|| quoted(&after(now.wall, delay).to_string()));
+        let not_before = (!delay.is_zero()).then(|| after(now.wall, delay));
         let mut edits = vec![
-            ("lease", Some(Lease { token, held: None }.text())),
-            ("not_before", not_before),
+            Edit::Lease(Some(Lease { token, held: None })),
+            Edit::NotBefore(not_before),
         ];
         if let Some(error) = back.error {
-            edits.push(("error", Some(quoted(error))));
+            edits.push(Edit::Error(error));
             edits.push(history(&element, error, now));
         }
         // What failed waits elsewhere; what was only given back stays.
@@ -107,8 +105,8 @@ pub(crate) fn give_back(
 ) -> Result<Plan<Vec<bool>>> {
     let plan = settle(index, now, receipts, |index, seq, (token, _)| {
         let edits = [
-            ("lease", Some(Lease { token, held: None }.text())),
-            ("not_before", None),
+            Edit::Lease(Some(Lease { token, held: None })),
+            Edit::NotBefore(None),
         ];
         change(index, seq, &edits)
     })?;
@@ -132,8 +130,8 @@ pub(crate) fn extend(
             ..Held::new(now, lease, held.random, None)
         };
         let held = Some(longer);
-        let lease = Lease { token, held }.text();
-        change(index, seq, &[("lease", Some(lease))])
+        let lease = Lease { token, held };
+        change(index, seq, &[Edit::Lease(Some(lease))])
     })
 }
 
@@ -149,8 +147,8 @@ pub(crate) fn detach(
             ..held.clone()
         };
         let held = Some(detached);
-        let lease = Lease { token, held }.text();
-        change(index, seq, &[("lease", Some(lease))])
+        let lease = Lease { token, held };
+        change(index, seq, &[Edit::Lease(Some(lease))])
     })
 }
 
@@ -166,21 +164,18 @@ fn settle(
     receipts: &[Receipt],
     mut change: impl FnMut(&Index, Seq, (u64, &Held)) -> Result<Change>,
 ) -> Result<Plan<Vec<bool>>> {
-    let mut changes = Vec::new();
-    let mut settled: HashSet<Seq> = HashSet::new();
+    let mut changes = Vec::with_capacity(receipts.len() + 1);
+    let mut settled: HashSet<Seq> = HashSet::with_capacity(receipts.len());
     let mut result = Vec::with_capacity(receipts.len());
     for receipt in receipts {
         // The random part makes a receipt name one message: the message itself need not be read.
-        let named = index
-            .leases_of(&receipt.id)
-            .find(|(_, token, held)| {
-                let is_named = *token == receipt.token && held.random == receipt.random;
-                (is_named || cfg!(mutant = "ack_unchecked")) && held.is_live(now)
-            })
-            .map(|(seq, token, held)| (seq, token, held.clone()));
+        let named = index.leases_of(&receipt.id).find(|(_, token, held)| {
+            let is_named = *token == receipt.token && held.random == receipt.random;
+            (is_named || cfg!(mutant = "ack_unchecked")) && held.is_live(now)
+        });
         let good = match named {
             Some((seq, token, held)) if settled.insert(seq) => {
-                changes.push(change(index, seq, (token, &held))?);
+                changes.push(change(index, seq, (token, held))?);
                 true
             }
             _ => false,

@@ -7,7 +7,7 @@ use super::{edited, internal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Damage;
 use crate::format::counters::Counters;
-use crate::format::envelope::Element;
+use crate::format::envelope::{Edit, Element};
 use crate::format::json::check_element;
 use crate::format::lease::Lease;
 use crate::index::state::State;
@@ -114,7 +114,7 @@ fn give(
     };
     let lease = live.remove(place);
     if element.lease() != Some(&lease) {
-        *element = edited(element, &[("lease", Some(lease.text()))])?;
+        *element = edited(element, &[Edit::Lease(Some(lease))])?;
     }
     Ok(true)
 }
