@@ -160,7 +160,7 @@ impl Session {
             wait_ms: input.of(&WAITS),
         };
         let options = Longer::new(options, input);
-        let options = if input.byte() % 2 == 0 {
+        let options = if input.byte().is_multiple_of(2) {
             null()
         } else {
             options.pointer()
@@ -198,12 +198,12 @@ impl Session {
             reserved: u32::from(input.byte() == 1),
         };
         let options = Longer::new(options, input);
-        let options = if input.byte() % 2 == 0 {
+        let options = if input.byte().is_multiple_of(2) {
             null()
         } else {
             options.pointer()
         };
-        if input.byte() % 2 == 0 {
+        if input.byte().is_multiple_of(2) {
             let delivery = gives(|to, error| flockq_queue_receive(queue, options, to, error));
             keep(&mut self.deliveries, delivery);
         } else {
@@ -279,7 +279,7 @@ impl Session {
         call(|error| flockq_queue_mode(queue, &raw mut mode, error));
         let mut stats = std::mem::MaybeUninit::zeroed();
         call(|error| flockq_queue_stats(queue, stats.as_mut_ptr(), error));
-        let pop = input.byte() % 3 == 0;
+        let pop = input.byte().is_multiple_of(3);
         let envelope = gives(|to, error| match pop {
             true => flockq_queue_pop(queue, to, error),
             false => flockq_queue_pop(null(), to, error),
@@ -293,7 +293,7 @@ impl Session {
         let ids = [bytes(b"m1"), bytes(b"m2")];
         let filter = flockq_filter_options {
             size: size::<flockq_filter_options>(input),
-            ids: if input.byte() % 2 == 0 {
+            ids: if input.byte().is_multiple_of(2) {
                 null()
             } else {
                 ids.as_ptr()
@@ -507,7 +507,7 @@ pub fn run(input: &[u8]) {
             _ => session.free(&mut input),
         }
     }
-    session.end(input.byte() % 2 == 0);
+    session.end(input.byte().is_multiple_of(2));
     let spool = Spool::builder(&directory).sync(Sync::Off).open().unwrap();
     for name in spool.queues().unwrap() {
         if name != "state" {

@@ -293,7 +293,7 @@ fn who_opens_a_journal_after_a_sync_of_another_process_failed_loses_nothing_that
         let store = store();
         let inbound = queue(&store, Sync::Off);
         inbound.send(&json!(1)).unwrap();
-        inbound.send(&behind).unwrap();
+        inbound.send(behind).unwrap();
         // It is killed before it can say that its sync has failed: what it wrote can be read, and is not on the disk.
         std::mem::forget(inbound);
         let journal = store.open(JOURNAL, Open::Write).unwrap();

@@ -369,6 +369,12 @@ impl Files {
         hold: &Hold,
     ) -> Result<Committed> {
         let lock = hold.lock_file()?;
+        if !journal.belongs_to(lock) {
+            let Some(taken) = self.take_over(store, name, &journal, hold)? else {
+                return Ok(Committed::No);
+            };
+            journal = taken;
+        }
         if let [Change::Reset(elements)] = changes {
             let array: Vec<_> = elements
                 .iter()
@@ -394,6 +400,26 @@ impl Files {
                 Committed::Yes
             }
             Appended::Doubtful(doubtful) => Committed::Doubtful(doubtful),
+        })
+    }
+
+    /// Gives the queue a journal that belongs to the lock file that is held, with the same in it, and reads that. `None`: the lock is
+    /// no longer ours.
+    fn take_over(
+        &mut self,
+        store: &dyn Store,
+        name: &QueueName,
+        journal: &Journal,
+        hold: &Hold,
+    ) -> Result<Option<Box<Journal>>> {
+        self.seen = Seen::Nothing;
+        if !journal.take_over(store, name, hold)? {
+            return Ok(None);
+        }
+        self.refresh(store, name, Need::Index)?;
+        Ok(match std::mem::replace(&mut self.seen, Seen::Nothing) {
+            Seen::Journal(taken) if taken.belongs_to(hold.lock_file()?) => Some(taken),
+            _ => None,
         })
     }
 
@@ -431,6 +457,12 @@ impl Files {
             return Ok(true);
         };
         let lock = hold.lock_file()?;
+        if !journal.belongs_to(lock) {
+            let Some(taken) = self.take_over(store, name, &journal, hold)? else {
+                return Ok(false);
+            };
+            journal = taken;
+        }
         let mut done = journal.is_folded() && !journal.has_ended(lock);
         if !done {
             let cut = Cut::now(&journal, &self.index, lock);
@@ -479,6 +511,12 @@ impl Files {
             return Ok(None);
         };
         if !journal.has_its_snapshot(store, name, true)? {
+            return Ok(None);
+        }
+        if !journal.belongs_to(hold.lock_file()?) {
+            // The next try is made of that.
+            let taken = self.take_over(store, name, &journal, hold)?;
+            self.seen = taken.map_or(Seen::Nothing, Seen::Journal);
             return Ok(None);
         }
         let moves = fold.end(&mut journal, store, name, hold)?;

@@ -69,6 +69,10 @@ impl<'a> Session<'a> {
         let outcome = match (&reply, &error) {
             (None, _) => Outcome::Unknown,
             (_, Some(kind)) if kind == "OutcomeUnknown" => Outcome::Unknown,
+            // Nothing explains damage: what it was is wanted.
+            (Some(reply), Some(kind)) if kind == "Corrupt" => {
+                Outcome::Failed(format!("{kind} {}", reply["message"]))
+            }
             (_, Some(kind)) => Outcome::Failed(kind.clone()),
             (Some(_), None) => Outcome::Ok,
         };

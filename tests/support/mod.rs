@@ -188,6 +188,10 @@ impl Driver {
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // What the library that fakes the time leaves of a killed process keeps the next one of this number from having it.
+        for left in ["faketime_shm_", "sem.faketime_sem_"] {
+            let _ = std::fs::remove_file(format!("/dev/shm/{left}{}", self.pid()));
+        }
     }
 }
 
@@ -197,7 +201,7 @@ impl Drop for Driver {
         // Most end by themselves when their input does; one that waits for a message does not.
         for _ in 0..50 {
             if matches!(self.child.try_wait(), Ok(Some(_))) {
-                return;
+                break;
             }
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
@@ -207,6 +211,11 @@ impl Drop for Driver {
 
 /// Where the library is that fakes the time; `None`, said loudly, where it is not installed.
 pub fn faketime() -> Option<String> {
+    static LIBRARY: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
+    LIBRARY.get_or_init(find_faketime).clone()
+}
+
+fn find_faketime() -> Option<String> {
     let found = Command::new("faketime")
         .args(["-m", "-f", "+0", "sh", "-c", "echo $LD_PRELOAD"])
         .output();

@@ -121,7 +121,8 @@ impl Inode {
         let (mut end, mut changes) = (self.durable.len(), self.unsynced.iter().peekable());
         while let Some(change) = changes.next() {
             match change.what {
-                What::Write(at, _) if change.is_half => {
+                // One that is written again in its place was there before.
+                What::Write(at, ref bytes) if change.is_half && at + bytes.len() > end => {
                     let is_cut =
                         |next: &&Change| matches!(next.what, What::Size(size) if size == at);
                     if changes.next_if(is_cut).is_none() {

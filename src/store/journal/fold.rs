@@ -82,14 +82,14 @@ pub(crate) struct Moves {
 
 /// A file without its final name; removed if it never gets it.
 #[derive(Debug)]
-struct Temporary<'a> {
+pub(super) struct Temporary<'a> {
     store: &'a dyn Store,
     file: Arc<dyn File>,
     name: Option<String>,
 }
 
 impl<'a> Temporary<'a> {
-    fn make(
+    pub(super) fn make(
         store: &'a dyn Store,
         name: &QueueName,
         suffix: &str,
@@ -105,7 +105,11 @@ impl<'a> Temporary<'a> {
         Ok(temporary)
     }
 
-    fn put_in_place(mut self, name: &str) -> Result<Arc<dyn File>> {
+    pub(super) fn file(&self) -> &dyn File {
+        &*self.file
+    }
+
+    pub(super) fn put_in_place(mut self, name: &str) -> Result<Arc<dyn File>> {
         let path = || self.store.root().join(name);
         if let Some(own) = &self.name {
             let renamed = self.store.rename(own, name);
@@ -355,17 +359,13 @@ impl<'a> Fold<'a> {
         hold: &Hold,
     ) -> Result<Option<Moves>> {
         if journal.cursor.salt != self.cut.behind.salt
-            || self.cut.lock != hold.lock_file()?
+            || !journal.belongs_to(hold.lock_file()?)
             || !hold.ends_journal_of(journal.lock)?
         {
             return Ok(None);
         }
         self.copy(name)?;
         if self.copied != journal.cursor {
-            if self.cut.lock != journal.lock {
-                // Who holds the lock file of the old journal has appended to it just now.
-                return Ok(None);
-            }
             let text = "a checkpoint did not copy what was committed meanwhile";
             return Err(Error::new(ErrorKind::Internal, text));
         }

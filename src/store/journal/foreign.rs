@@ -103,6 +103,9 @@ impl Journal {
         let array = elements(&bytes)
             .map_err(|damage| Error::corrupt(&path, damage.offset, &damage.rule))?;
         let (journal, history) = History::read(store, name)?;
+        if !journal.belongs_to(hold.lock_file()?) {
+            return Ok(journal.take_over(store, name, hold)? && Self::mend(store, name, hold)?);
+        }
         let merged = merge(array, &history.before, history.now, history.new);
         let mut cut = Cut::array(&journal, &merged.array, &history.past, hold.lock_file()?);
         cut.replaced += 1;
@@ -164,7 +167,7 @@ impl History {
         };
         let frames = journal.frames(store, name, size);
         let (cursor, tail) = frames.read(journal.cursor, |seen| {
-            let is_in_snapshot = seen.at - (frame::HEADER_BYTES as u64) < from;
+            let is_in_snapshot = seen.header_at() < from;
             let applied = if is_in_snapshot {
                 Applied::Before
             } else {
@@ -173,6 +176,7 @@ impl History {
             journal.take(&seen, applied)
         })?;
         (journal.cursor, journal.torn) = (cursor, tail == frame::Tail::Torn);
+        journal.binding = base.snapshot.clone();
         let history = Self {
             before,
             now: all(&index)?,

@@ -25,6 +25,13 @@ pub(super) struct Seen<'a> {
     pub(super) at: u64,
 }
 
+impl Seen<'_> {
+    /// Where its header begins.
+    pub(super) fn header_at(&self) -> u64 {
+        self.at - HEADER_BYTES as u64
+    }
+}
+
 impl Frames {
     /// Gives the frames from the cursor on to `each`; says where they end and what stands there.
     pub(super) fn read(

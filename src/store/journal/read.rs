@@ -11,7 +11,7 @@ use super::{Journal, Looked};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Damage;
 use crate::format::frame::{self, Cursor, Header, Kind, Tail};
-use crate::format::journal::{self, Base, Switch, Totals};
+use crate::format::journal::{self, Base, Binding, Switch, Totals};
 use crate::format::name::QueueName;
 use crate::index::Index;
 use crate::store::{Open, Store};
@@ -39,7 +39,7 @@ impl Journal {
             (index, journal.start)
         } else {
             // A checkpoint was cut short between the snapshot and the new journal.
-            let Some(switch) = journal.switch_to(store, name, &snapshot, size)? else {
+            let Some(switch) = journal.switch_to(store, name, &snapshot.binding, size)? else {
                 return Ok(None);
             };
             journal.ended = true;
@@ -160,18 +160,18 @@ impl Journal {
     }
 
     /// The switch that led to this snapshot.
-    fn switch_to(
+    pub(super) fn switch_to(
         &self,
         store: &dyn Store,
         name: &QueueName,
-        snapshot: &Snapshot,
+        snapshot: &Binding,
         size: u64,
     ) -> Result<Option<Switch>> {
         let mut found = None;
         self.frames(store, name, size).read(self.cursor, |seen| {
             if seen.frame.header.kind == Kind::Switch {
                 let switch: Switch = journal::read_object(seen.body)?;
-                if switch.base.snapshot.is(&snapshot.binding) {
+                if switch.base.snapshot.is(snapshot) {
                     found = Some(switch);
                 }
             }
@@ -198,9 +198,8 @@ impl Journal {
     ) -> Result<()> {
         let frames = self.frames(store, name, size);
         let (cursor, tail) = frames.read(self.cursor, |seen| {
-            let header_at = seen.at - frame::HEADER_BYTES as u64;
             let index = match &mut index {
-                Some((index, from)) if header_at >= *from => Some(&mut **index),
+                Some((index, from)) if seen.header_at() >= *from => Some(&mut **index),
                 Some(_) => return self.take(&seen, Applied::Before),
                 None => None,
             };
