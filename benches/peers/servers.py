@@ -2,10 +2,10 @@
 """Starts and stops the servers that flockq is measured beside: Redis, beanstalkd and PostgreSQL.
 
 Each runs on 127.0.0.1 only, on a free port, with its data in a directory of the caller's, and ends with the caller: a
-server is a context manager, and dies with the process that started it. Nothing of the system's own installation is
+server is a context manager, and dies with the thread that started it. Nothing of the system's own installation is
 touched.
 
-    python3 servers.py redis|beanstalkd|postgres power|system DIRECTORY    runs one until Enter or Ctrl-C
+    python3 servers.py redis|beanstalkd|postgresql power|system DIRECTORY    runs one until Enter or Ctrl-C
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ Durability = Literal["power", "system"]
 
 START_SECONDS = 30
 STOP_SECONDS = 15
-QUEUE = "inbound"
 LIBC = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1
 
@@ -63,7 +62,7 @@ class Server(ABC):
     @property
     @abstractmethod
     def url(self) -> str:
-        """Where the workers find it, with the name of the queue after #."""
+        """Where the workers find it; # and the name of a queue may follow."""
 
     @abstractmethod
     def command(self) -> list[str]:
@@ -73,30 +72,41 @@ class Server(ABC):
     def answers(self, connection: socket.socket) -> bool:
         """Whether it is ready for work; asked on a fresh connection."""
 
+    @property
     @abstractmethod
     def version(self) -> str:
-        """Its version, as it says itself."""
+        """Its name and version, as it says itself."""
+
+    @property
+    @abstractmethod
+    def settings(self) -> str:
+        """What makes it as durable as was asked for, in one line."""
 
     def prepare(self) -> None:
         """Makes what must be there before it starts."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        if self.user is not None:
+            give(self.directory, self.user)
 
     def pids(self) -> list[int]:
         """The process and all its descendants, as they are now: for the time and the disk that they used."""
         return [] if self.process is None else descendants(self.process.pid)
 
-    def __enter__(self) -> Server:
+    def start(self) -> None:
         """Starts it and waits until it answers."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        if self.user is not None:
-            give(self.directory, self.user)
         self.prepare()
         with self.log.open("ab") as log:
-            self.process = start(self.command(), log.fileno(), self.directory, self.user, self.stop_signal)
+            self.process = start_tied(self.command(), log.fileno(), self.directory, self.user, self.stop_signal)
         try:
             self.wait()
         except BaseException:
             self.stop()
             raise
+
+    def __enter__(self) -> Server:
+        """Starts it, if nobody has."""
+        if self.process is None:
+            self.start()
         return self
 
     def __exit__(
@@ -149,17 +159,16 @@ class Redis(Server):
     @property
     def url(self) -> str:
         """Where the workers find it."""
-        return f"redis://127.0.0.1:{self.port}/#{QUEUE}"
+        return f"redis://127.0.0.1:{self.port}"
 
     def command(self) -> list[str]:
         """The append-only file is what makes it durable; a snapshot beside it would only be work."""
-        fsync = {"power": "always", "system": "everysec"}[self.durability]
         settings = {
             "bind": "127.0.0.1",
             "port": str(self.port),
             "dir": str(self.directory),
             "appendonly": "yes",
-            "appendfsync": fsync,
+            "appendfsync": self.fsync,
             "save": "",
             "daemonize": "no",
         }
@@ -168,15 +177,26 @@ class Redis(Server):
             command += [f"--{setting}", value]
         return command
 
+    @property
+    def fsync(self) -> str:
+        """When the append-only file is synced."""
+        return {"power": "always", "system": "everysec"}[self.durability]
+
+    @property
+    def settings(self) -> str:
+        """For the page."""
+        return f"appendonly yes, appendfsync {self.fsync}, no snapshots"
+
     def answers(self, connection: socket.socket) -> bool:
         """It says so once its data is loaded."""
         connection.sendall(b"PING\r\n")
         return connection.recv(64) == b"+PONG\r\n"
 
+    @property
     def version(self) -> str:
         """As `redis-server --version` says."""
         words = output([program("redis-server", self.package), "--version"]).split()
-        return next((word[2:] for word in words if word.startswith("v=")), "?")
+        return "Redis " + next((word[2:] for word in words if word.startswith("v=")), "?")
 
 
 class Beanstalkd(Server):
@@ -188,17 +208,27 @@ class Beanstalkd(Server):
     @property
     def url(self) -> str:
         """Where the workers find it."""
-        return f"beanstalk://127.0.0.1:{self.port}#{QUEUE}"
+        return f"beanstalk://127.0.0.1:{self.port}"
 
     def command(self) -> list[str]:
         """-f0 syncs at every write, -f50 is what it does unasked."""
-        log = self.directory / "binlog"
-        milliseconds = {"power": "0", "system": "50"}[self.durability]
         listen = ["-l", "127.0.0.1", "-p", str(self.port)]
-        return [program("beanstalkd", self.package), *listen, "-b", str(log), "-f", milliseconds]
+        log = ["-b", str(self.directory / "binlog"), f"-f{self.milliseconds}"]
+        return [program("beanstalkd", self.package), *listen, *log]
+
+    @property
+    def milliseconds(self) -> int:
+        """How long its log may be unsynced."""
+        return {"power": 0, "system": 50}[self.durability]
+
+    @property
+    def settings(self) -> str:
+        """For the page."""
+        return f"-b DIRECTORY -f{self.milliseconds}"
 
     def prepare(self) -> None:
         """It does not make the directory of its log."""
+        super().prepare()
         (self.directory / "binlog").mkdir(exist_ok=True)
 
     def answers(self, connection: socket.socket) -> bool:
@@ -206,15 +236,16 @@ class Beanstalkd(Server):
         connection.sendall(b"list-tube-used\r\n")
         return connection.recv(64).startswith(b"USING")
 
+    @property
     def version(self) -> str:
         """As `beanstalkd -v` says."""
-        return output([program("beanstalkd", self.package), "-v"]).removeprefix("beanstalkd").strip()
+        return output([program("beanstalkd", self.package), "-v"]).strip()
 
 
 class Postgres(Server):
     """PostgreSQL: a cluster of its own, as initdb makes it, run by a user without privileges."""
 
-    name = "postgres"
+    name = "postgresql"
     package = "postgresql"
     # A fast shutdown: it does not wait for clients.
     stop_signal = signal.SIGINT
@@ -229,7 +260,7 @@ class Postgres(Server):
     @property
     def url(self) -> str:
         """Where the workers find it."""
-        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres#{QUEUE}"
+        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
 
     def command(self) -> list[str]:
         """No socket file: only the workers are to find it."""
@@ -237,15 +268,26 @@ class Postgres(Server):
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
             "unix_socket_directories": "",
-            "synchronous_commit": {"power": "on", "system": "off"}[self.durability],
+            "synchronous_commit": self.commit,
         }
         command = [self.program("postgres"), "-D", str(self.data)]
         for setting, value in settings.items():
             command += ["-c", f"{setting}={value}"]
         return command
 
+    @property
+    def commit(self) -> str:
+        """Whether a commit waits for the sync of the log."""
+        return {"power": "on", "system": "off"}[self.durability]
+
+    @property
+    def settings(self) -> str:
+        """For the page."""
+        return f"synchronous_commit {self.commit}, all else as initdb makes it"
+
     def prepare(self) -> None:
         """Makes the cluster."""
+        super().prepare()
         if (self.data / "PG_VERSION").exists():
             return
         command = [self.program("initdb"), "-D", str(self.data), "-U", "postgres", "-A", "trust"]
@@ -273,9 +315,10 @@ class Postgres(Server):
         connection.sendall(b"X\0\0\0\4")
         return ready
 
+    @property
     def version(self) -> str:
         """As `postgres --version` says."""
-        return output([self.program("postgres"), "--version"]).split()[2]
+        return "PostgreSQL " + output([self.program("postgres"), "--version"]).split()[2]
 
     def program(self, name: str) -> str:
         """Debian keeps its programs out of the path, one directory for each version; the newest is taken."""
@@ -288,9 +331,11 @@ class Postgres(Server):
 SERVERS: dict[str, type[Server]] = {server.name: server for server in (Redis, Beanstalkd, Postgres)}
 
 
-def server(name: str, durability: Durability, directory: Path) -> Server:
-    """The server of that name, to be used in a `with`."""
-    return SERVERS[name](durability, directory)
+def start(peer: str, durability: Durability, directory: Path) -> Server:
+    """Starts the server of that name; it answers when this returns. Stop it, or use it in a `with`."""
+    server = SERVERS[peer](durability, directory)
+    server.start()
+    return server
 
 
 def program(name: str, package: str) -> str:
@@ -326,10 +371,10 @@ def give(directory: Path, user: str) -> None:
             raise Failed(f"{user} cannot reach {directory}: {parent} is closed to others")
 
 
-def start(
+def start_tied(
     command: list[str], log: int, directory: Path, user: str | None, last_signal: signal.Signals
 ) -> subprocess.Popen[bytes]:
-    """Starts a server that is told to end when this process does, however that ends."""
+    """Starts a server that is told to end when the thread that called this does, however that ends."""
     starter = os.getpid()
 
     def tie() -> None:
@@ -382,11 +427,11 @@ def main() -> int:
     end_on_signals()
     try:
         with (
-            server(chosen.server, chosen.durability, chosen.directory) as running,
+            start(chosen.server, chosen.durability, chosen.directory) as running,
             contextlib.suppress(KeyboardInterrupt),
         ):
             print(
-                f"{running.name} {running.version()}, {running.durability}, pids {running.pids()}\n{running.url}",
+                f"{running.version}, {running.settings}, pids {running.pids()}\n{running.url}",
                 flush=True,
             )
             sys.stdin.readline()

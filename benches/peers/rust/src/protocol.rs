@@ -54,12 +54,16 @@ pub enum Reply {
     Sent {
         done: u32,
         seconds: f64,
+        #[serde(flatten)]
+        failures: Failures,
     },
     Received {
         done: u32,
         seconds: f64,
         ranges: String,
         again: u32,
+        #[serde(flatten)]
+        failures: Failures,
     },
     SentStamped {
         done: u32,
@@ -86,6 +90,16 @@ pub enum Reply {
     Error {
         error: String,
     },
+}
+
+/// Calls that failed and were made again.
+#[derive(Default, Serialize)]
+pub struct Failures {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed: Option<u32>,
+    /// What the first said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
 }
 
 impl Reply {

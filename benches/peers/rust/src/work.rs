@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::peer::{Peer, Result, remaining};
-use crate::protocol::{Receive, ReceiveStamped, Reply, Send, SendStamped};
+use crate::peer::{Failure, Peer, Result, remaining};
+use crate::protocol::{Failures, Receive, ReceiveStamped, Reply, Send, SendStamped};
 use crate::{payload, ranges};
+
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(1);
 
 /// What it gave and how many seconds it took.
 pub fn timed<T>(what: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {
@@ -16,10 +18,26 @@ pub fn timed<T>(what: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {
     Ok((gave, started.elapsed().as_secs_f64()))
 }
 
+impl Failures {
+    /// What a call gave; none when it failed, which is counted, and is to be tried again.
+    fn tolerate<T>(&mut self, called: Result<T>) -> Result<Option<T>> {
+        match called {
+            Ok(gave) => Ok(Some(gave)),
+            Err(Failure::Error(error)) => {
+                *self.failed.get_or_insert(0) += 1;
+                self.failure.get_or_insert(error);
+                sleep(PAUSE_AFTER_FAILURE);
+                Ok(None)
+            }
+            Err(unsupported) => Err(unsupported),
+        }
+    }
+}
+
 /// Sends messages in order, in one commit each or in batches.
 pub fn send(peer: &mut dyn Peer, request: &Send) -> Result<Reply> {
     let mut batch = vec![payload::numbered(0); request.batch.max(1)];
-    let mut done = 0;
+    let (mut done, mut failures) = (0, Failures::default());
     let until = Instant::now() + Duration::from_secs_f64(request.limit_s);
     let ((), seconds) = timed(|| {
         while done < request.count && remaining(until).is_some() {
@@ -28,35 +46,46 @@ pub fn send(peer: &mut dyn Peer, request: &Send) -> Result<Reply> {
             for (number, text) in (request.first + done..).zip(&mut batch) {
                 payload::renumber(text, number);
             }
-            match request.batch {
-                0 | 1 => peer.send(&batch[0])?,
-                _ => peer.send_many(&batch)?,
+            let sent = match request.batch {
+                0 | 1 => peer.send(&batch[0]),
+                _ => peer.send_many(&batch),
+            };
+            if failures.tolerate(sent)?.is_some() {
+                done += u32::try_from(batch.len())?;
             }
-            done += u32::try_from(batch.len())?;
         }
         Ok(())
     })?;
-    Ok(Reply::Sent { done, seconds })
+    Ok(Reply::Sent {
+        done,
+        seconds,
+        failures,
+    })
 }
 
 /// Receives messages and acks them.
 pub fn receive(peer: &mut dyn Peer, request: &Receive) -> Result<Reply> {
     let mut numbers = Vec::with_capacity(usize::try_from(request.count)?.min(1_000_000));
-    let mut done = 0;
+    let (mut in_hand, mut done, mut failures) = (Vec::new(), 0, Failures::default());
     let until = Instant::now() + Duration::from_secs_f64(request.limit_s);
     let wait = request.wait.then_some(until);
     let ((), seconds) = timed(|| {
         while done < request.count && remaining(until).is_some() {
             let max = usize::try_from(request.count - done)?.min(request.batch.max(1));
-            let came = peer.deliver(max, wait, &mut |message| {
-                numbers.push(payload::number(message)?);
+            in_hand.clear();
+            let acked = peer.deliver(max, wait, &mut |message| {
+                in_hand.push(payload::number(message)?);
                 Ok(())
-            })?;
-            // Nothing came: the queue is empty, or the wait is over.
-            if came == 0 {
-                break;
+            });
+            match failures.tolerate(acked)? {
+                // Nothing came: the queue is empty, or the wait is over.
+                Some(0) => break,
+                Some(came) => {
+                    numbers.append(&mut in_hand);
+                    done += u32::try_from(came)?;
+                }
+                None => {}
             }
-            done += u32::try_from(came)?;
         }
         Ok(())
     })?;
@@ -66,6 +95,7 @@ pub fn receive(peer: &mut dyn Peer, request: &Receive) -> Result<Reply> {
         seconds,
         ranges,
         again,
+        failures,
     })
 }
 

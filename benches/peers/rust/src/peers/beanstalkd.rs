@@ -2,7 +2,8 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::time::Instant;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use super::address;
 use crate::peer::{About, Failure, Peer, Result, Work, remaining};
@@ -16,6 +17,8 @@ pub struct Beanstalkd {
     /// Commands not yet sent.
     commands: Vec<u8>,
 }
+
+const POLL_IN_THE_LAST_SECOND: Duration = Duration::from_millis(10);
 
 /// A reserved job.
 struct Job {
@@ -117,20 +120,25 @@ impl Beanstalkd {
         Ok(jobs)
     }
 
-    /// The same, waiting until then for the first. The protocol waits in whole seconds: what is left of the last one
-    /// is asked for as one more.
+    /// The same, waiting until then for the first. The server waits in whole seconds: in what is left of the last one, it
+    /// is asked again and again.
     fn wait(&mut self, max: usize, until: Instant) -> Result<Vec<Job>> {
-        let Some(left) = remaining(until) else {
-            return Ok(Vec::new());
-        };
-        let seconds = left.as_secs_f64().ceil();
-        write!(self.commands, "reserve-with-timeout {seconds}\r\n")?;
-        self.flush()?;
-        let mut jobs: Vec<Job> = self.reserved()?.into_iter().collect();
-        if !jobs.is_empty() && max > 1 {
-            jobs.extend(self.receive(max - 1)?);
+        while let Some(left) = remaining(until) {
+            let seconds = left.as_secs();
+            write!(self.commands, "reserve-with-timeout {seconds}\r\n")?;
+            self.flush()?;
+            let mut jobs: Vec<Job> = self.reserved()?.into_iter().collect();
+            if !jobs.is_empty() {
+                if max > 1 {
+                    jobs.extend(self.receive(max - 1)?);
+                }
+                return Ok(jobs);
+            }
+            if seconds == 0 {
+                sleep(left.min(POLL_IN_THE_LAST_SECOND));
+            }
         }
-        Ok(jobs)
+        Ok(Vec::new())
     }
 
     fn ack(&mut self, jobs: &[Job]) -> Result<()> {

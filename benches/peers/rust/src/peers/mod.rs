@@ -34,8 +34,11 @@ pub fn open(peer: &str, place: &str, durability: Durability) -> Result<Box<dyn P
         "yaque" => Box::new(yaque::Yaque::open(directory, durability)?),
         "redis" => Box::new(redis::Redis::open(place, durability)?),
         "beanstalkd" => Box::new(beanstalkd::Beanstalkd::open(place)?),
-        "postgres" => Box::new(postgres::Postgres::open(place, durability)?),
-        _ => return Err(Failure::from(format!("there is no peer called {peer}"))),
+        "postgresql" => Box::new(postgres::Postgres::open(place, durability)?),
+        _ => {
+            let why = format!("the worker in Rust knows no peer called {peer}");
+            return Err(Failure::Unsupported(why));
+        }
     })
 }
 

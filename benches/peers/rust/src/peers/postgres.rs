@@ -10,6 +10,7 @@ use crate::peer::{About, Durability, Failure, Peer, Result, Work, pinned, remain
 
 pub struct Postgres {
     client: Client,
+    /// In quotes.
     table: String,
     send: Statement,
     send_many: Statement,
@@ -20,13 +21,14 @@ pub struct Postgres {
 
 impl Postgres {
     pub fn open(url: &str, durability: Durability) -> Result<Self> {
-        let (server, table) = address(url);
-        if !table
+        let (server, name) = address(url);
+        if !name
             .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
         {
-            return Err(Failure::from(format!("{table} is no name for a table")));
+            return Err(Failure::from(format!("{name} is no name for a table")));
         }
+        let table = format!("\"{name}\"");
         let mut client = Client::connect(server, NoTls)?;
         let expected = match durability {
             Durability::Power => "on",
@@ -48,15 +50,15 @@ impl Postgres {
         ))?;
         let send = client.prepare(&format!(
             "WITH sent AS (INSERT INTO {table} (payload) VALUES ($1) RETURNING 1)
-             SELECT pg_notify('{table}', '') FROM sent"
+             SELECT pg_notify('{name}', '') FROM sent"
         ))?;
         let send_many = client.prepare(&format!(
             "WITH sent AS (INSERT INTO {table} (payload) SELECT unnest($1::text[]) RETURNING 1)
-             SELECT pg_notify('{table}', '') FROM (SELECT count(*) FROM sent) AS counted"
+             SELECT pg_notify('{name}', '') FROM (SELECT count(*) FROM sent) AS counted"
         ))?;
         Ok(Self {
             client,
-            table: table.to_owned(),
+            table,
             send,
             send_many,
             receive: None,
