@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Builds the worker in Go, linked with this project's own static library, which is built when it is missing.
+#   benches/peers/go/build.sh OUTPUT
+set -euo pipefail
+output=$(realpath -m "${1:?usage: benches/peers/go/build.sh OUTPUT}")
+cd "$(dirname "$0")/../../.."
+library=target/release/libflockq.a
+if [ ! -e "$library" ]; then
+    # As scripts/make.sh makes it: by itself, because LTO is off while several kinds of library are made at once.
+    CARGO_TARGET_DIR=target/c cargo rustc --release --locked --features capi --lib --crate-type staticlib
+    mkdir -p target/release
+    cp -p target/c/release/libflockq.a "$library"
+fi
+cd benches/peers/go
+# Go's cache does not see that the library has changed: the package that links it is built anew.
+go build -trimpath -tags flockq_dev -o "$output" .
