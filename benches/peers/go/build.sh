@@ -12,5 +12,6 @@ if [ ! -e "$library" ]; then
     cp -p target/c/release/libflockq.a "$library"
 fi
 cd benches/peers/go
-# Go's cache does not see that the library has changed: the package that links it is built anew.
+# Go does not see that the library has changed, and would leave the worker as it is.
+rm -f "$output"
 go build -trimpath -tags flockq_dev -o "$output" .

@@ -164,7 +164,7 @@ func (m *MailDaemon) locked() (unlock func(), err error) {
 		}
 		_ = file.Close()
 		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(until) {
-			return nil, fmt.Errorf("lock %s after %d attempts: %w", m.lock, attempt, err)
+			return nil, fmt.Errorf("the lock after %d attempts: %w", attempt, err)
 		}
 		switch {
 		case attempt <= 5:
@@ -198,5 +198,9 @@ func (m *MailDaemon) store(queue []*daemonEnvelope) error {
 	if err := os.WriteFile(temporary, text, 0o644); err != nil {
 		return err
 	}
-	return os.Rename(temporary, m.file)
+	err = os.Rename(temporary, m.file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errors.New("somebody else has renamed the temporary file: two held the lock")
+	}
+	return err
 }

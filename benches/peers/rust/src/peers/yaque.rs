@@ -47,7 +47,8 @@ impl Yaque {
 /// A side that somebody else has is nothing that can be waited for.
 fn alone(error: std::io::Error) -> Failure {
     if error.to_string().contains("already in use") {
-        return Failure::Unsupported(format!("one sender and one receiver only: {error}"));
+        let why = "it has one sender and one receiver, and somebody else is that already";
+        return Failure::Unsupported(why.into());
     }
     error.into()
 }
