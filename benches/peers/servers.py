@@ -24,7 +24,7 @@ import time
 from abc import ABC, abstractmethod
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Literal
+from typing import ClassVar, Literal
 
 Durability = Literal["power", "system"]
 
@@ -47,6 +47,9 @@ class Server(ABC):
 
     name: str
     package: str
+    # What makes it so durable, and the line for the page that says it.
+    levels: ClassVar[dict[Durability, str]]
+    line: str
     # What asks it to end in order.
     stop_signal = signal.SIGTERM
     # Which user runs it; None is the caller.
@@ -54,7 +57,7 @@ class Server(ABC):
 
     def __init__(self, durability: Durability, directory: Path) -> None:
         """Chooses the durability and where the data is; the directory is made when it is missing."""
-        self.durability = durability
+        self.level = self.levels[durability]
         self.directory = directory.absolute()
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
@@ -78,9 +81,9 @@ class Server(ABC):
         """Its name and version, as it says itself."""
 
     @property
-    @abstractmethod
     def settings(self) -> str:
         """What makes it as durable as was asked for, in one line."""
+        return self.line.format(self.level)
 
     def prepare(self) -> None:
         """Makes what must be there before it starts."""
@@ -155,6 +158,8 @@ class Redis(Server):
 
     name = "redis"
     package = "redis-server"
+    levels: ClassVar[dict[Durability, str]] = {"power": "always", "system": "everysec"}
+    line = "appendonly yes, appendfsync {}, no snapshots"
 
     @property
     def url(self) -> str:
@@ -168,7 +173,7 @@ class Redis(Server):
             "port": str(self.port),
             "dir": str(self.directory),
             "appendonly": "yes",
-            "appendfsync": self.fsync,
+            "appendfsync": self.level,
             "save": "",
             "daemonize": "no",
         }
@@ -176,16 +181,6 @@ class Redis(Server):
         for setting, value in settings.items():
             command += [f"--{setting}", value]
         return command
-
-    @property
-    def fsync(self) -> str:
-        """When the append-only file is synced."""
-        return {"power": "always", "system": "everysec"}[self.durability]
-
-    @property
-    def settings(self) -> str:
-        """For the page."""
-        return f"appendonly yes, appendfsync {self.fsync}, no snapshots"
 
     def answers(self, connection: socket.socket) -> bool:
         """It says so once its data is loaded."""
@@ -204,6 +199,9 @@ class Beanstalkd(Server):
 
     name = "beanstalkd"
     package = "beanstalkd"
+    # After how many milliseconds its log is synced at the latest.
+    levels: ClassVar[dict[Durability, str]] = {"power": "0", "system": "50"}
+    line = "-b DIRECTORY -f{}"
 
     @property
     def url(self) -> str:
@@ -213,18 +211,8 @@ class Beanstalkd(Server):
     def command(self) -> list[str]:
         """-f0 syncs at every write, -f50 is what it does unasked."""
         listen = ["-l", "127.0.0.1", "-p", str(self.port)]
-        log = ["-b", str(self.directory / "binlog"), f"-f{self.milliseconds}"]
+        log = ["-b", str(self.directory / "binlog"), f"-f{self.level}"]
         return [program("beanstalkd", self.package), *listen, *log]
-
-    @property
-    def milliseconds(self) -> int:
-        """How long its log may be unsynced."""
-        return {"power": 0, "system": 50}[self.durability]
-
-    @property
-    def settings(self) -> str:
-        """For the page."""
-        return f"-b DIRECTORY -f{self.milliseconds}"
 
     def prepare(self) -> None:
         """It does not make the directory of its log."""
@@ -247,6 +235,9 @@ class Postgres(Server):
 
     name = "postgresql"
     package = "postgresql"
+    # Whether a commit waits for the sync of the log.
+    levels: ClassVar[dict[Durability, str]] = {"power": "on", "system": "off"}
+    line = "synchronous_commit {}, all else as initdb makes it"
     # A fast shutdown: it does not wait for clients.
     stop_signal = signal.SIGINT
 
@@ -268,22 +259,12 @@ class Postgres(Server):
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
             "unix_socket_directories": "",
-            "synchronous_commit": self.commit,
+            "synchronous_commit": self.level,
         }
         command = [self.program("postgres"), "-D", str(self.data)]
         for setting, value in settings.items():
             command += ["-c", f"{setting}={value}"]
         return command
-
-    @property
-    def commit(self) -> str:
-        """Whether a commit waits for the sync of the log."""
-        return {"power": "on", "system": "off"}[self.durability]
-
-    @property
-    def settings(self) -> str:
-        """For the page."""
-        return f"synchronous_commit {self.commit}, all else as initdb makes it"
 
     def prepare(self) -> None:
         """Makes the cluster."""
