@@ -3,11 +3,11 @@
 SHELL := /bin/bash
 PREFIX ?= /usr/local
 
-.PHONY: help build demo test prove bench lint install clean
+.PHONY: help build demo test prove bench bench-peers lint install clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/'
 
 build: ## the command line, the libraries, the Go driver and the Python module (.venv)
 	@scripts/make.sh build
@@ -23,6 +23,9 @@ prove: ## what test does in part, whole; deliberate bugs; schedules, Miri, sanit
 
 bench: ## how fast, beside SQLite and the bare system calls (ROUNDS=7)
 	@cd benches && CARGO_TARGET_DIR=../target/bench cargo run --quiet --release
+
+bench-peers: ## how fast, beside what people use today: writes docs/benchmarks.md, in about 35 minutes (ROUNDS=3)
+	@scripts/bench-peers.sh --rounds $(or $(ROUNDS),3)
 
 lint: ## formatting, lints, licences
 	@scripts/make.sh lint

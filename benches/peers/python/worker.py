@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import platform
 import sys
@@ -12,22 +13,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import databases
-import files
-import own
 from contender import Contender, Taken, Unsupported
 from payload import message, number_of, ranges_of, stamped
 
-PEERS: dict[str, type[Contender]] = {
-    "flockq": own.Flockq,
-    "flockq-full": own.FlockqFull,
-    "flockq-plain": own.FlockqPlain,
-    "persist-queue": databases.PersistQueue,
-    "litequeue": databases.LiteQueue,
-    "huey": databases.Huey,
-    "diskcache": databases.DiskCache,
-    "dirq": files.DirQ,
-    "naive": files.Naive,
+PEERS = {
+    "flockq": "own.Flockq",
+    "flockq-full": "own.FlockqFull",
+    "flockq-plain": "own.FlockqPlain",
+    "persist-queue": "databases.PersistQueue",
+    "litequeue": "databases.LiteQueue",
+    "huey": "databases.Huey",
+    "diskcache": "databases.DiskCache",
+    "dirq": "files.DirQ",
+    "naive": "files.Naive",
 }
 RETRY_SECONDS = 0.001
 TRIES = 1000
@@ -60,7 +58,8 @@ class Worker:
     def __init__(self, name: str, durability: str, place: Path) -> None:
         """Choose the peer."""
         self._name = name
-        self._contender = PEERS[name](place, durability)
+        module, _, kind = PEERS[name].partition(".")
+        self._contender: Contender = getattr(importlib.import_module(module), kind)(place, durability)
 
     def open(self) -> Reply:
         """Open the queue."""

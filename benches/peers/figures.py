@@ -1,0 +1,116 @@
+"""What the results say: medians, spreads and ratios to flockq in the same language."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from typing import Any
+
+from plan import DURABILITIES, PEERS, Peer
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The median of the rounds, and the least and the most of them."""
+
+    median: float
+    least: float
+    most: float
+
+
+def spread(values: list[float]) -> Spread | None:
+    """Return the median with the spread; none of nothing."""
+    return Spread(statistics.median(values), min(values), max(values)) if values else None
+
+
+class Figures:
+    """The results, asked by peer, durability and work."""
+
+    def __init__(self, results: dict[str, Any]) -> None:
+        """Wrap what the run stored."""
+        self.results = results
+        self.peers = [peer for peer in PEERS if peer.key in results["cells"]]
+
+    def about(self, peer: Peer) -> dict[str, str]:
+        """Return what its worker says of it."""
+        told: dict[str, str] = self.results["peers"].get(peer.key, {})
+        return told
+
+    def side(self, peer: Peer, durability: str) -> dict[str, Any]:
+        """Return the works of a peer at one durability."""
+        works: dict[str, Any] = self.results["cells"].get(peer.key, {}).get(durability, {})
+        return works
+
+    def rounds(self, peer: Peer, durability: str, work: str) -> list[dict[str, Any]]:
+        """Return what each round found."""
+        rounds: list[dict[str, Any]] = self.side(peer, durability).get(work, [])
+        return rounds
+
+    def durability_of(self, peer: Peer, work: str) -> str:
+        """Return at which durability a work was measured that is measured at one."""
+        return next((one for one in reversed(DURABILITIES) if self.rounds(peer, one, work)), "system")
+
+    def once(self, peer: Peer, work: str) -> dict[str, Any]:
+        """Return what a work found that is measured once, at one durability."""
+        rounds = self.rounds(peer, self.durability_of(peer, work), work)
+        return rounds[0] if rounds else {}
+
+    def rate(self, peer: Peer, durability: str, work: str, what: str) -> Spread | None:
+        """Return messages per second."""
+        rounds = self.rounds(peer, durability, work)
+        return spread([one[what] for one in rounds if one.get(what)])
+
+    def own(self, peer: Peer) -> Peer:
+        """Return flockq in the peer's language."""
+        return next(one for one in PEERS if one.own and one.language == peer.language)
+
+    def ratio(self, peer: Peer, durability: str, work: str, what: str) -> float | None:
+        """Return how many times as many messages flockq does."""
+        theirs = self.rate(peer, durability, work, what)
+        ours = self.rate(self.own(peer), durability, work, what)
+        return ours.median / theirs.median if ours and theirs else None
+
+    def why_not(self, peer: Peer, durability: str, work: str, what: str) -> str:
+        """Return why there is no figure; empty when it was not measured."""
+        if refused := self.side(peer, durability).get("unsupported"):
+            return str(refused)
+        for one in self.rounds(peer, durability, work):
+            for key in (f"{what}_unsupported", "unsupported", "error"):
+                if key in one:
+                    return str(one[key])
+            if what in one:
+                return "no message within the limit"
+        return ""
+
+    def wakeups(self, peer: Peer) -> list[float]:
+        """Return the microseconds of all wake-ups, sorted."""
+        rounds = self.rounds(peer, self.durability_of(peer, "wakeup"), "wakeup")
+        return sorted(us for one in rounds for us in one.get("us", []))
+
+    def depth_us(self, peer: Peer, depth: int) -> float | None:
+        """Return what a message costs at a depth: send, receive and ack."""
+        costs = [cost for cost in self._costs(peer, depth) if cost.get("send_us") and cost.get("receive_us")]
+        return statistics.median(cost["send_us"] + cost["receive_us"] for cost in costs) if costs else None
+
+    def depth_reached(self, peer: Peer, depth: int) -> int | None:
+        """Return how many messages there were when the time for filling was over."""
+        return next((cost["reached"] for cost in self._costs(peer, depth) if "reached" in cost), None)
+
+    def _costs(self, peer: Peer, depth: int) -> list[dict[str, Any]]:
+        work = "depth" if depth < 100_000 else "deep"
+        rounds = self.rounds(peer, self.durability_of(peer, work), work)
+        return [one[str(depth)] for one in rounds if str(depth) in one]
+
+    def account(self, peer: Peer, durability: str) -> dict[str, int]:
+        """Return all messages of a peer that were counted: sent, lost, twice, and the calls that failed."""
+        sums = dict.fromkeys(("sent", "lost", "twice", "failed"), 0)
+        for rounds in self.side(peer, durability).values():
+            for one in rounds if isinstance(rounds, list) else []:
+                for name in sums:
+                    sums[name] += one.get(name, 0)
+        return sums
+
+
+def percentile(ordered: list[float], share: float) -> float:
+    """Return the value that this share of the values does not exceed."""
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]

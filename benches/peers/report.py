@@ -1,0 +1,312 @@
+"""The page: made from the results alone."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import plot
+from figures import Figures, Spread, percentile
+from plan import DEEP, DURABILITIES, LANGUAGES, SHALLOW, WORKS, Peer
+
+RATED = {
+    "alone": ("send", "receive"),
+    "pair": ("send", "receive"),
+    "four": ("send", "receive"),
+    "batches": ("send", "receive"),
+}
+DEPTHS = SHALLOW + DEEP
+WORDS = Path(__file__).resolve().parent / "page"
+
+
+def compact(results: dict[str, Any]) -> str:
+    """Return the results as JSON, a line for each work."""
+    lines = []
+    for peer, sides in results["cells"].items():
+        shown = []
+        for durability, side in sides.items():
+            inner = ",\n".join(
+                f"   {json.dumps(work)}: {json.dumps(rounds, separators=(',', ':'))}" for work, rounds in side.items()
+            )
+            shown.append(f"  {json.dumps(durability)}: {{\n{inner}\n  }}")
+        lines.append(f" {json.dumps(peer)}: {{\n" + ",\n".join(shown) + "\n }")
+    rest = {name: part for name, part in results.items() if name != "cells"}
+    head = json.dumps(rest, indent=1, ensure_ascii=False)[:-2]
+    return head + ',\n "cells": {\n' + ",\n".join(lines) + "\n }\n}\n"
+
+
+def write(results: dict[str, Any], docs: Path) -> None:
+    """Write ``benchmarks.md`` and its plots."""
+    page = Page(Figures(results), docs / "benchmarks")
+    notes = docs / "benchmarks" / "notes.md"
+    text = page.text()
+    if notes.exists():
+        text += "\n" + notes.read_text()
+    (docs / "benchmarks.md").write_text(text)
+
+
+def _count(value: float) -> str:
+    if value >= 100:
+        return f"{value:,.0f}".replace(",", " ")
+    return f"{value:.3g}"
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.0f}×" if value >= 10 else f"{value:.1f}×" if value >= 1 else f"{value:.2f}×"
+
+
+def _spread(found: Spread) -> str:
+    return f"<sub>{_count(found.median)}/s ({_count(found.least)}–{_count(found.most)})</sub>"
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + "|".join(["---", *["--:"] * (len(head) - 1)]) + "|"]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
+
+
+class Reasons:
+    """Why figures are missing: numbered at their places, told below the table."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._known: list[str] = []
+
+    def mark(self, why: str) -> str:
+        """Return what stands in the cell."""
+        if not why:
+            return ""
+        if why not in self._known:
+            self._known.append(why)
+        return f"– <sup>{self._known.index(why) + 1}</sup>"
+
+    def told(self) -> str:
+        """Return the lines below the table."""
+        lines = [f"<sup>{place}</sup> {why}.<br>" for place, why in enumerate(self._known, 1)]
+        return "\n" + "\n".join(lines) + "\n" if lines else ""
+
+
+class Page:
+    """The tables and plots of one set of results."""
+
+    def __init__(self, figures: Figures, plots: Path) -> None:
+        """Say from what, and where the plots go."""
+        self._figures = figures
+        self._plots = plots
+
+    def text(self) -> str:
+        """Return the page without the notes that are kept by hand."""
+        titles = {work.name: work.title for work in WORKS}
+        parts = [(WORDS / "head.md").read_text(), self._conditions(), "## If you use … today\n", self._at_a_glance()]
+        for work in ("alone", "pair", "four", "batches"):
+            parts += [f"## {titles[work]}\n", self._rates(work)]
+            if work in ("alone", "four"):
+                parts += [self._rate_plot(work, durability, titles[work]) for durability in DURABILITIES]
+        parts += ["## The cost of a message while others are waiting\n", self._depths(), *self._depth_plots()]
+        parts += ["## Wake-up\n", f"{titles['wakeup']}.\n", self._wakeups(), self._wakeup_plot()]
+        parts += ["## Waiting, disk space and opening\n", self._standing()]
+        parts += ["## Losses and duplicates\n", self._losses()]
+        parts += ["## What was measured\n", self._settings(), (WORDS / "reading.md").read_text()]
+        return "\n".join(parts)
+
+    def _conditions(self) -> str:
+        machine, run = self._figures.results["machine"], self._figures.results.get("run", {})
+        text = (
+            f"Measured on {machine['date']}, at commit `{machine['commit']}`: {machine['cores']} cores ({machine['processor']}),"
+            f" {machine['memory_gib']} GiB, Linux {machine['kernel']}, {machine['file_system']}; to append 300 bytes and sync"
+            f" them takes {_count(machine['sync_us'])} µs there. Rust {machine['rust']}, Go {machine['go']}."
+            f" {run.get('rounds', '?')} rounds, interleaved.\n"
+        )
+        if run.get("scale", 1) != 1:
+            text += f"\n**A quick look, at {run['scale']} of the time: these are no figures to rely on.**\n"
+        return text
+
+    def _by_language(self, row: Callable[[Peer], list[str]], own: bool = True) -> list[list[str]]:
+        rows: list[list[str]] = []
+        for language, title in LANGUAGES.items():
+            peers = [one for one in self._figures.peers if one.language == language and (own or not one.own)]
+            found = [row(peer) for peer in peers]
+            if found:
+                rows.append([f"**{title}**", *[""] * (len(found[0]) - 1)])
+                rows += found
+        return rows
+
+    def _at_a_glance(self) -> str:
+        reasons = Reasons()
+
+        def row(peer: Peer) -> list[str]:
+            cells = []
+            for durability in DURABILITIES:
+                for work, what in (("alone", "send"), ("alone", "receive"), ("four", "receive")):
+                    ratio = self._figures.ratio(peer, durability, work, what)
+                    refused = str(self._figures.side(peer, durability).get("unsupported", ""))
+                    why = refused or self._figures.why_not(peer, durability, work, what)
+                    cells.append(_ratio(ratio) if ratio else reasons.mark(why))
+            accounts = [self._figures.account(peer, durability) for durability in DURABILITIES]
+            lost, twice = (sum(one[name] for one in accounts) for name in ("lost", "twice"))
+            return [peer.title, *cells, self._wakeup_ratio(peer), f"{lost:,} / {twice:,}".replace(",", " ")]
+
+        head = ["", "power: send", "receive, ack", "4 and 4", "system: send", "receive, ack", "4 and 4", "wake-up"]
+        return _table([*head, "lost / twice"], self._by_language(row, own=False)) + reasons.told()
+
+    def _wakeup_ratio(self, peer: Peer) -> str:
+        theirs, ours = self._figures.wakeups(peer), self._figures.wakeups(self._figures.own(peer))
+        return _ratio(statistics.median(theirs) / statistics.median(ours)) if theirs and ours else ""
+
+    def _rates(self, work: str) -> str:
+        reasons = Reasons()
+
+        def row(peer: Peer) -> list[str]:
+            cells = []
+            for durability in DURABILITIES:
+                for what in RATED[work]:
+                    found = self._figures.rate(peer, durability, work, what)
+                    ratio = self._figures.ratio(peer, durability, work, what)
+                    why = self._figures.why_not(peer, durability, work, what)
+                    mark = "" if peer.own or not ratio else _ratio(ratio) + " "
+                    cells.append(mark + _spread(found) if found else reasons.mark(why))
+            return [f"*{peer.title}*" if peer.own else peer.title, *cells]
+
+        names = ["send", "receive, ack"]
+        head = ["", *(f"{durability}: {name}" for durability in DURABILITIES for name in names)]
+        return _table(head, self._by_language(row)) + reasons.told()
+
+    def _plot(self, name: str, title: str, drawing: str) -> str:
+        self._plots.mkdir(parents=True, exist_ok=True)
+        (self._plots / f"{name}.svg").write_text(drawing)
+        return f"![{title}](benchmarks/{name}.svg)\n"
+
+    def _rate_plot(self, work: str, durability: str, title: str) -> str:
+        groups = []
+        for language, named in LANGUAGES.items():
+            rows = []
+            for peer in self._figures.peers:
+                found = [self._figures.rate(peer, durability, work, what) for what in RATED[work]]
+                if peer.language == language and any(found):
+                    values = tuple(one.median if one else None for one in found)
+                    rows.append(plot.Bar(peer.title, peer.own, values))
+            groups += [(named, rows)] if rows else []
+        title = f"{title}, at {durability}"
+        drawing = plot.bars(title, "messages per second", ("send", "receive and ack"), groups)
+        return self._plot(f"{work}-{durability}", title, drawing)
+
+    def _depths(self) -> str:
+        def row(peer: Peer) -> list[str]:
+            cells = []
+            for depth in DEPTHS:
+                found, ours = (
+                    self._figures.depth_us(peer, depth),
+                    self._figures.depth_us(self._figures.own(peer), depth),
+                )
+                reached = self._figures.depth_reached(peer, depth)
+                if found:
+                    mark = "" if peer.own or not ours else _ratio(found / ours) + " "
+                    cells.append(f"{mark}<sub>{_count(found)} µs</sub>")
+                else:
+                    cells.append("" if reached is None else f"<sub>not reached: {_count(reached)}</sub>")
+            return [f"*{peer.title}*" if peer.own else peer.title, self._figures.durability_of(peer, "depth"), *cells]
+
+        return _table(["waiting", "", "0", "1k", "10k", "100k", "1M"], self._by_language(row))
+
+    def _depth_plots(self) -> list[str]:
+        plots = []
+        for language, named in LANGUAGES.items():
+            rows = [
+                (peer.title, [self._figures.depth_us(peer, depth) for depth in DEPTHS])
+                for peer in self._figures.peers
+                if peer.language == language and peer.name != "flockq-full"
+            ]
+            if any(any(values) for _, values in rows):
+                title = f"Send, receive and ack of one message while so many are waiting, {named}"
+                drawing = plot.lines(title, "microseconds", ("0", "1k", "10k", "100k", "1M"), rows)
+                plots.append(self._plot(f"depth-{language}", title, drawing))
+        return plots
+
+    def _wakeups(self) -> str:
+        def row(peer: Peer) -> list[str]:
+            ordered = self._figures.wakeups(peer)
+            if not ordered:
+                return [peer.title, "", "", "", ""]
+            mark = "" if peer.own else self._wakeup_ratio(peer)
+            middle, late = statistics.median(ordered), percentile(ordered, 0.99)
+            wait = self._figures.about(peer).get("wait", "")
+            return [peer.title, mark, f"{_count(middle)} µs", f"{_count(late)} µs", str(len(ordered)), wait]
+
+        rows = [line + [""] * (6 - len(line)) for line in self._by_language(row)]
+        return _table(["", "", "median", "99th percentile", "messages", "how it waits"], rows)
+
+    def _wakeup_plot(self) -> str:
+        groups = []
+        for language, named in LANGUAGES.items():
+            rows = []
+            for peer in self._figures.peers:
+                ordered = self._figures.wakeups(peer)
+                if peer.language == language and ordered:
+                    values = (max(statistics.median(ordered), 1.0), max(percentile(ordered, 0.99), 1.0))
+                    rows.append(plot.Bar(peer.title, peer.own, values))
+            groups += [(named, rows)] if rows else []
+        title = "Wake-up of a waiting consumer"
+        return self._plot("wakeup", title, plot.bars(title, "microseconds", ("median", "99th percentile"), groups))
+
+    def _standing(self) -> str:
+        reasons = Reasons()
+
+        def row(peer: Peer) -> list[str]:
+            idle, disk, deep = (self._figures.once(peer, work) for work in ("idle", "disk", "deep"))
+            cells = []
+            for figures, name in ((idle, "cpu_ms_per_s"), (idle, "wakes_per_s"), (disk, "bytes"), (deep, "open_ms")):
+                why = str(figures.get("unsupported") or figures.get("error") or "")
+                if name == "open_ms" and not why and figures and name not in figures:
+                    reached = figures[str(DEEP[0])]["reached"]
+                    cells.append(f"<sub>not reached: {_count(reached)}</sub>")
+                elif name not in figures:
+                    cells.append(reasons.mark(why))
+                elif name == "bytes":
+                    short = "" if disk["passed"] >= disk["wanted"] else f" <sub>after {_count(disk['passed'])}</sub>"
+                    cells.append(f"{disk['bytes'] / 2**20:.2f} MiB{short}")
+                else:
+                    cells.append(_count(figures[name]) if figures[name] else "0")
+            return [f"*{peer.title}*" if peer.own else peer.title, *cells]
+
+        head = ["", "ten waiting: processor, ms/s", "wake-ups/s", "disk after 1M passed", "open at 100k, ms"]
+        return _table(head, self._by_language(row)) + reasons.told()
+
+    def _losses(self) -> str:
+        failures: list[str] = []
+
+        def row(peer: Peer) -> list[str]:
+            cells = []
+            for durability in DURABILITIES:
+                account = self._figures.account(peer, durability)
+                if account["sent"]:
+                    cells += [
+                        _count(account[name]) if account[name] else "0" for name in ("sent", "lost", "twice", "failed")
+                    ]
+                else:
+                    cells += ["", "", "", ""]
+                for rounds in self._figures.side(peer, durability).values():
+                    for one in rounds if isinstance(rounds, list) else []:
+                        if text := one.get("failure"):
+                            failures.append(f"{peer.title}: `{text}`")
+            return [peer.title, *cells]
+
+        names = ("sent", "lost", "twice", "failed calls")
+        head = ["", *(f"{durability}: {name}" for durability in DURABILITIES for name in names)]
+        table = _table(head, self._by_language(row))
+        told = "".join(f"* {one}\n" for one in dict.fromkeys(failures))
+        return table + (f"\nCalls that failed were made again. What they said:\n\n{told}" if told else "")
+
+    def _settings(self) -> str:
+        def row(peer: Peer) -> list[str]:
+            about = self._figures.about(peer)
+            cells = [about.get("version", ""), about.get("runtime", "")]
+            for durability in DURABILITIES:
+                refused = self._figures.side(peer, durability).get("unsupported", "")
+                cells.append(f"– ({refused})" if refused else about.get(durability, ""))
+            return [peer.title, *cells, about.get("ack", ""), about.get("note", "")]
+
+        rows = self._by_language(row)
+        table = _table(["", "version", "runtime", "power", "system", "ack", "note"], rows)
+        return table.replace("--:", "---")

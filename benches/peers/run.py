@@ -1,0 +1,225 @@
+"""Measures flockq beside what people use today, round by round, and writes the page: ``make bench-peers``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import machine
+import report
+from plan import DURABILITIES, PEERS, WORKS, Limits, Peer, Work
+from worker import Broken, Unsupported, Worker
+from works import RUN, Figures
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+BUILT = ROOT / "target" / "peers"
+RESULTS = ROOT / "docs" / "benchmarks" / "results.json"
+
+PROGRAMS: dict[str, list[str]] = {
+    "python": [str(BUILT / "venv" / "bin" / "python"), str(HERE / "python" / "worker.py")],
+    "rust": [str(BUILT / "rust" / "release" / "worker")],
+    "go": [str(BUILT / "go-worker")],
+}
+
+
+class Side:
+    """A peer at one durability: its server, if it has one, and an empty place for each run."""
+
+    def __init__(self, peer: Peer, durability: str, places: Path) -> None:
+        """Name it; a server is started when it is first needed."""
+        self.peer = peer
+        self.durability = durability
+        self._places = places / f"{peer.name}-{peer.language}-{durability}"
+        self._server: Any = None
+        self._runs = 0
+        self._place = ""
+
+    def fresh(self, own_server: bool) -> None:
+        """Make an empty place; with ``own_server`` also a server that has seen nothing yet."""
+        self._runs += 1
+        if not self.peer.server:
+            shutil.rmtree(self._places, ignore_errors=True)
+            self._places.mkdir(parents=True)
+            self._place = str(self._places)
+            return
+        if own_server:
+            self.stop()
+        if self._server is None:
+            shutil.rmtree(self._places, ignore_errors=True)
+            self._places.mkdir(parents=True)
+            servers = importlib.import_module("servers")
+            try:
+                self._server = servers.start(self.peer.name, self.durability, self._places)
+            except servers.Missing as missing:
+                raise Unsupported(str(missing)) from None
+        self._place = f"{self._server.url}#run-{self._runs}"
+
+    def actor(self) -> Worker:
+        """Start a worker that has the queue open."""
+        command = PROGRAMS[self.peer.language]
+        worker = Worker(command, self.peer.name, self.durability, self._place, BUILT / "workers.log")
+        try:
+            worker.open()
+        except (Broken, Unsupported):
+            worker.end()
+            raise
+        return worker
+
+    def server_pids(self) -> list[int]:
+        """Return the server's processes."""
+        return list(self._server.pids()) if self._server else []
+
+    def directory(self) -> Path:
+        """Return where the messages are kept."""
+        return Path(self._server.directory) if self._server else self._places
+
+    def about(self) -> dict[str, str]:
+        """Return what the worker, and the server, say of themselves."""
+        self.fresh(own_server=False)
+        with self.actor() as worker:
+            told: dict[str, str] = worker.ask("version")
+        if self._server:
+            told[self.durability] = told.get(self.durability) or self._server.settings
+            told["version"] = self._server.version
+        return told
+
+    def stop(self) -> None:
+        """Stop the server, and remove what the runs left."""
+        if self._server:
+            self._server.stop()
+            self._server = None
+        shutil.rmtree(self._places, ignore_errors=True)
+
+
+class Results:
+    """What was measured, by peer, durability and work; a run of a part replaces that part."""
+
+    def __init__(self) -> None:
+        """Read what is there."""
+        self.all: dict[str, Any] = {"machine": {}, "peers": {}, "cells": {}}
+        if RESULTS.exists():
+            self.all = json.loads(RESULTS.read_text())
+
+    def cell(self, side: Side) -> dict[str, Any]:
+        """Return the works of one side."""
+        cells: dict[str, Any] = self.all["cells"].setdefault(side.peer.key, {})
+        works: dict[str, Any] = cells.setdefault(side.durability, {})
+        return works
+
+    def about(self, side: Side, told: dict[str, str]) -> None:
+        """Keep what a worker says of itself; each durability knows its own settings."""
+        known: dict[str, str] = self.all["peers"].setdefault(side.peer.key, {})
+        known.update({name: text for name, text in told.items() if text})
+
+    def save(self) -> None:
+        """Write all, a line for each work, so that a difference can be read."""
+        RESULTS.parent.mkdir(parents=True, exist_ok=True)
+        RESULTS.write_text(report.compact(self.all))
+
+
+def measure(side: Side, work: Work, limits: Limits) -> Figures:
+    """Run one work for one side; what went wrong is a result too."""
+    try:
+        side.fresh(own_server=work.name == "disk")
+        return RUN[work.name](side, limits)
+    except Unsupported as why:
+        return {"unsupported": str(why)}
+    except Broken as failure:
+        return {"error": str(failure)}
+
+
+def chosen(arguments: argparse.Namespace) -> tuple[list[Peer], list[Work]]:
+    """Return the peers and works that were asked for and can be run."""
+    wanted = set(filter(None, arguments.only.split(",")))
+    peers = [peer for peer in PEERS if not wanted or wanted & {peer.name, peer.language, peer.key}]
+    for language, command in PROGRAMS.items():
+        if any(peer.language == language for peer in peers) and not all(Path(part).exists() for part in command):
+            print(f"LEFT OUT: the worker in {language}; scripts/bench-peers.sh builds it", file=sys.stderr)
+            peers = [peer for peer in peers if peer.language != language]
+    names = set(filter(None, arguments.work.split(",")))
+    return peers, [work for work in WORKS if not names or work.name in names]
+
+
+def sides_of(peers: list[Peer], places: Path, results: Results) -> list[Side]:
+    """Return the sides that can be measured; why another cannot is kept for the page."""
+    sides = []
+    for peer in peers:
+        for durability in DURABILITIES:
+            side = Side(peer, durability, places)
+            try:
+                results.about(side, side.about())
+                results.cell(side).pop("unsupported", None)
+                sides.append(side)
+            except (Broken, Unsupported) as why:
+                side.stop()
+                if isinstance(why, Broken) or "LEFT OUT" in str(why):
+                    print(f"LEFT OUT: {peer.key} at {durability}: {why}", file=sys.stderr)
+                results.cell(side).clear()
+                results.cell(side)["unsupported"] = str(why)
+    return sides
+
+
+def takes_part(side: Side, work: Work, sides: list[Side]) -> bool:
+    """Whether a work is measured at this durability: those that do not depend on it are measured at one."""
+    if work.both or side.durability == "system":
+        return True
+    return not any(other.peer == side.peer and other.durability == "system" for other in sides)
+
+
+def rounds(sides: list[Side], works: list[Work], count: int, limits: Limits, results: Results) -> None:
+    """Measure, the sides in turn within each work, so that what the machine does meanwhile meets all alike."""
+    started = time.monotonic()
+    for turn in range(count):
+        for work in works:
+            if work.once and turn > 0:
+                continue
+            for side in sides:
+                if not takes_part(side, work, sides):
+                    continue
+                figures = measure(side, work, limits)
+                cell = results.cell(side)
+                if turn == 0:
+                    cell[work.name] = []
+                cell[work.name].append(figures)
+                shown = json.dumps(figures)[:110]
+                print(f"{time.monotonic() - started:6.0f} s  round {turn + 1}  {work.name:8} ", end="")
+                print(f"{side.peer.key:20} {side.durability:6}  {shown}", flush=True)
+            results.save()
+
+
+def main() -> None:
+    """Measure what was asked for, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default="", help="peers: names, languages or NAME/LANGUAGE, with commas between them")
+    parser.add_argument("--work", default="", help="works: " + ", ".join(work.name for work in WORKS))
+    parser.add_argument("--scale", type=float, default=1.0, help="shorter runs for a quick look")
+    parser.add_argument("--report", action="store_true", help="write the page from the results that are there")
+    arguments = parser.parse_args()
+    results = Results()
+    if not arguments.report:
+        places = BUILT / "places"
+        shutil.rmtree(places, ignore_errors=True)
+        places.mkdir(parents=True)
+        peers, works = chosen(arguments)
+        results.all["machine"] = machine.describe(places, ROOT)
+        sides = sides_of(peers, places, results)
+        try:
+            rounds(sides, works, arguments.rounds, Limits(arguments.scale), results)
+        finally:
+            for side in sides:
+                side.stop()
+        results.all["run"] = {"rounds": arguments.rounds, "scale": arguments.scale}
+        results.save()
+    report.write(results.all, ROOT / "docs")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,292 @@
+"""The works: what the workers are asked, and what becomes of their replies."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from count import Account
+from plan import APART, BATCH, DEEP, IDLE_CONSUMERS, MANY, SHALLOW, WARM, Limits
+from worker import Reply, Unsupported, Worker
+
+Figures = dict[str, Any]
+"""What one run of a work found, by name."""
+
+
+class Scene(Protocol):
+    """An empty queue of one peer at one durability, for one run."""
+
+    def actor(self) -> Worker:
+        """Start a worker that has the queue open."""
+
+    def server_pids(self) -> list[int]:
+        """Return the processes of the peer's server; none where it has none."""
+
+    def directory(self) -> Path:
+        """Return where the messages are kept."""
+
+
+@contextmanager
+def _actors(scene: Scene, count: int) -> Iterator[list[Worker]]:
+    with ExitStack() as stack:
+        yield [stack.enter_context(scene.actor()) for _ in range(count)]
+
+
+def _rate(reply: Reply) -> float:
+    return round(reply["done"] / reply["seconds"], 1) if reply["done"] else 0.0
+
+
+def _failed(*replies: Reply) -> Figures:
+    failed = sum(reply.get("failed", 0) for reply in replies)
+    return {"failed": failed, "failure": next(r["failure"] for r in replies if "failure" in r)} if failed else {}
+
+
+def _receive(worker: Worker, account: Account, **fields: Any) -> Reply:
+    reply = worker.ask("receive", **fields)
+    account.note_received(reply["ranges"], reply["again"])
+    return reply
+
+
+def _quickly(worker: Worker, do: str, **fields: Any) -> Reply:
+    """Ask in batches, where the peer has them: for what is not measured."""
+    try:
+        return worker.ask(do, batch=BATCH, **fields)
+    except Unsupported:
+        return worker.ask(do, batch=1, **fields)
+
+
+def _settle(worker: Worker, account: Account, limits: Limits) -> Figures:
+    """Receive what is left, and count."""
+    reply = _quickly(worker, "receive", count=MANY, wait=False, limit_s=limits.drain_s)
+    account.note_received(reply["ranges"], reply["again"])
+    return dict(account.told(worker.ask("depth")["messages"]))
+
+
+def _warm(worker: Worker) -> None:
+    """Send and receive one message that is not counted: files are made and code is loaded at the first."""
+    worker.ask("send", first=WARM, count=1, batch=1, limit_s=5.0)
+    worker.ask("receive", count=1, batch=1, wait=False, limit_s=5.0)
+
+
+def alone(scene: Scene, limits: Limits) -> Figures:
+    """One process sends; then one process receives and acks."""
+    account = Account()
+    with scene.actor() as worker:
+        _warm(worker)
+        sent = worker.ask("send", first=0, count=MANY, batch=1, limit_s=limits.alone_s)
+        account.note_sent(0, sent["done"])
+        came = _receive(worker, account, count=MANY, batch=1, wait=False, limit_s=limits.alone_s)
+        figures = {"send": _rate(sent), "receive": _rate(came), **_failed(sent, came)}
+        return figures | _settle(worker, account, limits)
+
+
+def batches(scene: Scene, limits: Limits) -> Figures:
+    """The same in batches; a peer may have them in one direction only."""
+    account = Account()
+    figures: Figures = {}
+    with scene.actor() as worker:
+        _warm(worker)
+        try:
+            sent = worker.ask("send", first=0, count=MANY, batch=BATCH, limit_s=limits.batches_s)
+            figures["send"] = _rate(sent)
+        except Unsupported as why:
+            figures["send_unsupported"] = str(why)
+            sent = worker.ask("send", first=0, count=20 * BATCH, batch=1, limit_s=limits.batches_s)
+        account.note_sent(0, sent["done"])
+        try:
+            came = _receive(worker, account, count=MANY, batch=BATCH, wait=False, limit_s=limits.batches_s)
+            figures["receive"] = _rate(came)
+        except Unsupported as why:
+            figures["receive_unsupported"] = str(why)
+        if not figures.keys() & {"send", "receive"}:
+            raise Unsupported(figures["send_unsupported"])
+        return figures | _settle(worker, account, limits)
+
+
+def _together(scene: Scene, limits: Limits, each: int) -> Figures:
+    """Producers and consumers at once; the rate is that of the messages that were acked while they ran."""
+    account = Account()
+    with _actors(scene, 2 * each) as actors:
+        consumers, producers = actors[:each], actors[each:]
+        for consumer in consumers:
+            consumer.begin("receive", count=MANY, batch=1, wait=True, limit_s=limits.together_s)
+        for number, producer in enumerate(producers):
+            producer.begin("send", first=number * APART, count=MANY, batch=1, limit_s=limits.together_s)
+        sent = [producer.reply() for producer in producers]
+        came = [consumer.reply() for consumer in consumers]
+        for number, reply in enumerate(sent):
+            account.note_sent(number * APART, reply["done"])
+        for reply in came:
+            account.note_received(reply["ranges"], reply["again"])
+        figures = {
+            "send": round(sum(_rate(reply) for reply in sent), 1),
+            "receive": round(sum(_rate(reply) for reply in came), 1),
+            **_failed(*sent, *came),
+        }
+        return figures | _settle(consumers[0], account, limits)
+
+
+def pair(scene: Scene, limits: Limits) -> Figures:
+    """One producer and one consumer at once."""
+    return _together(scene, limits, 1)
+
+
+def four(scene: Scene, limits: Limits) -> Figures:
+    """Four and four."""
+    return _together(scene, limits, 4)
+
+
+class Depth:
+    """A queue in which many messages are waiting."""
+
+    def __init__(self, worker: Worker, limits: Limits, first: int = 0) -> None:
+        """Look at it through one worker; the messages are numbered from ``first`` on."""
+        self._worker = worker
+        self._limits = limits
+        self._next = first
+
+    def fill(self, wanted: int, there: int) -> int:
+        """Send until so many are there, or until the time is over; return how many are."""
+        if wanted > there:
+            limit_s = self._limits.fill_s(wanted - there)
+            done = _quickly(self._worker, "send", first=self._next, count=wanted - there, limit_s=limit_s)["done"]
+            self._next += done
+            there += done
+        return there
+
+    def cost(self) -> Figures:
+        """Return the microseconds of a send, and of a receive with its ack; what is sent is received again."""
+        sends, receives = [0, 0.0], [0, 0.0]
+        ends = time.monotonic() + self._limits.at_depth_s
+        count = 20
+        while (left := ends - time.monotonic()) > 0:
+            sent = self._worker.ask("send", first=self._next, count=count, batch=1, limit_s=left / 2)
+            self._next += sent["done"]
+            came = self._worker.ask("receive", count=max(1, sent["done"]), batch=1, wait=False, limit_s=left)
+            for sums, reply in ((sends, sent), (receives, came)):
+                sums[0] += reply["done"]
+                sums[1] += reply["seconds"]
+            count = 100
+        per = [round(seconds / done * 1e6, 2) if done else None for done, seconds in (sends, receives)]
+        return {"send_us": per[0], "receive_us": per[1], "done": sends[0]}
+
+    def costs(self, depths: tuple[int, ...]) -> Figures:
+        """Return the costs at each depth that is reached in time, and how far it went where it was not."""
+        figures: Figures = {}
+        for wanted in depths:
+            target = self._limits.count(wanted) if wanted else 0
+            there = self.fill(target, int(self._worker.ask("depth")["messages"]))
+            if there < 0.9 * target:
+                figures[str(wanted)] = {"reached": there, "wanted": target}
+                break
+            figures[str(wanted)] = self.cost()
+        return figures
+
+
+def depth(scene: Scene, limits: Limits) -> Figures:
+    """The cost of a message while none, a thousand and ten thousand are waiting."""
+    with scene.actor() as worker:
+        _warm(worker)
+        return Depth(worker, limits).costs(SHALLOW)
+
+
+def deep(scene: Scene, limits: Limits) -> Figures:
+    """The same at a hundred thousand and a million; on the way, the time to open a queue of a hundred thousand."""
+    target = limits.count(DEEP[0])
+    with scene.actor() as worker:
+        there = Depth(worker, limits).fill(target, 0)
+    if there < 0.9 * target:
+        return {str(DEEP[0]): {"reached": there, "wanted": target}}
+    with scene.actor() as worker:
+        # A queue that is opened lazily does its work at the first receive.
+        first = worker.ask("receive", count=1, batch=1, wait=False, limit_s=limits.seconds(10))
+        opened = {"open_ms": round((worker.opening_s + first["seconds"]) * 1e3, 3), "open_depth": there}
+        return opened | Depth(worker, limits, first=there).costs(DEEP)
+
+
+def wakeup(scene: Scene, limits: Limits) -> Figures:
+    """How long after the end of its send a message is in the hand of a consumer that waits."""
+    with _actors(scene, 2) as (consumer, producer):
+        count, pause_ms = limits.wakeups, 10
+        consumer.begin("receive_stamped", count=count, limit_s=count * pause_ms / 1000 + 10)
+        time.sleep(0.2)
+        sent = producer.ask("send_stamped", count=count, pause_ms=pause_ms)
+        came = consumer.reply()
+    after = sent["after_ns"]
+    took = [(had - after[number]) / 1e3 for number, had in zip(came["numbers"], came["had_ns"], strict=True)]
+    return {"us": [round(one, 1) for one in took], "wanted": count}
+
+
+def _used(pids: list[int]) -> tuple[float, int]:
+    """Return the milliseconds of processor time, and how often they gave the processor up, which is a wake-up each.
+
+    The clock ticks of ``/proc/PID/stat`` are too coarse for what hardly runs.
+    """
+    nanoseconds = switches = 0
+    for pid in pids:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            nanoseconds += int((task / "schedstat").read_text().split()[0])
+            status = (task / "status").read_text().splitlines()
+            switches += int(next(line for line in status if line.startswith("voluntary_ctxt_switches")).split()[1])
+    return nanoseconds / 1e6, switches
+
+
+def idle(scene: Scene, limits: Limits) -> Figures:
+    """Processor time and wake-ups of ten waiting consumers, and of the server that they wait at."""
+    with _actors(scene, IDLE_CONSUMERS) as actors:
+        for actor in actors:
+            actor.begin("receive", count=1, batch=1, wait=True, limit_s=limits.idle_s + 1.0)
+        time.sleep(0.5)
+        pids = [actor.pid for actor in actors] + scene.server_pids()
+        before, started = _used(pids), time.monotonic()
+        time.sleep(limits.idle_s)
+        after, seconds = _used(pids), time.monotonic() - started
+        for actor in actors:
+            actor.reply()
+    return {
+        "cpu_ms_per_s": round((after[0] - before[0]) / seconds, 3),
+        "wakes_per_s": round((after[1] - before[1]) / seconds, 1),
+    }
+
+
+def _allocated(directory: Path) -> int:
+    """Return the bytes that the files below a directory have been given."""
+    seen = set()
+    for below, _, names in os.walk(directory):
+        for name in [*names, "."]:
+            status = os.lstat(os.path.join(below, name))
+            seen.add((status.st_ino, status.st_blocks * 512))
+    return sum(size for _, size in seen)
+
+
+def disk(scene: Scene, limits: Limits) -> Figures:
+    """The space on disk when messages have passed through, a thousand at a time, and the queue is empty again."""
+    passed, block = 0, 1000
+    ends = time.monotonic() + limits.passing_s
+    before = _allocated(scene.directory())
+    with scene.actor() as worker:
+        while passed < limits.passing and (left := ends - time.monotonic()) > 0:
+            sent = _quickly(worker, "send", first=passed, count=block, limit_s=left)["done"]
+            passed += _quickly(worker, "receive", count=sent, wait=False, limit_s=left)["done"]
+        _quickly(worker, "receive", count=MANY, wait=False, limit_s=limits.drain_s)
+        left_over = worker.ask("depth")["messages"]
+        worker.ask("close")
+    after = _allocated(scene.directory())
+    return {"passed": passed, "wanted": limits.passing, "bytes": after, "bytes_before": before, "left": left_over}
+
+
+RUN: dict[str, Callable[[Scene, Limits], Figures]] = {
+    "alone": alone,
+    "pair": pair,
+    "four": four,
+    "batches": batches,
+    "depth": depth,
+    "wakeup": wakeup,
+    "deep": deep,
+    "idle": idle,
+    "disk": disk,
+}
