@@ -46,7 +46,7 @@ def describe(place: Path, root: Path) -> dict[str, str | float]:
         "cores": os.cpu_count() or 0,
         "memory_gib": round(int(_found("/proc/meminfo", r"^MemTotal:\s*(\d+)")) / 2**20),
         "kernel": platform.release(),
-        "file_system": _output("stat", "-f", "-c", "%T", str(place)),
+        "file_system": _output("findmnt", "--noheadings", "--output", "FSTYPE", "--target", str(place)),
         "sync_us": sync_us(place),
         "rust": _output("rustc", "--version").removeprefix("rustc ").split(" (")[0],
         "go": _output("go", "env", "GOVERSION").removeprefix("go"),

@@ -12,7 +12,8 @@ text { font: 12px system-ui, sans-serif; fill: #24292f }
 .grid { stroke: #d0d7de; stroke-width: 1 } .own { fill: #0969da } .other { fill: #8c959f } .second { opacity: .5 }
 .line { fill: none; stroke-width: 2 } .dot { stroke: none }
 @media (prefers-color-scheme: dark) {
-  text { fill: #e6edf3 } .small { fill: #9198a1 } .grid { stroke: #3d444d } .own { fill: #58a6ff } .other { fill: #7d8590 }
+  text { fill: #e6edf3 } .small { fill: #9198a1 } .grid { stroke: #3d444d }
+  .own { fill: #58a6ff } .other { fill: #7d8590 }
 }
 </style>"""
 COLOURS = ("#0969da", "#cf222e", "#1a7f37", "#bf8700", "#8250df", "#bc4c00", "#0598bc", "#d4529c")
@@ -106,9 +107,8 @@ def _row(row: Bar, y: float, scale: Scale, thick: int, step: int) -> list[str]:
             continue
         kind = ("own" if row.own else "other") + (" second" if place else "")
         end = max(scale.at(value), scale.start + 1)
-        parts.append(
-            f'<rect class="{kind}" x="{scale.start}" y="{top:.1f}" width="{end - scale.start:.1f}" height="{thick - 1}"/>'
-        )
+        place_and_size = f'x="{scale.start}" y="{top:.1f}" width="{end - scale.start:.1f}" height="{thick - 1}"'
+        parts.append(f'<rect class="{kind}" {place_and_size}/>')
         parts.append(_text(end + 4, top + thick - 1, _number(value), "small"))
     return parts
 
@@ -137,9 +137,8 @@ def lines(title: str, unit: str, places: tuple[str, ...], rows: list[tuple[str, 
         parts += [f'<circle class="dot" fill="{colour}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in known]
         there = names[name]
         (x, y), at = known[-1], width - right + 14
-        parts.append(
-            f'<line stroke="{colour}" stroke-dasharray="1 3" x1="{x + 4:.1f}" y1="{y:.1f}" x2="{at}" y2="{there - 4:.1f}"/>'
-        )
+        lead = f'x1="{x + 4:.1f}" y1="{y:.1f}" x2="{at}" y2="{there - 4:.1f}"'
+        parts.append(f'<line stroke="{colour}" stroke-dasharray="1 3" {lead}/>')
         parts.append(_text(at + 4, there, name))
     return _document(width, height, parts)
 

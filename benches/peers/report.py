@@ -50,7 +50,7 @@ def write(results: dict[str, Any], docs: Path) -> None:
 
 def _count(value: float) -> str:
     if value >= 100:
-        return f"{value:,.0f}".replace(",", " ")
+        return f"{value:,.0f}"
     return f"{value:.3g}"
 
 
@@ -113,11 +113,14 @@ class Page:
 
     def _conditions(self) -> str:
         machine, run = self._figures.results["machine"], self._figures.results.get("run", {})
+        rounds = "1 round" if run.get("rounds") == 1 else f"{run.get('rounds', '?')} rounds, interleaved"
+        where = (
+            f"{machine['cores']} cores ({machine['processor']}), {machine['memory_gib']} GiB, Linux {machine['kernel']}"
+        )
         text = (
-            f"Measured on {machine['date']}, at commit `{machine['commit']}`: {machine['cores']} cores ({machine['processor']}),"
-            f" {machine['memory_gib']} GiB, Linux {machine['kernel']}, {machine['file_system']}; to append 300 bytes and sync"
-            f" them takes {_count(machine['sync_us'])} µs there. Rust {machine['rust']}, Go {machine['go']}."
-            f" {run.get('rounds', '?')} rounds, interleaved.\n"
+            f"Measured on {machine['date']}, at commit `{machine['commit']}`: {where}, {machine['file_system']}, where"
+            f" appending 300 bytes and syncing them takes {_count(machine['sync_us'])} µs. Rust {machine['rust']}, Go"
+            f" {machine['go']}. {rounds}.\n"
         )
         if run.get("scale", 1) != 1:
             text += f"\n**A quick look, at {run['scale']} of the time: these are no figures to rely on.**\n"
@@ -146,14 +149,16 @@ class Page:
                     cells.append(_ratio(ratio) if ratio else reasons.mark(why))
             accounts = [self._figures.account(peer, durability) for durability in DURABILITIES]
             lost, twice = (sum(one[name] for one in accounts) for name in ("lost", "twice"))
-            return [peer.title, *cells, self._wakeup_ratio(peer), f"{lost:,} / {twice:,}".replace(",", " ")]
+            return [peer.title, *cells, self._wakeup_ratio(peer), f"{lost:,} / {twice:,}"]
 
         head = ["", "power: send", "receive, ack", "4 and 4", "system: send", "receive, ack", "4 and 4", "wake-up"]
         return _table([*head, "lost / twice"], self._by_language(row, own=False)) + reasons.told()
 
     def _wakeup_ratio(self, peer: Peer) -> str:
         theirs, ours = self._figures.wakeups(peer), self._figures.wakeups(self._figures.own(peer))
-        return _ratio(statistics.median(theirs) / statistics.median(ours)) if theirs and ours else ""
+        if not theirs or not ours or statistics.median(theirs) <= 0 or statistics.median(ours) <= 0:
+            return ""
+        return _ratio(statistics.median(theirs) / statistics.median(ours))
 
     def _rates(self, work: str) -> str:
         reasons = Reasons()

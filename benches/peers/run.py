@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import shutil
 import sys
 import time
@@ -59,6 +60,8 @@ class Side:
                 self._server = servers.start(self.peer.name, self.durability, self._places)
             except servers.Missing as missing:
                 raise Unsupported(str(missing)) from None
+            except (servers.Failed, OSError) as failure:
+                raise Broken(str(failure)) from None
         self._place = f"{self._server.url}#run-{self._runs}"
 
     def actor(self) -> Worker:
@@ -124,15 +127,27 @@ class Results:
         RESULTS.write_text(report.compact(self.all))
 
 
+def clause(why: Exception) -> str:
+    """Return a reason as it stands on the page: where this tree is, is nobody's business."""
+    return str(why).replace(f"{ROOT}/", "").rstrip(".")
+
+
 def measure(side: Side, work: Work, limits: Limits) -> Figures:
     """Run one work for one side; what went wrong is a result too."""
     try:
         side.fresh(own_server=work.name == "disk")
         return RUN[work.name](side, limits)
     except Unsupported as why:
-        return {"unsupported": str(why)}
+        return {"unsupported": clause(why)}
     except Broken as failure:
-        return {"error": str(failure)}
+        return {"error": clause(failure)}
+
+
+def left_out(what: str) -> None:
+    """Say what is missing, and how to get it; where all is required it is an error."""
+    print(f"LEFT OUT: {what}", file=sys.stderr)
+    if os.environ.get("FLOCKQ_REQUIRE_ALL") == "1":
+        raise SystemExit(1)
 
 
 def chosen(arguments: argparse.Namespace) -> tuple[list[Peer], list[Work]]:
@@ -141,15 +156,14 @@ def chosen(arguments: argparse.Namespace) -> tuple[list[Peer], list[Work]]:
     peers = [peer for peer in PEERS if not wanted or wanted & {peer.name, peer.language, peer.key}]
     for language, command in PROGRAMS.items():
         if any(peer.language == language for peer in peers) and not all(Path(part).exists() for part in command):
-            print(f"LEFT OUT: the worker in {language}; scripts/bench-peers.sh builds it", file=sys.stderr)
+            left_out(f"the worker in {language}; scripts/bench-peers.sh builds it")
             peers = [peer for peer in peers if peer.language != language]
     names = set(filter(None, arguments.work.split(",")))
     return peers, [work for work in WORKS if not names or work.name in names]
 
 
-def sides_of(peers: list[Peer], places: Path, results: Results) -> list[Side]:
-    """Return the sides that can be measured; why another cannot is kept for the page."""
-    sides = []
+def sides_of(peers: list[Peer], places: Path, results: Results, sides: list[Side]) -> None:
+    """Find the sides that can be measured; why another cannot is kept for the page."""
     for peer in peers:
         for durability in DURABILITIES:
             side = Side(peer, durability, places)
@@ -160,10 +174,9 @@ def sides_of(peers: list[Peer], places: Path, results: Results) -> list[Side]:
             except (Broken, Unsupported) as why:
                 side.stop()
                 if isinstance(why, Broken) or "LEFT OUT" in str(why):
-                    print(f"LEFT OUT: {peer.key} at {durability}: {why}", file=sys.stderr)
+                    left_out(f"{peer.key} at {durability}; {str(why).removeprefix('LEFT OUT: ')}")
                 results.cell(side).clear()
-                results.cell(side)["unsupported"] = str(why)
-    return sides
+                results.cell(side)["unsupported"] = clause(why)
 
 
 def takes_part(side: Side, work: Work, sides: list[Side]) -> bool:
@@ -210,8 +223,9 @@ def main() -> None:
         places.mkdir(parents=True)
         peers, works = chosen(arguments)
         results.all["machine"] = machine.describe(places, ROOT)
-        sides = sides_of(peers, places, results)
+        sides: list[Side] = []
         try:
+            sides_of(peers, places, results, sides)
             rounds(sides, works, arguments.rounds, Limits(arguments.scale), results)
         finally:
             for side in sides:
