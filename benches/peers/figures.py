@@ -82,24 +82,39 @@ class Figures:
                 return "no message within the limit"
         return ""
 
-    def wakeups(self, peer: Peer) -> list[float]:
+    def wakeups(self, peer: Peer, durability: str) -> list[float]:
         """Return the microseconds of all wake-ups, sorted."""
-        rounds = self.rounds(peer, self.durability_of(peer, "wakeup"), "wakeup")
-        return sorted(us for one in rounds for us in one.get("us", []))
+        return sorted(us for one in self.rounds(peer, durability, "wakeup") for us in one.get("us", []))
 
-    def depth_us(self, peer: Peer, depth: int) -> float | None:
+    def wakeup_ratio(self, peer: Peer, durability: str) -> float | None:
+        """Return how many times as long as with flockq a wake-up takes, by the medians."""
+        theirs, ours = self.wakeups(peer, durability), self.wakeups(self.own(peer), durability)
+        if not theirs or not ours or statistics.median(theirs) <= 0 or statistics.median(ours) <= 0:
+            return None
+        return statistics.median(theirs) / statistics.median(ours)
+
+    def depth_us(self, peer: Peer, durability: str, depth: int) -> float | None:
         """Return what a message costs at a depth: send, receive and ack."""
-        costs = [cost for cost in self._costs(peer, depth) if cost.get("send_us") and cost.get("receive_us")]
+        costs = [one for one in self._costs(peer, durability, depth) if one.get("send_us") and one.get("receive_us")]
         return statistics.median(cost["send_us"] + cost["receive_us"] for cost in costs) if costs else None
 
-    def depth_reached(self, peer: Peer, depth: int) -> int | None:
+    def depth_reached(self, peer: Peer, durability: str, depth: int) -> int | None:
         """Return how many messages there were when the time for filling was over."""
-        return next((cost["reached"] for cost in self._costs(peer, depth) if "reached" in cost), None)
+        return next((cost["reached"] for cost in self._costs(peer, durability, depth) if "reached" in cost), None)
 
-    def _costs(self, peer: Peer, depth: int) -> list[dict[str, Any]]:
-        work = "depth" if depth < 100_000 else "deep"
-        rounds = self.rounds(peer, self.durability_of(peer, work), work)
+    def _costs(self, peer: Peer, durability: str, depth: int) -> list[dict[str, Any]]:
+        rounds = self.rounds(peer, durability, "depth" if depth < 100_000 else "deep")
         return [one[str(depth)] for one in rounds if str(depth) in one]
+
+    def told_rounds(self) -> list[dict[str, Any]]:
+        """Return what all rounds of all works found."""
+        sides = [side for peer in self.peers for side in self.results["cells"][peer.key].values()]
+        return [one for side in sides for rounds in side.values() if isinstance(rounds, list) for one in rounds]
+
+    def most_rounds(self) -> int:
+        """Return how often a work was measured."""
+        sides = [side for peer in self.peers for side in self.results["cells"][peer.key].values()]
+        return max((len(rounds) for side in sides for rounds in side.values() if isinstance(rounds, list)), default=0)
 
     def account(self, peer: Peer, durability: str) -> dict[str, int]:
         """Return all messages of a peer that were counted: sent, lost, twice, and the calls that failed."""

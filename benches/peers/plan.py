@@ -27,6 +27,11 @@ class Peer:
         """Whether it is flockq as it comes, beside which the others are shown."""
         return self.name == "flockq"
 
+    @property
+    def variant(self) -> bool:
+        """Whether it is flockq at another durability, which is measured where durability is what is looked at."""
+        return self.name == "flockq-full"
+
 
 PEERS = (
     Peer("flockq", "rust", "flockq"),
@@ -62,6 +67,8 @@ class Work:
     """At both durabilities; otherwise at ``system``, or at ``power`` where there is nothing else."""
     once: bool
     """Measured once, because it takes long; otherwise in every round."""
+    compared: bool = False
+    """Where it is not measured at both: whether ratios are shown, which ask for flockq at the same durability."""
 
 
 WORKS = (
@@ -69,9 +76,21 @@ WORKS = (
     Work("pair", "One producer and one consumer at once", both=True, once=False),
     Work("four", "Four producers and four consumers at once", both=True, once=False),
     Work("batches", "Batches of 100", both=True, once=False),
-    Work("depth", "The cost of a message while so many are waiting", both=False, once=False),
-    Work("wakeup", "From the end of a send to the message in the waiting consumer's hand", both=False, once=False),
-    Work("deep", "The cost of a message at 100k and 1M, and the time to open a queue of 100k", both=False, once=True),
+    Work("depth", "The cost of a message while so many are waiting", both=False, once=False, compared=True),
+    Work(
+        "wakeup",
+        "From the end of a send to the message in the waiting consumer's hand",
+        both=False,
+        once=False,
+        compared=True,
+    ),
+    Work(
+        "deep",
+        "The cost of a message at 100k and 1M, and the time to open a queue of 100k",
+        both=False,
+        once=True,
+        compared=True,
+    ),
     Work("idle", "Ten consumers wait for a message that does not come", both=False, once=True),
     Work("disk", "Disk space after a million messages have passed through", both=False, once=True),
 )

@@ -19,6 +19,9 @@ RATED = {
     "batches": ("send", "receive"),
 }
 DEPTHS = SHALLOW + DEEP
+GLANCE = """4 and 4: messages that are acked while four producers and four consumers run. Wake-up: how many times as long
+as with flockq a consumer waits for a message that was sent. Lost / twice: messages, in all works together.
+"""
 WORDS = Path(__file__).resolve().parent / "page"
 
 
@@ -55,7 +58,11 @@ def _count(value: float) -> str:
 
 
 def _ratio(value: float) -> str:
-    return f"{value:.0f}×" if value >= 10 else f"{value:.1f}×" if value >= 1 else f"{value:.2f}×"
+    return f"{value:,.0f}×" if value >= 10 else f"{value:.1f}×" if value >= 1 else f"{value:.2g}×"
+
+
+def _name(peer: Peer) -> str:
+    return f"*{peer.title}*" if peer.own else peer.title
 
 
 def _spread(found: Spread) -> str:
@@ -99,7 +106,13 @@ class Page:
     def text(self) -> str:
         """Return the page without the notes that are kept by hand."""
         titles = {work.name: work.title for work in WORKS}
-        parts = [(WORDS / "head.md").read_text(), self._conditions(), "## If you use … today\n", self._at_a_glance()]
+        parts = [
+            (WORDS / "head.md").read_text(),
+            self._conditions(),
+            "## If you use … today\n",
+            GLANCE,
+            self._at_a_glance(),
+        ]
         for work in ("alone", "pair", "four", "batches"):
             parts += [f"## {titles[work]}\n", self._rates(work)]
             if work in ("alone", "four"):
@@ -112,18 +125,17 @@ class Page:
         return "\n".join(parts)
 
     def _conditions(self) -> str:
-        machine, run = self._figures.results["machine"], self._figures.results.get("run", {})
-        rounds = "1 round" if run.get("rounds") == 1 else f"{run.get('rounds', '?')} rounds, interleaved"
-        where = (
-            f"{machine['cores']} cores ({machine['processor']}), {machine['memory_gib']} GiB, Linux {machine['kernel']}"
-        )
+        machine = self._figures.results["machine"]
+        most = self._figures.most_rounds()
+        rounds = "1 round" if most == 1 else f"{most} rounds, interleaved"
         text = (
-            f"Measured on {machine['date']}, at commit `{machine['commit']}`: {where}, {machine['file_system']}, where"
-            f" appending 300 bytes and syncing them takes {_count(machine['sync_us'])} µs. Rust {machine['rust']}, Go"
-            f" {machine['go']}. {rounds}.\n"
+            f"Measured on {machine['date']}, at commit `{machine['commit']}`: {machine['cores']} cores"
+            f" ({machine['processor']}), {machine['memory_gib']} GiB, Linux {machine['kernel']},"
+            f" {machine['file_system']}, where appending 300 bytes and syncing them takes"
+            f" {_count(machine['sync_us'])} µs. Rust {machine['rust']}, Go {machine['go']}. {rounds}.\n"
         )
-        if run.get("scale", 1) != 1:
-            text += f"\n**A quick look, at {run['scale']} of the time: these are no figures to rely on.**\n"
+        if any("scale" in one for one in self._figures.told_rounds()):
+            text += "\n**A quick look, with shorter runs: these are no figures to rely on.**\n"
         return text
 
     def _by_language(self, row: Callable[[Peer], list[str]], own: bool = True) -> list[list[str]]:
@@ -132,6 +144,17 @@ class Page:
             peers = [one for one in self._figures.peers if one.language == language and (own or not one.own)]
             found = [row(peer) for peer in peers]
             if found:
+                rows.append([f"**{title}**", *[""] * (len(found[0]) - 1)])
+                rows += found
+        return rows
+
+    def _by_side(self, work: str, row: Callable[[Peer, str], list[str]]) -> list[list[str]]:
+        """Return a row for each durability at which a work was measured."""
+        rows: list[list[str]] = []
+        for language, title in LANGUAGES.items():
+            peers = [one for one in self._figures.peers if one.language == language]
+            sides = [(one, side) for one in peers for side in DURABILITIES if self._figures.rounds(one, side, work)]
+            if found := [row(peer, side) for peer, side in sides]:
                 rows.append([f"**{title}**", *[""] * (len(found[0]) - 1)])
                 rows += found
         return rows
@@ -149,16 +172,11 @@ class Page:
                     cells.append(_ratio(ratio) if ratio else reasons.mark(why))
             accounts = [self._figures.account(peer, durability) for durability in DURABILITIES]
             lost, twice = (sum(one[name] for one in accounts) for name in ("lost", "twice"))
-            return [peer.title, *cells, self._wakeup_ratio(peer), f"{lost:,} / {twice:,}"]
+            ratio = self._figures.wakeup_ratio(peer, self._figures.durability_of(peer, "wakeup"))
+            return [peer.title, *cells, _ratio(ratio) if ratio else "", f"{lost:,} / {twice:,}"]
 
         head = ["", "power: send", "receive, ack", "4 and 4", "system: send", "receive, ack", "4 and 4", "wake-up"]
         return _table([*head, "lost / twice"], self._by_language(row, own=False)) + reasons.told()
-
-    def _wakeup_ratio(self, peer: Peer) -> str:
-        theirs, ours = self._figures.wakeups(peer), self._figures.wakeups(self._figures.own(peer))
-        if not theirs or not ours or statistics.median(theirs) <= 0 or statistics.median(ours) <= 0:
-            return ""
-        return _ratio(statistics.median(theirs) / statistics.median(ours))
 
     def _rates(self, work: str) -> str:
         reasons = Reasons()
@@ -172,7 +190,7 @@ class Page:
                     why = self._figures.why_not(peer, durability, work, what)
                     mark = "" if peer.own or not ratio else _ratio(ratio) + " "
                     cells.append(mark + _spread(found) if found else reasons.mark(why))
-            return [f"*{peer.title}*" if peer.own else peer.title, *cells]
+            return [_name(peer), *cells]
 
         names = ["send", "receive, ack"]
         head = ["", *(f"{durability}: {name}" for durability in DURABILITIES for name in names)]
@@ -198,56 +216,55 @@ class Page:
         return self._plot(f"{work}-{durability}", title, drawing)
 
     def _depths(self) -> str:
-        def row(peer: Peer) -> list[str]:
+        def row(peer: Peer, durability: str) -> list[str]:
             cells = []
             for depth in DEPTHS:
-                found, ours = (
-                    self._figures.depth_us(peer, depth),
-                    self._figures.depth_us(self._figures.own(peer), depth),
-                )
-                reached = self._figures.depth_reached(peer, depth)
+                found = self._figures.depth_us(peer, durability, depth)
+                ours = self._figures.depth_us(self._figures.own(peer), durability, depth)
+                reached = self._figures.depth_reached(peer, durability, depth)
                 if found:
                     mark = "" if peer.own or not ours else _ratio(found / ours) + " "
                     cells.append(f"{mark}<sub>{_count(found)} µs</sub>")
                 else:
                     cells.append("" if reached is None else f"<sub>not reached: {_count(reached)}</sub>")
-            return [f"*{peer.title}*" if peer.own else peer.title, self._figures.durability_of(peer, "depth"), *cells]
+            return [_name(peer), durability, *cells]
 
-        return _table(["waiting", "", "0", "1k", "10k", "100k", "1M"], self._by_language(row))
+        return _table(["waiting", "", "0", "1k", "10k", "100k", "1M"], self._by_side("depth", row))
 
     def _depth_plots(self) -> list[str]:
         plots = []
         for language, named in LANGUAGES.items():
-            rows = [
-                (peer.title, [self._figures.depth_us(peer, depth) for depth in DEPTHS])
-                for peer in self._figures.peers
-                if peer.language == language and peer.name != "flockq-full"
-            ]
-            if any(any(values) for _, values in rows):
+            rows = []
+            for peer in self._figures.peers:
+                side = self._figures.durability_of(peer, "depth")
+                values = [self._figures.depth_us(peer, side, depth) for depth in DEPTHS]
+                if peer.language == language and any(values):
+                    rows.append((peer.title + (", at power" if side == "power" else ""), values))
+            if rows:
                 title = f"Send, receive and ack of one message while so many are waiting, {named}"
                 drawing = plot.lines(title, "microseconds", ("0", "1k", "10k", "100k", "1M"), rows)
                 plots.append(self._plot(f"depth-{language}", title, drawing))
         return plots
 
     def _wakeups(self) -> str:
-        def row(peer: Peer) -> list[str]:
-            ordered = self._figures.wakeups(peer)
+        def row(peer: Peer, durability: str) -> list[str]:
+            ordered = self._figures.wakeups(peer, durability)
             if not ordered:
-                return [peer.title, "", "", "", ""]
-            mark = "" if peer.own else self._wakeup_ratio(peer)
-            middle, late = statistics.median(ordered), percentile(ordered, 0.99)
+                return [_name(peer), durability, "", "", "", "", ""]
+            ratio = None if peer.own else self._figures.wakeup_ratio(peer, durability)
+            times = [f"{_count(statistics.median(ordered))} µs", f"{_count(percentile(ordered, 0.99))} µs"]
             wait = self._figures.about(peer).get("wait", "")
-            return [peer.title, mark, f"{_count(middle)} µs", f"{_count(late)} µs", str(len(ordered)), wait]
+            return [_name(peer), durability, _ratio(ratio) if ratio else "", *times, str(len(ordered)), wait]
 
-        rows = [line + [""] * (6 - len(line)) for line in self._by_language(row)]
-        return _table(["", "", "median", "99th percentile", "messages", "how it waits"], rows)
+        head = ["", "", "", "median", "99th percentile", "messages", "how it waits"]
+        return _table(head, self._by_side("wakeup", row))
 
     def _wakeup_plot(self) -> str:
         groups = []
         for language, named in LANGUAGES.items():
             rows = []
             for peer in self._figures.peers:
-                ordered = self._figures.wakeups(peer)
+                ordered = self._figures.wakeups(peer, self._figures.durability_of(peer, "wakeup"))
                 if peer.language == language and ordered:
                     values = (max(statistics.median(ordered), 1.0), max(percentile(ordered, 0.99), 1.0))
                     rows.append(plot.Bar(peer.title, peer.own, values))
@@ -273,7 +290,7 @@ class Page:
                     cells.append(f"{disk['bytes'] / 2**20:.2f} MiB{short}")
                 else:
                     cells.append(_count(figures[name]) if figures[name] else "0")
-            return [f"*{peer.title}*" if peer.own else peer.title, *cells]
+            return [_name(peer), *cells]
 
         head = ["", "ten waiting: processor, ms/s", "wake-ups/s", "disk after 1M passed", "open at 100k, ms"]
         return _table(head, self._by_language(row)) + reasons.told()

@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 from pathlib import Path
@@ -180,10 +181,19 @@ def sides_of(peers: list[Peer], places: Path, results: Results, sides: list[Side
 
 
 def takes_part(side: Side, work: Work, sides: list[Side]) -> bool:
-    """Whether a work is measured at this durability: those that do not depend on it are measured at one."""
-    if work.both or side.durability == "system":
+    """Whether a work is measured at this durability; one that does not depend on it is measured at ``system``.
+
+    A peer that has only ``power`` is measured there, and so is flockq, where it is to be shown beside that peer.
+    """
+    if work.both:
         return True
-    return not any(other.peer == side.peer and other.durability == "system" for other in sides)
+    if side.peer.variant:
+        return False
+    with_system = {one.peer for one in sides if one.durability == "system"}
+    if side.durability == "system" or side.peer not in with_system:
+        return True
+    others = {one.peer for one in sides if one.peer.language == side.peer.language and not one.peer.variant}
+    return work.compared and side.peer.own and bool(others - with_system)
 
 
 def rounds(sides: list[Side], works: list[Work], count: int, limits: Limits, results: Results) -> None:
@@ -197,6 +207,8 @@ def rounds(sides: list[Side], works: list[Work], count: int, limits: Limits, res
                 if not takes_part(side, work, sides):
                     continue
                 figures = measure(side, work, limits)
+                if limits.scale != 1:
+                    figures["scale"] = limits.scale
                 cell = results.cell(side)
                 if turn == 0:
                     cell[work.name] = []
@@ -217,6 +229,8 @@ def main() -> None:
     parser.add_argument("--report", action="store_true", help="write the page from the results that are there")
     arguments = parser.parse_args()
     results = Results()
+    # So that the servers are stopped and the places removed.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     if not arguments.report:
         places = BUILT / "places"
         shutil.rmtree(places, ignore_errors=True)
@@ -230,8 +244,6 @@ def main() -> None:
         finally:
             for side in sides:
                 side.stop()
-        results.all["run"] = {"rounds": arguments.rounds, "scale": arguments.scale}
-        results.save()
     report.write(results.all, ROOT / "docs")
 
 

@@ -20,6 +20,8 @@ Figures = dict[str, Any]
 class Scene(Protocol):
     """An empty queue of one peer at one durability, for one run."""
 
+    durability: str
+
     def actor(self) -> Worker:
         """Start a worker that has the queue open."""
 
@@ -220,7 +222,9 @@ def deep(scene: Scene, limits: Limits) -> Figures:
 def wakeup(scene: Scene, limits: Limits) -> Figures:
     """How long after the end of its send a message is in the hand of a consumer that waits."""
     with _actors(scene, 2) as (consumer, producer):
-        count, pause_ms = limits.wakeups, 10
+        _warm(producer)
+        # Long enough for the consumer to be waiting again, also where its ack is synced.
+        count, pause_ms = limits.wakeups, 50 if scene.durability == "power" else 10
         consumer.begin("receive_stamped", count=count, limit_s=count * pause_ms / 1000 + 10)
         time.sleep(0.2)
         sent = producer.ask("send_stamped", count=count, pause_ms=pause_ms)

@@ -6,9 +6,9 @@ import json
 import time
 from typing import Any
 
-import diskcache  # type: ignore[import-untyped]
-import huey  # type: ignore[import-untyped]
-import litequeue  # type: ignore[import-untyped]
+import diskcache
+import huey
+import litequeue
 import persistqueue
 from contender import Contender, Taken, Unsupported
 from payload import Message, encode

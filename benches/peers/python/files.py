@@ -9,7 +9,7 @@ from typing import Any
 
 import filelock
 from contender import Contender, Taken, Unsupported
-from dirq.QueueSimple import QueueSimple  # type: ignore[import-untyped]
+from dirq.QueueSimple import QueueSimple
 from payload import Message, encode
 
 
