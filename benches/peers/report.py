@@ -19,8 +19,8 @@ RATED = {
     "batches": ("send", "receive"),
 }
 DEPTHS = SHALLOW + DEEP
-GLANCE = """4 and 4: messages that are acked while four producers and four consumers run. Wake-up: how many times as long
-as with flockq a consumer waits for a message that was sent. Lost / twice: messages, in all works together.
+GLANCE = """4 and 4: messages that are acked while four producers and four consumers run. Wake-up: how many times as
+long as with flockq a consumer waits for a message that was sent. Lost / twice: messages, in all works together.
 """
 WORDS = Path(__file__).resolve().parent / "page"
 
@@ -138,11 +138,13 @@ class Page:
             text += "\n**A quick look, with shorter runs: these are no figures to rely on.**\n"
         return text
 
-    def _by_language(self, row: Callable[[Peer], list[str]], own: bool = True) -> list[list[str]]:
+    def _by_language(
+        self, row: Callable[[Peer], list[str]], own: bool = True, variants: bool = True
+    ) -> list[list[str]]:
         rows: list[list[str]] = []
         for language, title in LANGUAGES.items():
-            peers = [one for one in self._figures.peers if one.language == language and (own or not one.own)]
-            found = [row(peer) for peer in peers]
+            peers = [one for one in self._figures.peers if one.language == language]
+            found = [row(one) for one in peers if (own or not one.own) and (variants or not one.variant)]
             if found:
                 rows.append([f"**{title}**", *[""] * (len(found[0]) - 1)])
                 rows += found
@@ -293,7 +295,7 @@ class Page:
             return [_name(peer), *cells]
 
         head = ["", "ten waiting: processor, ms/s", "wake-ups/s", "disk after 1M passed", "open at 100k, ms"]
-        return _table(head, self._by_language(row)) + reasons.told()
+        return _table(head, self._by_language(row, variants=False)) + reasons.told()
 
     def _losses(self) -> str:
         failures: list[str] = []
