@@ -39,7 +39,9 @@ setup() {
     if have cargo "install Rust 1.89 or later with rustup (https://rustup.rs)"; then
         python_worker
         rust_worker
-        have go "install Go 1.24 or later (https://go.dev/dl)" && $peers/go/build.sh "$built/go-worker"
+        if have go "install Go 1.24 or later (https://go.dev/dl)"; then
+            $peers/go/build.sh "$built/go-worker"
+        fi
     fi
 }
 

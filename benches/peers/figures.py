@@ -89,7 +89,7 @@ class Figures:
     def wakeup_ratio(self, peer: Peer, durability: str) -> float | None:
         """Return how many times as long as with flockq a wake-up takes, by the medians."""
         theirs, ours = self.wakeups(peer, durability), self.wakeups(self.own(peer), durability)
-        if not theirs or not ours or statistics.median(theirs) <= 0 or statistics.median(ours) <= 0:
+        if not theirs or not ours or min(statistics.median(theirs), statistics.median(ours)) < 1.0:
             return None
         return statistics.median(theirs) / statistics.median(ours)
 

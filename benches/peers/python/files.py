@@ -33,12 +33,16 @@ class DirQ(Contender):
 
     def take(self) -> Taken | None:
         """Go on with the walk over the names, and begin another at its end."""
-        for names in (self._names, iter(self._queue)):
-            self._names = names
-            for name in names:
+        for _ in range(2):
+            for name in self._names:
                 if self._queue.lock(name):
                     return json.loads(self._queue.get(name)), name
+            self._names = self._walk()
         return None
+
+    def _walk(self) -> Iterator[str]:
+        """Walk over the names once. The queue is its own iterator, and begins anew whenever it is asked for one."""
+        yield from self._queue
 
     def done(self, handle: Any) -> None:
         """Remove the file and its lock."""
