@@ -82,16 +82,21 @@ class Figures:
                 return "no message within the limit"
         return ""
 
-    def wakeups(self, peer: Peer, durability: str) -> list[float]:
-        """Return the microseconds of all wake-ups, sorted."""
-        return sorted(us for one in self.rounds(peer, durability, "wakeup") for us in one.get("us", []))
+    def wakeups(self, peer: Peer, durability: str, since: str = "us") -> list[float]:
+        """Return the microseconds of all wake-ups, sorted: since the end of the send, or (``whole_us``) its begin."""
+        return sorted(us for one in self.rounds(peer, durability, "wakeup") for us in one.get(since, []))
 
     def wakeup_ratio(self, peer: Peer, durability: str) -> float | None:
-        """Return how many times as long as with flockq a wake-up takes, by the medians."""
-        theirs, ours = self.wakeups(peer, durability), self.wakeups(self.own(peer), durability)
-        if not theirs or not ours or min(statistics.median(theirs), statistics.median(ours)) < 1.0:
-            return None
-        return statistics.median(theirs) / statistics.median(ours)
+        """Return how many times as long as with flockq it takes from the begin of the send to the consumer's hand.
+
+        By the medians. From the end of the send, where a worker tells no more, there may be no ratio: with many the
+        message is in hand before that.
+        """
+        for since in ("whole_us", "us"):
+            theirs, ours = (self.wakeups(one, durability, since) for one in (peer, self.own(peer)))
+            if theirs and ours and min(statistics.median(theirs), statistics.median(ours)) >= 1.0:
+                return statistics.median(theirs) / statistics.median(ours)
+        return None
 
     def depth_us(self, peer: Peer, durability: str, depth: int) -> float | None:
         """Return what a message costs at a depth: send, receive and ack."""

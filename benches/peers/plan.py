@@ -79,7 +79,7 @@ WORKS = (
     Work("depth", "The cost of a message while so many are waiting", both=False, once=False, compared=True),
     Work(
         "wakeup",
-        "From the end of a send to the message in the waiting consumer's hand",
+        "From a send to the message in the waiting consumer's hand",
         both=False,
         once=False,
         compared=True,

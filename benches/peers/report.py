@@ -118,7 +118,12 @@ class Page:
             if work in ("alone", "four"):
                 parts += [self._rate_plot(work, durability, titles[work]) for durability in DURABILITIES]
         parts += ["## The cost of a message while others are waiting\n", self._depths(), *self._depth_plots()]
-        parts += ["## Wake-up\n", f"{titles['wakeup']}.\n", self._wakeups(), self._wakeup_plot()]
+        parts += [
+            "## Wake-up\n",
+            f"{titles['wakeup']}: the median and the 99th percentile.\n",
+            self._wakeups(),
+            self._wakeup_plot(),
+        ]
         parts += ["## Waiting, disk space and opening\n", self._standing()]
         parts += ["## Losses and duplicates\n", self._losses()]
         parts += ["## What was measured\n", self._settings(), (WORDS / "reading.md").read_text()]
@@ -250,15 +255,17 @@ class Page:
 
     def _wakeups(self) -> str:
         def row(peer: Peer, durability: str) -> list[str]:
-            ordered = self._figures.wakeups(peer, durability)
-            if not ordered:
-                return [_name(peer), durability, "", "", "", "", ""]
+            cells = []
+            for since in ("whole_us", "us"):
+                if ordered := self._figures.wakeups(peer, durability, since):
+                    cells += [f"{_count(one)} µs" for one in (statistics.median(ordered), percentile(ordered, 0.99))]
+                else:
+                    cells += ["", ""]
             ratio = None if peer.own else self._figures.wakeup_ratio(peer, durability)
-            times = [f"{_count(statistics.median(ordered))} µs", f"{_count(percentile(ordered, 0.99))} µs"]
             wait = self._figures.about(peer).get("wait", "")
-            return [_name(peer), durability, _ratio(ratio) if ratio else "", *times, str(len(ordered)), wait]
+            return [_name(peer), durability, _ratio(ratio) if ratio else "", *cells, wait]
 
-        head = ["", "", "", "median", "99th percentile", "messages", "how it waits"]
+        head = ["", "", "", "from its begin: median", "99 %", "from its end: median", "99 %", "how it waits"]
         return _table(head, self._by_side("wakeup", row))
 
     def _wakeup_plot(self) -> str:
@@ -266,12 +273,13 @@ class Page:
         for language, named in LANGUAGES.items():
             rows = []
             for peer in self._figures.peers:
-                ordered = self._figures.wakeups(peer, self._figures.durability_of(peer, "wakeup"))
+                side = self._figures.durability_of(peer, "wakeup")
+                ordered = self._figures.wakeups(peer, side, "whole_us") or self._figures.wakeups(peer, side)
                 if peer.language == language and ordered:
                     values = (max(statistics.median(ordered), 1.0), max(percentile(ordered, 0.99), 1.0))
                     rows.append(plot.Bar(peer.title, peer.own, values))
             groups += [(named, rows)] if rows else []
-        title = "Wake-up of a waiting consumer"
+        title = "From the begin of a send to the waiting consumer's hand"
         return self._plot("wakeup", title, plot.bars(title, "microseconds", ("median", "99th percentile"), groups))
 
     def _standing(self) -> str:
@@ -313,14 +321,16 @@ class Page:
                 for rounds in self._figures.side(peer, durability).values():
                     for one in rounds if isinstance(rounds, list) else []:
                         if text := one.get("failure"):
-                            failures.append(f"{peer.title}: `{text}`")
+                            failures.append(f"{peer.title}: a call said `{text}`")
+                        if text := one.get("damaged"):
+                            failures.append(f"{peer.title}: the queue cannot be read at the end: `{text}`")
             return [peer.title, *cells]
 
         names = ("sent", "lost", "twice", "failed calls")
         head = ["", *(f"{durability}: {name}" for durability in DURABILITIES for name in names)]
         table = _table(head, self._by_language(row))
         told = "".join(f"* {one}\n" for one in dict.fromkeys(failures))
-        return table + (f"\nCalls that failed were made again. What they said:\n\n{told}" if told else "")
+        return table + (f"\nCalls that failed were made again. What went wrong:\n\n{told}" if told else "")
 
     def _settings(self) -> str:
         def row(peer: Peer) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from count import Account
 from plan import APART, BATCH, DEEP, IDLE_CONSUMERS, MANY, SHALLOW, WARM, Limits
-from worker import Reply, Unsupported, Worker
+from worker import Broken, Reply, Unsupported, Worker
 
 Figures = dict[str, Any]
 """What one run of a work found, by name."""
@@ -70,20 +70,23 @@ def _settle(worker: Worker, account: Account, limits: Limits) -> Figures:
     except Unsupported:
         # Who cannot count has nothing left when the receive came to its end before its limit.
         left = MANY if reply["seconds"] >= limits.drain_s else 0
+    except Broken as damage:
+        # What is in a queue that cannot be read is lost.
+        return {**account.told(0), "damaged": str(damage)}
     return dict(account.told(left))
 
 
-def _warm(worker: Worker) -> None:
+def _warm(sender: Worker, receiver: Worker) -> None:
     """Send and receive one message that is not counted: files are made and code is loaded at the first."""
-    worker.ask("send", first=WARM, count=1, batch=1, limit_s=5.0)
-    worker.ask("receive", count=1, batch=1, wait=False, limit_s=5.0)
+    sender.ask("send", first=WARM, count=1, batch=1, limit_s=5.0)
+    receiver.ask("receive", count=1, batch=1, wait=False, limit_s=5.0)
 
 
 def alone(scene: Scene, limits: Limits) -> Figures:
     """One process sends; then one process receives and acks."""
     account = Account()
     with scene.actor() as worker:
-        _warm(worker)
+        _warm(worker, worker)
         sent = worker.ask("send", first=0, count=MANY, batch=1, limit_s=limits.alone_s)
         account.note_sent(0, sent["done"])
         came = _receive(worker, account, count=MANY, batch=1, wait=False, limit_s=limits.alone_s)
@@ -96,7 +99,7 @@ def batches(scene: Scene, limits: Limits) -> Figures:
     account = Account()
     figures: Figures = {}
     with scene.actor() as worker:
-        _warm(worker)
+        _warm(worker, worker)
         try:
             sent = worker.ask("send", first=0, count=MANY, batch=BATCH, limit_s=limits.batches_s)
             figures["send"] = _rate(sent)
@@ -199,7 +202,7 @@ class Depth:
 def depth(scene: Scene, limits: Limits) -> Figures:
     """The cost of a message while none, a thousand and ten thousand are waiting."""
     with scene.actor() as worker:
-        _warm(worker)
+        _warm(worker, worker)
         return Depth(worker, limits).costs(SHALLOW)
 
 
@@ -222,16 +225,19 @@ def deep(scene: Scene, limits: Limits) -> Figures:
 def wakeup(scene: Scene, limits: Limits) -> Figures:
     """How long after the end of its send a message is in the hand of a consumer that waits."""
     with _actors(scene, 2) as (consumer, producer):
-        _warm(producer)
+        _warm(producer, consumer)
         # Long enough for the consumer to be waiting again, also where its ack is synced.
         count, pause_ms = limits.wakeups, 50 if scene.durability == "power" else 10
         consumer.begin("receive_stamped", count=count, limit_s=count * pause_ms / 1000 + 10)
         time.sleep(0.2)
         sent = producer.ask("send_stamped", count=count, pause_ms=pause_ms)
         came = consumer.reply()
-    after = sent["after_ns"]
-    took = [(had - after[number]) / 1e3 for number, had in zip(came["numbers"], came["had_ns"], strict=True)]
-    return {"us": [round(one, 1) for one in took], "wanted": count}
+    figures: Figures = {"wanted": count}
+    for name, stamps in (("us", sent["after_ns"]), ("whole_us", sent.get("before_ns"))):
+        if stamps:
+            hads = zip(came["numbers"], came["had_ns"], strict=True)
+            figures[name] = [round((had - stamps[number]) / 1e3, 1) for number, had in hads]
+    return figures
 
 
 def _used(pids: list[int]) -> tuple[float, int]:

@@ -137,18 +137,20 @@ class Worker:
 
     def send_stamped(self, count: int, pause_ms: float) -> Reply:
         """Send with the time before each send, and keep the time after it."""
+        before: list[int] = []
         after: list[int] = []
         failures = Failures()
         for number in range(count):
+            before.append(time.monotonic_ns())
             for _ in range(TRIES):
                 try:
-                    self._contender.send(stamped(number, time.monotonic_ns()))
+                    self._contender.send(stamped(number, before[-1]))
                     break
                 except Exception as failure:
                     failures.note(failure)
             after.append(time.monotonic_ns())
             time.sleep(pause_ms / 1000)
-        return {"done": count, "after_ns": after, **failures.told()}
+        return {"done": count, "before_ns": before, "after_ns": after, **failures.told()}
 
     def receive_stamped(self, count: int, limit_s: float) -> Reply:
         """Receive with the time when each message was in hand."""
