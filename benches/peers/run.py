@@ -154,12 +154,15 @@ def left_out(what: str) -> None:
 def chosen(arguments: argparse.Namespace) -> tuple[list[Peer], list[Work]]:
     """Return the peers and works that were asked for and can be run."""
     wanted = set(filter(None, arguments.only.split(",")))
+    names = set(filter(None, arguments.work.split(",")))
+    known = {name for peer in PEERS for name in (peer.name, peer.language, peer.key)}
+    if unknown := (wanted - known) | (names - {work.name for work in WORKS}):
+        raise SystemExit(f"no such peer or work: {', '.join(sorted(unknown))}")
     peers = [peer for peer in PEERS if not wanted or wanted & {peer.name, peer.language, peer.key}]
     for language, command in PROGRAMS.items():
         if any(peer.language == language for peer in peers) and not all(Path(part).exists() for part in command):
             left_out(f"the worker in {language}; scripts/bench-peers.sh builds it")
             peers = [peer for peer in peers if peer.language != language]
-    names = set(filter(None, arguments.work.split(",")))
     return peers, [work for work in WORKS if not names or work.name in names]
 
 
