@@ -168,4 +168,4 @@ class Limits:
 
     def fill_s(self, count: int) -> float:
         """How long the filling with so many may take."""
-        return self.seconds(2.0 if count <= 10_000 else 6.0 if count <= 100_000 else 25.0)
+        return self.seconds(2.0 if count <= 10_000 else 8.0 if count <= 100_000 else 25.0)

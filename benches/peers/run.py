@@ -128,7 +128,7 @@ class Results:
         RESULTS.write_text(report.compact(self.all))
 
 
-def clause(why: Exception) -> str:
+def clause(why: object) -> str:
     """Return a reason as it stands on the page: where this tree is, is nobody's business."""
     return str(why).replace(f"{ROOT}/", "").rstrip(".")
 
@@ -137,7 +137,8 @@ def measure(side: Side, work: Work, limits: Limits) -> Figures:
     """Run one work for one side; what went wrong is a result too."""
     try:
         side.fresh(own_server=work.name == "disk")
-        return RUN[work.name](side, limits)
+        figures = RUN[work.name](side, limits)
+        return {name: clause(one) if isinstance(one, str) else one for name, one in figures.items()}
     except Unsupported as why:
         return {"unsupported": clause(why)}
     except Broken as failure:
