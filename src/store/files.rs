@@ -370,7 +370,7 @@ impl Files {
     ) -> Result<Committed> {
         let lock = hold.lock_file()?;
         if !journal.belongs_to(lock) {
-            let Some(taken) = self.take_over(store, name, &journal, hold)? else {
+            let Some(taken) = self.take_over(store, name, journal, hold)? else {
                 return Ok(Committed::No);
             };
             journal = taken;
@@ -409,11 +409,13 @@ impl Files {
         &mut self,
         store: &dyn Store,
         name: &QueueName,
-        journal: &Journal,
+        mut journal: Box<Journal>,
         hold: &Hold,
     ) -> Result<Option<Box<Journal>>> {
         self.seen = Seen::Nothing;
-        if !journal.take_over(store, name, hold)? {
+        // A checkpoint may have been cut short since the last look.
+        let is_its = journal.has_its_snapshot(store, name, true)?;
+        if !is_its || !journal.take_over(store, name, hold)? {
             return Ok(None);
         }
         self.refresh(store, name, Need::Index)?;
@@ -458,7 +460,7 @@ impl Files {
         };
         let lock = hold.lock_file()?;
         if !journal.belongs_to(lock) {
-            let Some(taken) = self.take_over(store, name, &journal, hold)? else {
+            let Some(taken) = self.take_over(store, name, journal, hold)? else {
                 return Ok(false);
             };
             journal = taken;
@@ -515,7 +517,7 @@ impl Files {
         }
         if !journal.belongs_to(hold.lock_file()?) {
             // The next try is made of that.
-            let taken = self.take_over(store, name, &journal, hold)?;
+            let taken = self.take_over(store, name, journal, hold)?;
             self.seen = taken.map_or(Seen::Nothing, Seen::Journal);
             return Ok(None);
         }

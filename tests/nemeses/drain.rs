@@ -39,6 +39,11 @@ pub fn drain(crew: &Crew, environment: &[(String, String)]) -> End {
     for left in left_behind(&crew.directory) {
         wrong(format!("{left} was left behind"));
     }
+    // Nobody else writes here: what is taken for another program's array was flockq's own.
+    let log = crew.directory.join(".gastown/replaced/log.jsonl");
+    for line in std::fs::read_to_string(log).unwrap_or_default().lines() {
+        wrong(format!("taken for another program's: {line}"));
+    }
     end
 }
 
