@@ -5,8 +5,9 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 passed=0 failed=0 left_out=0
-tell=--quiet
-[ "${FLOCKQ_PROVE:-}" != 1 ] || tell=--no-fail-fast
+quiet=(--quiet) profile=()
+# `make prove` wants each test by its name, and all of them; optimised, because there is so much more to be done.
+[ "${FLOCKQ_PROVE:-}" != 1 ] || quiet=(--no-fail-fast) profile=(--profile prove)
 
 say() { printf '\n== %s\n' "$*"; }
 
@@ -97,9 +98,8 @@ lint() {
     python && step "table of properties" properties
 }
 
-# `make prove` wants each test by its name, and all of them.
 rust_tests() {
-    cargo test "$tell" --features cli,capi
+    cargo test "${quiet[@]}" "${profile[@]}" --features cli,capi
 }
 
 # Every test that the table of properties names is there.
@@ -109,7 +109,7 @@ properties() {
 
 # Ratios of speed are asked of the release build only.
 release_tests() {
-    cargo test "$tell" --release --features cli --test speed -- --test-threads 1
+    cargo test "${quiet[@]}" --release --features cli --test speed -- --test-threads 1
 }
 
 documentation() {
