@@ -26,6 +26,8 @@ use crate::store::{LockKind, consumer, turn};
 use crate::sync::{Mutex, MutexGuard};
 use crate::wait::{Beds, HEARTBEAT, Interrupts};
 
+use super::moves::Begun;
+
 #[derive(Debug)]
 pub(crate) struct Handle {
     pub(crate) spool: Arc<Shared>,
@@ -225,7 +227,7 @@ impl Handle {
                 return false;
             }
         }
-        let ended = self.finish_moves();
+        let ended = self.finish_moves(&Begun::default());
         attached.entry.state().stuck_ms = ended.is_err().then_some(now);
         true
     }

@@ -1,6 +1,7 @@
 //! Moving messages between queues: marked in one commit, and then brought to an end under both queues' locks by whoever
 //! comes first. `docs/format.md`, section 18.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use crate::config::Policy;
@@ -21,6 +22,26 @@ const STAY: &str = "the messages stay in queue";
 
 /// A move is begun anew so often when programs without the library take the locks away under way.
 const TRIES: u32 = 10;
+
+/// The moves that one call has begun, by their ids. Only that call takes them back when they cannot be brought to their end: it is the one
+/// that says so.
+#[derive(Debug, Default)]
+pub(super) struct Begun(RefCell<Vec<String>>);
+
+impl Begun {
+    /// Notes the id of a move; of those that were decided anew, more than there are.
+    pub(super) fn note(&self, id: String) -> String {
+        self.0.borrow_mut().push(id.clone());
+        id
+    }
+
+    /// Those of these changes that are of its moves.
+    fn own(&self, stay: Vec<(String, Change)>) -> Vec<Change> {
+        let begun = self.0.borrow();
+        let own = stay.into_iter().filter(|(id, _)| begun.contains(id));
+        own.map(|(_, change)| change).collect()
+    }
+}
 
 /// Which messages to move. A message under a lease is never moved by hand: somebody works on it.
 #[derive(Debug, Clone, Default)]
@@ -82,10 +103,10 @@ impl Queue {
             return Err(Error::new(ErrorKind::InvalidArgument, text));
         }
         handle.require_usable(&target)?;
-        let moved = handle.mark(|index, now, _, mover| {
+        let (moved, begun) = handle.mark(|index, now, _, mover| {
             plan::move_to(index, now, &filter.which, &target, mover)
         })?;
-        handle.finish_begun()?;
+        handle.finish_begun(&begun)?;
         Ok(moved)
     }
 
@@ -105,14 +126,15 @@ impl Queue {
             Ok(plan)
         };
         let redriven = if dry_run {
-            handle.mark(|index, now, told, mover| {
+            let dry = handle.mark(|index, now, told, mover| {
                 let plan = decide(index, now, told, mover)?;
                 let changes = Vec::new();
                 Ok(Plan { changes, ..plan })
-            })?
+            });
+            dry?.0
         } else {
-            let redriven = handle.mark(decide)?;
-            handle.finish_begun()?;
+            let (redriven, begun) = handle.mark(decide)?;
+            handle.finish_begun(&begun)?;
             redriven
         };
         let told = redriven.into_iter().map(|(id, to)| Redriven {
@@ -160,22 +182,24 @@ impl Handle {
     }
 
     /// The first step of moves: a commit in the queue that they leave.
-    pub(crate) fn mark<T>(
+    pub(super) fn mark<T>(
         &self,
         mut decide: impl FnMut(&mut Index, &Now, &mut Told, &Mover<'_>) -> Result<Plan<T>>,
-    ) -> Result<T> {
+    ) -> Result<(T, Begun)> {
         let system = self.spool.store.system();
-        let fresh_id = || system.fresh_id();
+        let begun = Begun::default();
+        let fresh_id = || begun.note(system.fresh_id());
         let mover = Mover {
             own: &self.name,
             fresh_id: &fresh_id,
         };
-        self.change_once(
+        let result = self.change_once(
             Wish::Keep(None),
             Need::Index,
             Probe::Now,
             |index, now, told| decide(index, now, told, &mover),
-        )
+        )?;
+        Ok((result, begun))
     }
 
     /// Gives up what is delivered no more, as the policy says.
@@ -183,10 +207,10 @@ impl Handle {
         let target = self.policy()?.dead_letter_queue.clone();
         let usable = target.map_or(Ok(()), |target| self.require_usable(&target));
         let unusable = usable.err();
-        let count = self.mark(|index, now, told, mover| {
+        let (count, begun) = self.mark(|index, now, told, mover| {
             plan::give_up(index, now, &told.policy, mover, unusable.as_ref())
         })?;
-        self.finish_moves()?;
+        self.finish_moves(&begun)?;
         Ok(count)
     }
 
@@ -206,8 +230,8 @@ impl Handle {
         }
         let marked =
             partner.mark(|index, now, _, mover| plan::bring_back(index, now, &self.name, mover));
-        if marked.is_ok() {
-            let _ = partner.finish_moves();
+        if let Ok((_, begun)) = marked {
+            let _ = partner.finish_moves(&begun);
         }
     }
 
@@ -244,8 +268,8 @@ impl Handle {
 
     /// Ends moves that this call has begun. If that fails they have begun all the same, and the error says so; unless the
     /// messages stay.
-    pub(super) fn finish_begun(&self) -> Result<()> {
-        self.finish_moves().map_err(|error| {
+    pub(super) fn finish_begun(&self, begun: &Begun) -> Result<()> {
+        self.finish_moves(begun).map_err(|error| {
             let text = error.to_string();
             if text.starts_with(STAY) {
                 return error;
@@ -257,8 +281,9 @@ impl Handle {
         })
     }
 
-    /// Brings every move to its end that begins or ends in this queue.
-    pub(crate) fn finish_moves(&self) -> Result<()> {
+    /// Brings every move to its end that begins or ends in this queue. Those that this call has begun are taken back if that cannot be
+    /// done.
+    pub(super) fn finish_moves(&self, begun: &Begun) -> Result<()> {
         let partners =
             self.change_once(Wish::MayForget, Need::Index, Probe::None, |index, _, _| {
                 let (changes, result) = (Vec::new(), plan::partners(index)?);
@@ -266,14 +291,14 @@ impl Handle {
             })?;
         let ends = partners
             .iter()
-            .map(|partner| self.finish_with(&*self.partner(partner)?));
+            .map(|partner| self.finish_with(&*self.partner(partner)?, begun));
         // All are tried, whatever becomes of the first.
         let ends: Vec<Result<()>> = ends.collect();
         ends.into_iter().collect()
     }
 
     /// Both locks in the order of the names, which is the same for everybody.
-    fn finish_with(&self, other: &Self) -> Result<()> {
+    fn finish_with(&self, other: &Self, begun: &Begun) -> Result<()> {
         let (first, second) = if self.name < other.name {
             (self, other)
         } else {
@@ -283,7 +308,7 @@ impl Handle {
             let (one, two) = (first.attached()?, second.attached()?);
             let one = first.hold_read(&one)?;
             let two = second.hold_read(&two)?;
-            if Self::finish_held(&one, &two)? && Self::finish_held(&two, &one)? {
+            if Self::finish_held(&one, &two, begun)? && Self::finish_held(&two, &one, begun)? {
                 return Ok(());
             }
         }
@@ -321,7 +346,7 @@ impl Handle {
     }
 
     /// Ends the moves from one queue to the other, under both locks. False: a lock is no longer ours.
-    fn finish_held(source: &Held<'_>, target: &Held<'_>) -> Result<bool> {
+    fn finish_held(source: &Held<'_>, target: &Held<'_>, begun: &Begun) -> Result<bool> {
         let finish = Self::what_is_left(source, target)?;
         let mut arrived = finish.arrived;
         if !finish.leave.is_empty() {
@@ -337,9 +362,15 @@ impl Handle {
                         // The copies are there, and may or may not outlive a power cut: whoever comes next goes on.
                         return Err(error);
                     }
-                    let stays = source.commit(&finish.stay);
+                    let stay = begun.own(finish.stay);
+                    if stay.is_empty() {
+                        // Who has begun them takes them back; if he is dead, they wait until they can arrive.
+                        return Err(error);
+                    }
+                    let stays = source.commit(&stay);
                     source.refresh()?;
-                    if !Self::what_is_left(source, target)?.stay.is_empty() {
+                    let left = Self::what_is_left(source, target)?;
+                    if !begun.own(left.stay).is_empty() {
                         // They could not even be told to stay.
                         return stays.and(Err(error));
                     }

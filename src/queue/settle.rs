@@ -12,6 +12,7 @@ use crate::store::files::Need;
 
 use super::Queue;
 use super::handle::{Probe, Told, Wish};
+use super::moves::Begun;
 
 /// How a message is given back.
 #[derive(Debug, Clone, Default)]
@@ -56,7 +57,8 @@ impl Queue {
     /// Gives messages back, with a reason and a delay. One commit; a result per receipt as for [`Queue::ack`].
     pub fn nack<R: AsRef<str>>(&self, receipts: &[R], nack: &Nack) -> Result<Vec<Result<()>>> {
         let system = self.handle.spool.store.system();
-        let fresh_id = || system.fresh_id();
+        let begun = Begun::default();
+        let fresh_id = || begun.note(system.fresh_id());
         let mover = Mover {
             own: &self.handle.name,
             fresh_id: &fresh_id,
@@ -97,7 +99,7 @@ impl Queue {
         })?;
         if moves {
             // Not on the side: why a message could not be moved is told.
-            self.handle.finish_begun()?;
+            self.handle.finish_begun(&begun)?;
         }
         if let Some((queue, why)) = stayed.take().and_then(|place| unusable.get(place)) {
             let text = format!(

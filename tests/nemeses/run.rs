@@ -50,7 +50,7 @@ impl Run<'_> {
             .copied()
             .collect();
         let verdict = checker::judge(&events, &end, &excuses);
-        self.tell(&verdict, &strikes);
+        self.tell(&events, &verdict, &strikes);
         (events, verdict)
     }
 
@@ -102,7 +102,15 @@ impl Run<'_> {
         strikes.into_inner().unwrap()
     }
 
-    fn tell(&self, verdict: &Verdict, strikes: &BTreeMap<&str, usize>) {
+    /// Writes the history down, for who wants to know how it came about.
+    fn keep(&self, events: &[Event]) -> std::path::PathBuf {
+        let path = std::env::temp_dir().join(format!("flockq-nemeses-{}.log", self.seed));
+        let lines: Vec<String> = events.iter().map(|event| format!("{event:?}\n")).collect();
+        let _ = std::fs::write(&path, lines.concat());
+        path
+    }
+
+    fn tell(&self, events: &[Event], verdict: &Verdict, strikes: &BTreeMap<&str, usize>) {
         let list = |counts: &BTreeMap<&str, usize>| {
             let words: Vec<String> = counts
                 .iter()
@@ -131,14 +139,15 @@ impl Run<'_> {
             verdict.failures,
             list(strikes),
         ));
-        let first: Vec<_> = verdict.violations.iter().take(10).collect();
+        let first: Vec<_> = verdict.violations.iter().take(30).collect();
         assert!(
             first.is_empty(),
-            "{} with {:?}, FLOCKQ_SEED={}: {} violations: {first:#?}",
+            "{} with {:?}, FLOCKQ_SEED={}: {} violations: {first:#?}\nall that was asked is in {}",
             self.mode,
             strikes.keys(),
             self.seed,
-            verdict.violations.len()
+            verdict.violations.len(),
+            self.keep(events).display()
         );
         assert!(
             verdict.sent > 10 && verdict.delivered > 10,

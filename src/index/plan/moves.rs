@@ -267,8 +267,8 @@ pub(crate) struct Finish {
     pub(crate) arrive: Vec<Change>,
     /// What the source loses then.
     pub(crate) leave: Vec<Change>,
-    /// If the copies cannot be written, the source goes on as if nothing had been asked.
-    pub(crate) stay: Vec<Change>,
+    /// If the copies cannot be written, the source goes on as if nothing had been asked: for each move, by its id.
+    pub(crate) stay: Vec<(String, Change)>,
     /// Copies that were in the target before, and are given to whoever asks from now on.
     pub(crate) arrived: Vec<Change>,
 }
@@ -307,7 +307,8 @@ pub(crate) fn finish(
             finish.arrive.push(Change::Append(copy));
         }
         let stays = edited(&element, &[Edit::Move(None)])?;
-        finish.stay.push(Change::Envelope(seq, stays));
+        let stays = Change::Envelope(seq, stays);
+        finish.stay.push((transit.id.clone(), stays));
         finish.leave.push(Change::Remove(seq));
         left.moved_out += 1;
         let gone = element.id().and_then(|id| remember(id, policy, now));
