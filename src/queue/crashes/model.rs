@@ -79,6 +79,12 @@ impl Step {
 }
 
 impl Message {
+    /// Which step has sent it; of two of one step the second has a letter more.
+    fn number(&self) -> (usize, usize) {
+        let digits = self.id.trim_matches(char::is_alphabetic);
+        (digits.parse().unwrap_or_default(), self.id.len())
+    }
+
     fn new(id: String) -> Self {
         Self {
             id,
@@ -131,6 +137,8 @@ impl Model {
                     .partition(|message| message.is_leased);
                 *inbound = stay;
                 after.archive.extend::<Vec<_>>(go);
+                // What was sent first comes first, whenever it arrived.
+                after.archive.sort_by_key(Message::number);
             }
             Step::Close => {
                 for message in inbound {

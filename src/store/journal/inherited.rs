@@ -2,7 +2,8 @@
 //!
 //! A sync that fails is told once to each descriptor that was open at that time. Who opens the file later is told nothing: he
 //! reads what the system has thrown away, and his own sync succeeds without it. INV-30: so before he vouches for a journal for the
-//! first time, he writes again what is not known to be durable; then his sync takes it along, or fails.
+//! first time, he writes again what is not known to be durable; then his sync takes it along, or fails. And whoever gave the journal
+//! its name may not have been able to make that durable.
 
 use std::path::Path;
 
@@ -24,6 +25,14 @@ impl Journal {
             return Ok(());
         }
         let (from, end) = (self.synced, self.cursor.offset);
+        // Makes the journal's name durable.
+        store.sync_directory("").map_err(|error| {
+            Error::io(
+                "sync the directory of",
+                store.root().join(name.journal()),
+                error,
+            )
+        })?;
         if from < end {
             self.write_again(store, name, from, end)?;
             self.require_frames(store, name, from)?;
