@@ -152,8 +152,12 @@ impl Error {
 
     /// The same error told as another kind; the file and the errno stay.
     pub(crate) fn into_kind(mut self, kind: ErrorKind, prefix: &str) -> Self {
-        self.0.kind = kind;
+        if kind == ErrorKind::OutcomeUnknown {
+            // Then that is not known.
+            self.0.text = self.0.text.replace(UNCHANGED, "");
+        }
         self.0.text = format!("{prefix}{}", self.0.text);
+        self.0.kind = kind;
         self
     }
 
@@ -198,6 +202,9 @@ impl std::error::Error for Error {
 }
 
 /// What a person can do about the commonest system errors.
+/// What is true of a commit that had no space, until it has been written.
+const UNCHANGED: &str = ", nothing was changed";
+
 fn advice(error: &io::Error) -> &'static str {
     match error.raw_os_error() {
         Some(libc::ENOSPC | libc::EDQUOT) => "; free some space, nothing was changed",

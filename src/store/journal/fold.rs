@@ -386,12 +386,28 @@ impl<'a> Fold<'a> {
         if !cfg!(mutant = "journal_named_early") {
             self.journal.file.sync().map_err(failed)?;
         }
-        let snapshot = self.snapshot.put_in_place(&name.snapshot())?;
+        // From here on the new array may be there, whatever fails. One that is the same with less behind it has changed nothing.
+        let is_new = self.cut.is_new;
+        let in_doubt = |error: Error| {
+            let text = "the change may have been made: ";
+            if is_new {
+                error.into_kind(ErrorKind::OutcomeUnknown, text)
+            } else {
+                error
+            }
+        };
+        let snapshot = self
+            .snapshot
+            .put_in_place(&name.snapshot())
+            .map_err(in_doubt)?;
         foreign::remember(store, name);
         // Best effort.
         let _ = reserve::keep(store, name);
-        let file = self.journal.put_in_place(&name.journal())?;
-        let stat = |file: &dyn File| file.stat().map_err(failed);
+        let file = self
+            .journal
+            .put_in_place(&name.journal())
+            .map_err(in_doubt)?;
+        let stat = |file: &dyn File| file.stat().map_err(|error| in_doubt(failed(error)));
         let (id, seen) = (stat(&*file)?.id, stat(&*snapshot)?);
         journal.go_on(
             &self.base,
