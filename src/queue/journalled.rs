@@ -366,6 +366,37 @@ fn what_the_system_still_has_to_tell_of_a_sync_that_failed_does_not_fail_the_nex
 }
 
 #[test]
+fn a_change_of_the_array_that_was_cut_short_is_seen_by_who_goes_on_at_once() {
+    let filled = || {
+        let store = store();
+        let (one, other) = (
+            queue(&store, Sync::Full),
+            queue(&store.another_process(), Sync::Full),
+        );
+        one.send_many(&[json!(1), json!(2)]).unwrap();
+        assert_eq!(bodies(&other).unwrap().len(), 2);
+        store.forget_effects();
+        (store, one, other)
+    };
+    let drop_the_last = |queue: &Queue| queue.update(|array| drop(array.pop()));
+    let (store, one, _) = filled();
+    drop_the_last(&one).unwrap();
+    let named = |effect: &String| effect == "rename inbound.json";
+    let named = store.effects().iter().position(named).unwrap();
+    let (store, one, other) = filled();
+    // Killed behind the first of the two renames.
+    store.die(named + 1);
+    assert!(drop_the_last(&one).is_err());
+    std::mem::forget(one);
+    store.heal();
+    other.send(&json!(3)).unwrap();
+    for queue in [&other, &queue(&store.another_process(), Sync::Full)] {
+        assert_eq!(bodies(queue).unwrap(), [json!(1), json!(3)]);
+        assert!(queue.check().unwrap().is_sound());
+    }
+}
+
+#[test]
 fn a_torn_tail_is_cut_off_for_good_before_anything_is_written_behind_it() {
     let store = store();
     let inbound = queue(&store, Sync::Full);

@@ -186,7 +186,9 @@ impl Files {
         let is_known = index.is_some();
         let looked = journal.refresh(store, name, index).and_then(|looked| {
             let is_current = looked == Looked::Current;
-            Ok(is_current && (!is_known || journal.has_its_snapshot(store, name, false)?))
+            // Whoever wrote a switch last may have died behind its snapshot's rename.
+            let now = journal.is_switched();
+            Ok(is_current && (!is_known || journal.has_its_snapshot(store, name, now)?))
         });
         if looked.is_err() {
             self.seen = Seen::Nothing;

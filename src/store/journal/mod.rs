@@ -208,6 +208,11 @@ impl Journal {
         self.ended || !self.belongs_to(lock)
     }
 
+    /// Whether somebody was last about to begin the next generation.
+    pub(crate) fn is_switched(&self) -> bool {
+        self.switch.is_some()
+    }
+
     /// The lock file that this generation belongs to.
     pub(crate) fn lock(&self) -> u64 {
         self.lock
