@@ -292,6 +292,7 @@ fn inject(prepared: &Prepared, directory: &Path, call: &str, what: &str) -> Resu
     let is_unknown = [
         "may not outlive",
         "may have been made",
+        "whether that was made is not known",
         "could not be printed",
         "goes on with it",
         "the configuration was changed",
