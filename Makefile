@@ -18,7 +18,7 @@ demo: ## C, Go, Python and Rust share one directory for about 10 seconds while c
 test: ## everything, in every language
 	@scripts/make.sh test
 
-prove: ## what test does in part, whole; deliberate bugs; schedules, Miri, sanitizers, fuzzing: about an hour
+prove: ## what test does in part, whole; deliberate bugs; schedules, Miri, sanitizers, fuzzing; docs/reliability.md
 	@scripts/prove.sh
 
 bench: ## how fast, beside SQLite and the bare system calls (ROUNDS=7)
