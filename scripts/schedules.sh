@@ -6,4 +6,4 @@ cd "$(dirname "$0")/.."
 export FLOCKQ_SCHEDULES=${1:-1000} CARGO_TARGET_DIR=$PWD/target/schedules RUSTFLAGS="--cfg shuttle"
 # Quick to run and quick to build.
 export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true
-cargo test --release --lib -- "schedules::${2:-}"
+cargo test --release --lib -- "schedules::${2:-}" --nocapture
