@@ -359,7 +359,8 @@ impl<'a> Fold<'a> {
         hold: &Hold,
     ) -> Result<Option<Moves>> {
         if journal.cursor.salt != self.cut.behind.salt
-            || !journal.belongs_to(hold.lock_file()?)
+            || self.cut.lock != hold.lock_file()?
+            || !journal.belongs_to(self.cut.lock)
             || !hold.ends_journal_of(journal.lock)?
         {
             return Ok(None);
