@@ -89,14 +89,10 @@ class Figures:
     def wakeup_ratio(self, peer: Peer, durability: str) -> float | None:
         """Return how many times as long as with flockq it takes from the begin of the send to the consumer's hand.
 
-        By the medians. From the end of the send, where a worker tells no more, there may be no ratio: with many the
-        message is in hand before that.
+        By the medians. From the end of the send there would be none with many: the message is in hand before that.
         """
-        for since in ("whole_us", "us"):
-            theirs, ours = (self.wakeups(one, durability, since) for one in (peer, self.own(peer)))
-            if theirs and ours and min(statistics.median(theirs), statistics.median(ours)) >= 1.0:
-                return statistics.median(theirs) / statistics.median(ours)
-        return None
+        theirs, ours = (self.wakeups(one, durability, "whole_us") for one in (peer, self.own(peer)))
+        return statistics.median(theirs) / statistics.median(ours) if theirs and ours else None
 
     def depth_us(self, peer: Peer, durability: str, depth: int) -> float | None:
         """Return what a message costs at a depth: send, receive and ack."""

@@ -274,9 +274,9 @@ class Page:
             rows = []
             for peer in self._figures.peers:
                 side = self._figures.durability_of(peer, "wakeup")
-                ordered = self._figures.wakeups(peer, side, "whole_us") or self._figures.wakeups(peer, side)
+                ordered = self._figures.wakeups(peer, side, "whole_us")
                 if peer.language == language and ordered:
-                    values = (max(statistics.median(ordered), 1.0), max(percentile(ordered, 0.99), 1.0))
+                    values = (statistics.median(ordered), percentile(ordered, 0.99))
                     rows.append(plot.Bar(peer.title, peer.own, values))
             groups += [(named, rows)] if rows else []
         title = "From the begin of a send to the waiting consumer's hand"

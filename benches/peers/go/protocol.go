@@ -34,8 +34,9 @@ type Received struct {
 
 // SentStamped answers send_stamped.
 type SentStamped struct {
-	Done    int     `json:"done"`
-	AfterNS []int64 `json:"after_ns"`
+	Done     int     `json:"done"`
+	BeforeNS []int64 `json:"before_ns"`
+	AfterNS  []int64 `json:"after_ns"`
 }
 
 // ReceivedStamped answers receive_stamped.

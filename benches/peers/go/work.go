@@ -104,14 +104,16 @@ func numbersOf(deliveries []Delivery) ([]int, error) {
 	return numbers, nil
 }
 
-// sendStamped sends messages one at a time, and notes when each send had returned.
+// sendStamped sends messages one at a time, and notes when each send began and when it had returned.
 func sendStamped(peer Peer, request *Request) (any, error) {
-	reply := SentStamped{AfterNS: []int64{}}
+	reply := SentStamped{BeforeNS: []int64{}, AfterNS: []int64{}}
 	for ; reply.Done < request.Count; reply.Done++ {
 		time.Sleep(seconds(request.PauseMS / 1000))
-		if err := peer.Send(stamped(reply.Done, nowNS())); err != nil {
+		before := nowNS()
+		if err := peer.Send(stamped(reply.Done, before)); err != nil {
 			return nil, err
 		}
+		reply.BeforeNS = append(reply.BeforeNS, before)
 		reply.AfterNS = append(reply.AfterNS, nowNS())
 	}
 	return reply, nil

@@ -67,6 +67,7 @@ pub enum Reply {
     },
     SentStamped {
         done: u32,
+        before_ns: Vec<u64>,
         after_ns: Vec<u64>,
     },
     ReceivedStamped {

@@ -99,17 +99,20 @@ pub fn receive(peer: &mut dyn Peer, request: &Receive) -> Result<Reply> {
     })
 }
 
-/// Sends messages one at a time, and notes when each send had returned.
+/// Sends messages one at a time, and notes when each send began and when it had returned.
 pub fn send_stamped(peer: &mut dyn Peer, request: &SendStamped) -> Result<Reply> {
     let pause = Duration::from_secs_f64(request.pause_ms / 1000.0);
-    let mut after_ns = Vec::new();
+    let (mut before_ns, mut after_ns) = (Vec::new(), Vec::new());
     for number in 0..request.count {
         sleep(pause);
-        peer.send(&payload::stamped(number, now_ns()))?;
+        let before = now_ns();
+        peer.send(&payload::stamped(number, before))?;
+        before_ns.push(before);
         after_ns.push(now_ns());
     }
     Ok(Reply::SentStamped {
         done: request.count,
+        before_ns,
         after_ns,
     })
 }
