@@ -1,38 +1,37 @@
 //! What is behind a [`Queue`](super::Queue): the way every operation goes to the lock and to the file.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError};
 
 use crate::config::{Config, Mode, Policy, Sync};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::journal::Totals;
-use crate::format::name::{CHECKPOINT_SUFFIX, LockNames, QueueName, TEMPORARY_SUFFIX};
+use crate::format::name::{LockNames, QueueName, TEMPORARY_SUFFIX};
 use crate::format::receipt::Receipt;
 use crate::format::time::Timestamp;
 use crate::index::{Change, Index, Now, Plan, plan};
 use crate::spool::Shared;
+use crate::store::consumer;
 use crate::store::counters::LockCounts;
 use crate::store::files::{Committed, Files, Need, remove_left_over};
-use crate::store::gate::Tie;
 use crate::store::journal::{self, Unsynced};
-use crate::store::lock::{Care, Hold};
+use crate::store::lock::Hold;
 use crate::store::patience::{LockWait, Patience};
 use crate::store::plain::Durable;
-use crate::store::real::{descriptors, generation};
-use crate::store::registry::{self, Entry, State};
-use crate::store::{LockKind, consumer, turn};
-use crate::sync::{Mutex, MutexGuard};
-use crate::wait::{Beds, HEARTBEAT, Interrupts};
+use crate::store::real::generation;
+use crate::store::registry::State;
+use crate::wait::HEARTBEAT;
 
+use super::attached::Attached;
 use super::moves::Begun;
 
 #[derive(Debug)]
 pub(crate) struct Handle {
     pub(crate) spool: Arc<Shared>,
     pub(crate) name: QueueName,
-    names: LockNames,
+    pub(super) names: LockNames,
     number: u64,
     closed: AtomicBool,
     generation: u64,
@@ -41,23 +40,6 @@ pub(crate) struct Handle {
     shows: bool,
 }
 
-/// What a handle has in one process. After a fork the child gets its own: the parent's threads may
-/// have held any mutex of the old one.
-#[derive(Debug)]
-pub(crate) struct Attached {
-    pub(crate) entry: Arc<Entry>,
-    pub(crate) interrupts: Interrupts,
-    pub(crate) beds: Beds,
-    /// The leases taken through this handle, by receipt; given back when it closes.
-    leases: Mutex<HashSet<String>>,
-    /// The queues with which this one exchanges messages.
-    partners: Mutex<HashMap<QueueName, Arc<Handle>>>,
-}
-
-/// What inherited handles have in this process, by fork generation and handle. Taken only under the
-/// descriptors' mutex, so that no fork finds it locked.
-static INHERITED: std::sync::Mutex<Option<Inherited>> = std::sync::Mutex::new(None);
-type Inherited = HashMap<(u64, u64), Arc<Attached>>;
 static NUMBERS: AtomicU64 = AtomicU64::new(0);
 
 /// After this long (in milliseconds) the consumers are looked at again even when something is ready.
@@ -67,8 +49,6 @@ const PROBE_EVERY_MS: u64 = 1000;
 const CATCH_UPS: u32 = 8;
 /// and so many bytes of the journal are little.
 const LITTLE: u64 = 512 * 1024;
-/// So many elements are told at a time where they are after a checkpoint.
-const PART: usize = 10_000;
 
 /// How durable a commit is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,24 +126,10 @@ impl Handle {
     }
 
     pub(super) fn attach(&self) -> Arc<Attached> {
-        let generation = generation();
-        if generation == self.generation {
+        if generation() == self.generation {
             return Arc::clone(&self.first);
         }
-        let known = |made: Option<Arc<Attached>>| {
-            let _no_fork = descriptors();
-            let mut inherited = INHERITED.lock().unwrap_or_else(PoisonError::into_inner);
-            let inherited = inherited.get_or_insert_default();
-            match made {
-                None => inherited.get(&(generation, self.number)).cloned(),
-                Some(made) => Some(Arc::clone(
-                    inherited.entry((generation, self.number)).or_insert(made),
-                )),
-            }
-        };
-        known(None)
-            .or_else(|| known(Some(Arc::new(Attached::new(&self.spool, &self.names)))))
-            .unwrap_or_else(|| Arc::clone(&self.first))
+        Attached::inherited(self.number, || Attached::new(&self.spool, &self.names))
     }
 
     pub(crate) fn patience(&self) -> Patience {
@@ -418,7 +384,7 @@ impl Handle {
 
     /// The lock, at a moment when little is left to be read under it: whoever commits all the time is ahead after each
     /// look without it. `also` is done before each try.
-    fn hold_caught_up(
+    pub(super) fn hold_caught_up(
         &self,
         attached: &Attached,
         hold: impl Fn() -> Result<Hold>,
@@ -485,61 +451,6 @@ impl Handle {
             }
         }
         Err(journal::unknown(store, &self.name, error))
-    }
-
-    /// Folds a journal that has become long. The change is made: what goes wrong here does not concern it, and is tried
-    /// again when the journal has grown on.
-    fn fold_on_the_side(&self, attached: &Attached) {
-        let patience = Patience::new(LockWait::NoWait, None);
-        if self.fold(attached, &patience).is_err()
-            && let Some(journal) = attached.entry.state().files.journal_mut()
-        {
-            journal.put_off();
-        }
-    }
-
-    /// Folds the journal. Nobody waits for it longer than for any change: the files are written without the lock. False:
-    /// another process is at it for longer than the patience for the turn.
-    pub(crate) fn fold(&self, attached: &Attached, turn: &Patience) -> Result<bool> {
-        let store = &*self.spool.store;
-        let cut = || {
-            self.mending(attached, || {
-                let hold = || attached.hold_for_change(&self.patience(), &mut || ());
-                let hold = self.hold_caught_up(attached, hold, || Ok(()))?;
-                let files = &mut attached.entry.state().files;
-                files.cut(store, &self.name, &hold)
-            })
-        };
-        let is_unfolded = || {
-            let _hold = attached.hold_for_change(&self.patience(), &mut || ())?;
-            attached.entry.state().files.is_unfolded(store, &self.name)
-        };
-        if !self.mending(attached, is_unfolded)? {
-            return Ok(true);
-        }
-        let mode = self.spool.file_mode;
-        let Some(_turn) = turn::take(store, &self.names.turn, mode, turn)? else {
-            return Ok(false);
-        };
-        remove_left_over(store, &self.name, CHECKPOINT_SUFFIX);
-        loop {
-            // What there is may have been folded while this one waited for its turn.
-            let Some(cut) = cut()? else { return Ok(true) };
-            let mut fold = cut.write(store, &self.name, CHECKPOINT_SUFFIX)?;
-            let hold = || attached.hold(&self.patience());
-            let hold = self.hold_caught_up(attached, hold, || fold.catch_up(&self.name))?;
-            let end = || {
-                let mut state = attached.entry.state();
-                self.sweep(&mut state, &hold);
-                let files = &mut state.files;
-                files.end(store, &self.name, fold, &hold)
-            };
-            let Some(mut moves) = end()? else { continue };
-            drop(hold);
-            // In parts: another thread may have the lock by now, and wait for this.
-            while !attached.entry.state().files.moved(&mut moves, PART) {}
-            return Ok(true);
-        }
     }
 
     /// Does `job`, which takes the lock itself; when another program has replaced the snapshot of a journalled queue, mends
@@ -696,19 +607,6 @@ impl Handle {
         let _config = self.spool.lock_config(&self.patience())?;
         Config::record(&*self.spool.store, self.name.as_str(), mode)
     }
-
-    /// Folds a small journal, so that whoever reads the snapshot alone sees the queue.
-    fn show(&self, attached: &Attached, patience: &Patience) -> Result<()> {
-        if !attached.entry.state().files.is_small_and_unfolded() {
-            return Ok(());
-        }
-        let hold = attached.hold(patience)?;
-        let mut state = attached.entry.state();
-        self.sweep(&mut state, &hold);
-        let store = &*self.spool.store;
-        // When the lock was taken away there is nothing to be done again: the next one to close will fold.
-        state.files.checkpoint(store, &self.name, &hold).map(drop)
-    }
 }
 
 /// How many sleeping receivers have something to do after these changes. Those of a plain queue see that its file was replaced.
@@ -735,65 +633,7 @@ impl Drop for Handle {
                 let _ = self.show(&self.first, &Patience::new(LockWait::NoWait, None));
             }
         } else {
-            // Dropped behind the guards: closing its lock files takes the descriptors' mutex again.
-            let gone = {
-                let _no_fork = descriptors();
-                let mut inherited = INHERITED.lock().unwrap_or_else(PoisonError::into_inner);
-                inherited
-                    .as_mut()
-                    .and_then(|inherited| inherited.remove(&(generation(), self.number)))
-            };
-            drop(gone);
+            Attached::forget_inherited(self.number);
         }
-    }
-}
-
-impl Attached {
-    fn new(spool: &Shared, names: &LockNames) -> Self {
-        let entry = registry::entry(
-            &spool.store,
-            spool.root,
-            names,
-            spool.file_mode,
-            spool.allow_unverified,
-        );
-        Self {
-            entry,
-            interrupts: Interrupts::default(),
-            beds: Beds::default(),
-            leases: Mutex::default(),
-            partners: Mutex::default(),
-        }
-    }
-
-    /// Takes the queue's exclusive lock and guard.
-    pub(crate) fn hold(&self, patience: &Patience) -> Result<Hold> {
-        let lock = &self.entry.lock;
-        lock.acquire(LockKind::Exclusive, Care::Guarded, Tie::Thread, patience)
-    }
-
-    /// Takes the queue's exclusive lock for one change: for a plain queue with the guard.
-    fn hold_for_change(&self, patience: &Patience, meanwhile: &mut dyn FnMut()) -> Result<Hold> {
-        let care = if self.entry.state().files.is_appended_to() {
-            Care::AtCommit
-        } else {
-            Care::Guarded
-        };
-        let (lock, kind) = (&self.entry.lock, LockKind::Exclusive);
-        lock.acquire_meanwhile(kind, care, Tie::Thread, patience, meanwhile)
-    }
-
-    /// Takes the queue's lock to look: programs without the library may be writing.
-    pub(crate) fn hold_shared(&self, patience: &Patience) -> Result<Hold> {
-        let lock = &self.entry.lock;
-        lock.acquire(LockKind::Shared, Care::Checked, Tie::Thread, patience)
-    }
-
-    pub(crate) fn partners(&self) -> MutexGuard<'_, HashMap<QueueName, Arc<Handle>>> {
-        self.partners.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn leases(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,5 +1,7 @@
 //! A queue: the operations, each one reading of the state, one decision by the index, one commit.
 
+mod attached;
+mod fold;
 mod moves;
 mod receive;
 mod send;

@@ -15,7 +15,8 @@ use crate::store::files::Need;
 use crate::store::lock::Hold;
 
 use super::Queue;
-use super::handle::{Attached, Handle, Probe, Told, Wish};
+use super::attached::Attached;
+use super::handle::{Handle, Probe, Told, Wish};
 
 /// What an error begins with when nothing was moved.
 const STAY: &str = "the messages stay in queue";

@@ -15,7 +15,8 @@ use crate::store::lock::make_directories;
 use crate::store::patience::Patience;
 use crate::wait::{Slept, Waiting};
 
-use super::handle::{Attached, Probe, Wish};
+use super::attached::Attached;
+use super::handle::{Probe, Wish};
 use super::{Handle, Queue};
 
 /// How to receive.

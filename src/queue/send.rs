@@ -11,7 +11,8 @@ use crate::store::files::Need;
 use crate::store::patience::Patience;
 use crate::wait::{Slept, Waiting};
 
-use super::handle::{Attached, Probe, Wish};
+use super::attached::Attached;
+use super::handle::{Probe, Wish};
 use super::{Handle, Queue};
 
 impl Queue {

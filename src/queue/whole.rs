@@ -11,7 +11,8 @@ use crate::store::files::Need;
 use crate::store::lock::Hold;
 
 use super::Queue;
-use super::handle::{Attached, Probe, Wish};
+use super::attached::Attached;
+use super::handle::{Probe, Wish};
 
 /// A queue's array: the envelopes as JSON texts, byte for byte as in the file.
 pub type Array = Vec<Box<RawValue>>;

@@ -33,8 +33,8 @@ pub(crate) use reserve::is_full;
 use syncs::Syncs;
 
 /// A journal that is smaller than this is not folded because of its size: a checkpoint costs as much as some thousand
-/// commits.
-const SMALL: u64 = 1024 * 1024;
+/// commits, and reading so much again takes 10 ms.
+const SMALL: u64 = 4 * 1024 * 1024;
 /// A queue whose elements are no larger than this together is shown in its file when a handle closes.
 const SHOWN: u64 = 64 * 1024;
 
