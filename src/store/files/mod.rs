@@ -1,16 +1,21 @@
 //! The files of one queue: which of them there are, and the way from them to the index and back.
 
+mod fold;
+mod open;
+
 use std::sync::Arc;
 
+use open::{has_journal, open, open_tail, opened};
+
 use super::counters::{self, Counted, LockCounts, Uncounted};
-use super::journal::{Appended, Cut, Doubtful, Fold, Journal, Looked, Moves, Unsynced};
+use super::journal::{Appended, Cut, Doubtful, Journal, Looked, Unsynced};
 use super::lock::Hold;
 use super::plain::{Durable, Plain};
-use super::{Kind, Stat, Store};
+use super::{Stat, Store};
 use crate::config::{Config, Mode, Policy};
 use crate::error::{Error, Result};
 use crate::format::journal::Totals;
-use crate::format::name::{CONFIG_FILE, QueueName, TEMPORARY_SUFFIX};
+use crate::format::name::{CONFIG_FILE, QueueName};
 use crate::index::{Change, Index};
 
 /// What this process knows of a queue.
@@ -405,139 +410,6 @@ impl Files {
         })
     }
 
-    /// Gives the queue a journal that belongs to the lock file that is held, with the same in it, and reads that. `None`: the lock is
-    /// no longer ours.
-    fn take_over(
-        &mut self,
-        store: &dyn Store,
-        name: &QueueName,
-        mut journal: Box<Journal>,
-        hold: &Hold,
-    ) -> Result<Option<Box<Journal>>> {
-        self.seen = Seen::Nothing;
-        // A checkpoint may have been cut short since the last look.
-        let is_its = journal.has_its_snapshot(store, name, true)?;
-        if !is_its || !journal.take_over(store, name, hold)? {
-            return Ok(None);
-        }
-        self.refresh(store, name, Need::Index)?;
-        Ok(match std::mem::replace(&mut self.seen, Seen::Nothing) {
-            Seen::Journal(taken) if taken.belongs_to(hold.lock_file()?) => Some(taken),
-            _ => None,
-        })
-    }
-
-    /// A checkpoint in one go, under lock and guard.
-    fn fold(
-        &mut self,
-        store: &dyn Store,
-        name: &QueueName,
-        journal: &mut Journal,
-        cut: Cut,
-        hold: &Hold,
-    ) -> Result<bool> {
-        if !journal.has_its_snapshot(store, name, true)? {
-            return Ok(false);
-        }
-        let fold = cut.write(store, name, TEMPORARY_SUFFIX)?;
-        let moves = fold.end(journal, store, name, hold)?;
-        let done = moves.is_some();
-        if let Some(mut moves) = moves {
-            moves.apply(usize::MAX, journal, &mut self.index);
-        }
-        Ok(done)
-    }
-
-    /// Folds the journal into the snapshot under lock and guard; nothing to do for a plain queue. False: the lock is no
-    /// longer ours.
-    pub(crate) fn checkpoint(
-        &mut self,
-        store: &dyn Store,
-        name: &QueueName,
-        hold: &Hold,
-    ) -> Result<bool> {
-        self.refresh(store, name, Need::Index)?;
-        let Seen::Journal(mut journal) = std::mem::replace(&mut self.seen, Seen::Nothing) else {
-            return Ok(true);
-        };
-        let lock = hold.lock_file()?;
-        if !journal.belongs_to(lock) {
-            let Some(taken) = self.take_over(store, name, journal, hold)? else {
-                return Ok(false);
-            };
-            journal = taken;
-        }
-        let mut done = journal.is_folded() && !journal.has_ended(lock);
-        if !done {
-            let cut = Cut::now(&journal, &self.index, lock);
-            done = self.fold(store, name, &mut journal, cut, hold)?;
-        }
-        if done {
-            self.seen = Seen::Journal(journal);
-        }
-        Ok(done)
-    }
-
-    /// Whether there is something to fold.
-    pub(crate) fn is_unfolded(&mut self, store: &dyn Store, name: &QueueName) -> Result<bool> {
-        self.refresh(store, name, Need::Tail)?;
-        Ok(self.journal().is_some_and(|journal| !journal.is_folded()))
-    }
-
-    /// The first step of a checkpoint, under the lock; `None` when there is nothing to fold.
-    pub(crate) fn cut(
-        &mut self,
-        store: &dyn Store,
-        name: &QueueName,
-        hold: &Hold,
-    ) -> Result<Option<Cut>> {
-        self.refresh(store, name, Need::Index)?;
-        let lock = hold.lock_file()?;
-        Ok(match &self.seen {
-            Seen::Journal(journal) if !journal.is_folded() => {
-                Some(Cut::now(journal, &self.index, lock))
-            }
-            _ => None,
-        })
-    }
-
-    /// The last step of a checkpoint, under lock and guard. `None`: it came to nothing, because somebody else made another.
-    /// What it brings is for [`Files::moved`], which needs no lock.
-    pub(crate) fn end(
-        &mut self,
-        store: &dyn Store,
-        name: &QueueName,
-        fold: Fold<'_>,
-        hold: &Hold,
-    ) -> Result<Option<Moves>> {
-        self.refresh(store, name, Need::Index)?;
-        let Seen::Journal(mut journal) = std::mem::replace(&mut self.seen, Seen::Nothing) else {
-            return Ok(None);
-        };
-        if !journal.has_its_snapshot(store, name, true)? {
-            return Ok(None);
-        }
-        if !journal.belongs_to(hold.lock_file()?) {
-            // The next try is made of that.
-            let taken = self.take_over(store, name, journal, hold)?;
-            self.seen = taken.map_or(Seen::Nothing, Seen::Journal);
-            return Ok(None);
-        }
-        let moves = fold.end(&mut journal, store, name, hold)?;
-        if moves.is_some() {
-            self.seen = Seen::Journal(journal);
-        }
-        Ok(moves)
-    }
-
-    /// So many bodies are elsewhere; whether that was all. Until this is said they are read from files that have been replaced.
-    pub(crate) fn moved(&mut self, moves: &mut Moves, count: usize) -> bool {
-        match &self.seen {
-            Seen::Journal(journal) => moves.apply(count, journal, &mut self.index),
-            _ => true,
-        }
-    }
-
     /// Whether the next commit under this lock file appends: no file is replaced, so no guard is needed.
     fn is_appended_under(&self, lock: u64) -> bool {
         let journal = self.journal();
@@ -553,15 +425,6 @@ impl Files {
     pub(crate) fn replaces(&self, changes: &[Change], lock: u64) -> bool {
         let whole = |change: &Change| matches!(change, Change::Reset(_));
         !self.is_appended_under(lock) || changes.iter().any(whole)
-    }
-
-    /// Whether the journal has outgrown what is in it. Who only sends leaves it to those who receive, for a while.
-    pub(crate) fn is_long(&self) -> bool {
-        match &self.seen {
-            Seen::Journal(journal) => journal.is_long(),
-            Seen::Tail(journal) => journal.is_very_long(),
-            _ => false,
-        }
     }
 
     /// How the queue commits.
@@ -614,16 +477,6 @@ impl Files {
         }
         self.unrecorded = false;
         Ok(true)
-    }
-
-    /// Whether folding now costs next to nothing, and shows the queue to whoever reads the snapshot alone.
-    pub(crate) fn is_small_and_unfolded(&self) -> bool {
-        match &self.seen {
-            Seen::Journal(journal) | Seen::Tail(journal) => {
-                journal.is_small() && !journal.is_folded()
-            }
-            _ => false,
-        }
     }
 
     /// What was appended and is not known to be durable.
@@ -682,60 +535,6 @@ fn after(mut totals: Totals, changes: &[Change]) -> Totals {
 pub(crate) fn look(store: &dyn Store, file: &str) -> Result<Option<Stat>> {
     let looked = store.stat(file);
     looked.map_err(|error| Error::io("look at", store.root().join(file), error))
-}
-
-/// Whether somebody has given the queue a journal.
-fn has_journal(store: &dyn Store, name: &QueueName) -> Result<bool> {
-    Ok(look(store, &name.journal())?.is_some())
-}
-
-/// Finds out whether there is a journal of which the end is enough to go on.
-fn open_tail(store: &dyn Store, name: &QueueName) -> Result<Seen> {
-    if !has_journal(store, name)? {
-        return Ok(Seen::Nothing);
-    }
-    let tail = Journal::open_tail(store, name)?;
-    // A journal without commits may be the left-over of a conversion.
-    let tail = tail.filter(|journal| !journal.is_folded());
-    Ok(tail.map_or(Seen::Nothing, |journal| Seen::Tail(Box::new(journal))))
-}
-
-fn opened(found: Option<(Journal, Index)>) -> (Seen, Index) {
-    match found {
-        Some((journal, index)) => (Seen::Journal(Box::new(journal)), index),
-        None => (Seen::Replaced, Index::empty()),
-    }
-}
-
-/// Finds out what there is and reads it.
-fn open(store: &dyn Store, name: &QueueName, config: &Config) -> Result<(Seen, Index)> {
-    if has_journal(store, name)? {
-        // A conversion to plain was cut short before it removed the journal, in which there is nothing any more.
-        let is_plain = config.mode(name.as_str()) == Some(Mode::Plain);
-        if !is_plain || !Journal::is_left_over(store, name)? {
-            return Ok(opened(Journal::open(store, name)?));
-        }
-    }
-    if config.mode(name.as_str()) == Some(Mode::Journal) {
-        let rule = "it is not there, but flockq.json says that the queue has one: what was committed since the snapshot is missing";
-        return Err(Error::corrupt(store.root().join(name.journal()), 0, rule));
-    }
-    match look(store, &name.snapshot())? {
-        None => {
-            let mode = config.mode(name.as_str());
-            let mode = mode.unwrap_or_else(|| config.mode_of_new());
-            Ok((Seen::Missing(mode), Index::empty()))
-        }
-        Some(stat) if stat.kind != Kind::Regular => Err(Error::io(
-            "read",
-            store.root().join(name.snapshot()),
-            super::real::not_regular(stat.kind),
-        )),
-        Some(_) => {
-            let (plain, index) = Plain::open(store, name)?;
-            Ok((Seen::Plain(plain), index))
-        }
-    }
 }
 
 /// Removes what a process that died left behind: in a commit, under the queue's lock and guard, or in a checkpoint, in
