@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::moves::Begun;
+use crate::format::name::QueueName;
+use crate::index::plan::{self, Which};
 use crate::store::fault::{FaultStore, Unsynced};
-use crate::{ErrorKind, Filter, List, Message, Nack, Receive, Result, Spool, Sync};
+use crate::{ErrorKind, Filter, List, Message, Nack, Queue, Receive, Result, Spool, Sync};
 
 const QUEUES: [&str; 4] = ["inbound", "outbound", "dead-letter", "archive"];
 const MINUTES: u64 = 5 * 60 * 1000;
@@ -361,6 +364,57 @@ fn a_copy_of_which_it_is_not_known_whether_it_is_there_comes_once() {
             "{number}: {found:?} after {moved:?}"
         );
     }
+}
+
+/// The first message's copy is there, brought by another process that could not remove the message; the second one's cannot be
+/// written any more.
+#[test]
+fn what_has_arrived_is_not_taken_back_because_something_else_cannot_arrive() {
+    let mut kept = 0;
+    for plain in [&["inbound", "archive"][..], &[]] {
+        for number in 0..12 {
+            for second in 0..24 {
+                let store = store(plain);
+                let process = spool(&store);
+                let inbound = process.queue("inbound").unwrap();
+                inbound.send(&json!({"id": "m1"})).unwrap();
+                inbound.send(&json!({"id": "m2"})).unwrap();
+                let begun = begin(&inbound, "m1");
+                let other_store = store.another_process();
+                let other = spool(&other_store).queue("inbound").unwrap();
+                other_store.fail_from(number, libc::ENOSPC);
+                let went_on = other.handle.finish_moves(&Begun::default());
+                other_store.heal();
+                let _ = begin(&other, "m2");
+                store.fail(second, libc::ENOSPC);
+                let ended = inbound.handle.finish_begun(&begun);
+                store.heal();
+                // The first look brings to its end what was begun.
+                let _ = places(&process);
+                let mut ids: Vec<_> = places(&process).unwrap();
+                ids.sort_by(|one, two| one.1.cmp(&two.1));
+                assert!(
+                    matches!(&ids[..], [one, two] if one.1 == "m1" && two.1 == "m2"),
+                    "{plain:?} {number} {second}: {ids:?} after {went_on:?} and {ended:?}"
+                );
+                kept += usize::from(went_on.is_err() && ended.is_err());
+            }
+        }
+    }
+    assert!(kept > 50, "{kept}");
+}
+
+/// The first step of a move to the archive.
+fn begin(queue: &Queue, id: &str) -> Begun {
+    let which = Which {
+        ids: vec![id.to_owned()],
+        ..Which::default()
+    };
+    let target = QueueName::parse("archive").unwrap();
+    let marked = queue
+        .handle
+        .mark(|index, now, _, mover| plan::move_to(index, now, &which, &target, mover));
+    marked.unwrap().1
 }
 
 #[test]

@@ -305,10 +305,11 @@ pub(crate) fn finish(
             };
             let copy = edited(&element, &[Edit::Move(Some(arriving))])?;
             finish.arrive.push(Change::Append(copy));
+            // Only what has no copy can stay: the other one would come to be a second message.
+            let stays = edited(&element, &[Edit::Move(None)])?;
+            let stays = Change::Envelope(seq, stays);
+            finish.stay.push((transit.id.clone(), stays));
         }
-        let stays = edited(&element, &[Edit::Move(None)])?;
-        let stays = Change::Envelope(seq, stays);
-        finish.stay.push((transit.id.clone(), stays));
         finish.leave.push(Change::Remove(seq));
         left.moved_out += 1;
         let gone = element.id().and_then(|id| remember(id, policy, now));
