@@ -65,6 +65,28 @@ fn every_function_that_is_exported_is_declared_and_explained() {
     }
 }
 
+/// What the header declares stands in one name space with everything else that a C program has.
+#[test]
+fn every_name_that_is_declared_is_flockqs() {
+    let mut names = 0;
+    for line in HEADER.lines() {
+        let words: Vec<&str> = line
+            .split(|c: char| !c.is_alphanumeric() && c != '_')
+            .collect();
+        let name = match &words[..] {
+            ["typedef", _, "", "", name, ..] | ["typedef", .., name, ""] if line.ends_with(';') => {
+                name
+            }
+            ["", "", name, ""] if line.starts_with("} ") => name,
+            ["", "define", name, ..] | ["enum" | "struct", name, ..] => name,
+            _ => continue,
+        };
+        assert!(name.to_lowercase().starts_with("flockq_"), "{line}");
+        names += 1;
+    }
+    assert!(names > 30, "{names}");
+}
+
 #[test]
 fn the_version_of_the_header_is_the_crates() {
     let number = |part: &str| part.parse::<u32>().unwrap();

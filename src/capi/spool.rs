@@ -91,7 +91,7 @@ pub extern "C" fn flockq_spool_config(
 }
 
 /// Sets one setting, such as "inbound.backoff" to "10s", for every process: those that run see it at their next operation.
-/// "null" is nothing.
+/// The value "null" takes the setting away.
 ///
 /// FLOCKQ_STATUS_INVALID_ARGUMENT names the key, the value and what is allowed. FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT,
 /// FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_CLOSED.
@@ -124,7 +124,7 @@ pub extern "C" fn flockq_spool_metrics(
     })
 }
 
-/// Writes them to a file, which is replaced as a whole: for node_exporter's textfile collector, whose files end with ".prom".
+/// Writes the figures of all queues to a file, which is replaced as a whole: for node_exporter's textfile collector, whose files end with ".prom".
 ///
 /// FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_CLOSED.
 #[unsafe(no_mangle)]

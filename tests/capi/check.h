@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "flockq.h"
+/* Two headers of a program may both include it. */
+#include "flockq.h"
 
 #define CHECK(condition)                                                                  \
   do {                                                                                    \

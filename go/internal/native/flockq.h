@@ -18,9 +18,14 @@
  *         flockq_queue_receive(queue, NULL, &delivery, &error) != FLOCKQ_STATUS_OK) {
  *         flockq_bytes text = flockq_error_message(error);
  *         fprintf(stderr, "%.*s\n", (int)text.size, text.data);
- *     } else if (delivery != NULL) {
- *         flockq_delivery_ack(delivery, &error);
+ *     } else if (delivery != NULL && flockq_delivery_ack(delivery, &error) != FLOCKQ_STATUS_OK) {
+ *         flockq_bytes text = flockq_error_message(error);
+ *         fprintf(stderr, "not acked: %.*s\n", (int)text.size, text.data);
  *     }
+ *     flockq_delivery_free(delivery);
+ *     flockq_queue_free(queue);
+ *     flockq_spool_free(spool);
+ *     flockq_error_free(error);
  *
  * RULES. They hold for every function; the functions only say what is special.
  *
@@ -44,7 +49,7 @@
  * CAVEATS: what is not promised.
  *
  *  - Delivery is at least once: a message comes again when its lease ran out, its consumer died or gave it back, or a
- *    power cut forgot an unsynced ack.
+ *    power cut forgot an unsynced ack or pop.
  *  - In a plain queue every commit writes the whole file: its cost grows with the length of the queue.
  *  - The file of a journalled queue shows what was folded last. What another program takes away by replacing it is gone.
  *  - Programs that do not use the library do not know leases. Where they take messages too, use flockq_queue_pop().
@@ -53,8 +58,8 @@
  *    as well.
  *  - At durability "off" a power cut can lose the last commits, and leave a plain queue's file empty or zeroed; it is
  *    then reported as damaged, not as an empty queue.
- *  - How a lock was used is told once a second; a process that is killed takes the last of that with it. What is done
- *    with messages is counted exactly.
+ *  - How a lock was used is told once a second; a process that is killed takes the last of that with it. In a
+ *    journalled queue what is done with messages is counted exactly.
  *  - A plain queue does not know which ids have left it: there dedup sees what is in the queue.
  *  - Leases end at a reboot. Network file systems are refused.
  *  - Whoever may open the lock file can keep everybody waiting: the directory's permissions are the boundary.
@@ -312,7 +317,7 @@ enum flockq_sync
    */
   FLOCKQ_SYNC_FULL = 1,
   /**
-   * Every commit, except receive, extend, ack and a nack without a reason.
+   * Every commit, except receive, pop, extend, detach, ack and a nack without a reason.
    */
   FLOCKQ_SYNC_NORMAL = 2,
   /**
@@ -327,16 +332,6 @@ typedef enum flockq_sync flockq_sync;
 typedef int32_t flockq_sync;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
-
-/**
- * Which messages go first. An unknown priority in a file ranks as normal.
- */
-typedef struct Priority Priority;
-
-/**
- * How a message stands.
- */
-typedef struct State State;
 
 /**
  * A list of deliveries. Freed by flockq_deliveries_free(), which frees the deliveries in it.
@@ -1395,7 +1390,7 @@ flockq_status flockq_spool_config(const flockq_spool *spool, flockq_text **json,
 
 /**
  * Sets one setting, such as "inbound.backoff" to "10s", for every process: those that run see it at their next operation.
- * "null" is nothing.
+ * The value "null" takes the setting away.
  *
  * FLOCKQ_STATUS_INVALID_ARGUMENT names the key, the value and what is allowed. FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT,
  * FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_CLOSED.
@@ -1413,7 +1408,7 @@ flockq_status flockq_spool_set_config(const flockq_spool *spool,
 flockq_status flockq_spool_metrics(const flockq_spool *spool, flockq_text **metrics, flockq_error **error);
 
 /**
- * Writes them to a file, which is replaced as a whole: for node_exporter's textfile collector, whose files end with ".prom".
+ * Writes the figures of all queues to a file, which is replaced as a whole: for node_exporter's textfile collector, whose files end with ".prom".
  *
  * FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_CLOSED.
  */
@@ -1568,6 +1563,8 @@ void flockq_transaction_free(flockq_transaction *transaction);
 
 #endif  /* FLOCKQ_H */
 
+#ifndef FLOCKQ_BYTES_OF
+#define FLOCKQ_BYTES_OF
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -1588,3 +1585,4 @@ static inline flockq_bytes flockq_bytes_of(const char *text) {
 #ifdef __cplusplus
 }
 #endif
+#endif  /* FLOCKQ_BYTES_OF */
