@@ -201,10 +201,10 @@ impl std::error::Error for Error {
     }
 }
 
-/// What a person can do about the commonest system errors.
 /// What is true of a commit that had no space, until it has been written.
 const UNCHANGED: &str = ", nothing was changed";
 
+/// What a person can do about the commonest system errors.
 fn advice(error: &io::Error) -> &'static str {
     match error.raw_os_error() {
         Some(libc::ENOSPC | libc::EDQUOT) => "; free some space, nothing was changed",
@@ -214,6 +214,9 @@ fn advice(error: &io::Error) -> &'static str {
         Some(libc::EROFS) => "; the file system is mounted read-only",
         Some(libc::EMFILE | libc::ENFILE) => "; raise the limit on open files (ulimit -n)",
         Some(libc::ELOOP) => "; a symbolic link stands there, which flockq does not follow",
+        Some(libc::EMLINK) => {
+            "; it has a second name, so it may be another program's: remove that name, or repair the queue"
+        }
         Some(libc::ENXIO) => {
             "; a FIFO, a device or a socket stands there instead of a regular file"
         }

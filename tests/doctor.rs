@@ -168,6 +168,30 @@ fn what_is_damaged_is_repaired_by_the_command() {
     );
 }
 
+/// The journal has its second name, and nothing is in its place yet.
+#[test]
+fn a_repair_that_was_cut_short_is_begun_anew() {
+    let directory = support::spool("journal");
+    let queue = inbound(directory.path());
+    queue.send_many(&[json!(1), json!(2)]).unwrap();
+    drop(queue);
+    let journal = directory.path().join("inbound.json.journal");
+    fs::hard_link(
+        &journal,
+        directory.path().join("inbound.json.journal.damaged-1"),
+    )
+    .unwrap();
+    let queue = inbound(directory.path());
+    let refused = queue.send(&json!(3)).unwrap_err().to_string();
+    assert!(refused.contains("second name"), "{refused}");
+    let found = queue.check().unwrap().damage;
+    assert!(found[0].rule.contains("second name"), "{found:?}");
+    assert_eq!(queue.repair().unwrap().messages, 2);
+    assert!(queue.check().unwrap().is_sound());
+    queue.send(&json!(3)).unwrap();
+    assert_eq!(queue.stats().unwrap().ready, 3);
+}
+
 #[test]
 fn what_a_program_left_behind_and_settings_that_do_nothing_are_noted() {
     let directory = support::spool("journal");

@@ -171,7 +171,7 @@ pub enum flockq_sync {
     Default = 0,
     /// Every commit.
     Full = 1,
-    /// Every commit, except receive, extend, ack and a nack without a reason.
+    /// Every commit, except receive, pop, extend, detach, ack and a nack without a reason.
     Normal = 2,
     /// Nothing: left to the operating system.
     Off = 3,

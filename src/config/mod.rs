@@ -25,7 +25,7 @@ const VERSION: u64 = 1;
 pub enum Sync {
     /// Every commit.
     Full,
-    /// Every commit, except receive, extend, ack and a nack without a reason: a power cut may forget
+    /// Every commit, except receive, pop, extend, detach, ack and a nack without a reason: a power cut may forget
     /// those, and the message is delivered again, never lost.
     #[default]
     Normal,

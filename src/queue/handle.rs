@@ -214,11 +214,13 @@ impl Handle {
         // Who has to wait for the lock has time to read what its holders write.
         let mut meanwhile = || self.catch_up(&attached, need);
         let hold = attached.hold_for_change(&self.patience(), &mut meanwhile)?;
-        let (result, durable) = self.change_held(&attached, &hold, wish, need, probe, decide)?;
-        self.finish(&attached, hold, durable)?;
+        let (result, unsynced) = self.change_held(&attached, &hold, wish, need, probe, decide)?;
+        self.finish(&attached, hold, unsynced.as_ref())?;
         Ok(result)
     }
 
+    /// The change under the lock; says what has to be synced for it to be as durable as it is to be. That is known only now: other
+    /// threads may look at the files as soon as the state is free.
     pub(crate) fn change_held<T>(
         &self,
         attached: &Attached,
@@ -227,7 +229,7 @@ impl Handle {
         need: Need,
         probe: Probe,
         mut decide: impl FnMut(&mut Index, &Now, &mut Told) -> Result<Plan<T>>,
-    ) -> Result<(T, Durable)> {
+    ) -> Result<(T, Option<Unsynced>)> {
         let store = &*self.spool.store;
         loop {
             let mut state = attached.entry.state();
@@ -256,8 +258,12 @@ impl Handle {
             let index = files.index();
             let now = self.now(index, probe, probed_ms);
             let plan = decide(index, &now, &mut told)?;
+            let unsynced = |files: &Files| {
+                let wanted = durable == Durable::Yes;
+                wanted.then(|| files.unsynced()).flatten()
+            };
             if plan.changes.is_empty() {
-                return Ok((plan.result, durable));
+                return Ok((plan.result, unsynced(files)));
             }
             if !hold.is_guarded() && files.replaces(&plan.changes, hold.lock_file()?) {
                 // The queue has been converted, or the commit is a checkpoint.
@@ -270,12 +276,20 @@ impl Handle {
                 self.record(Mode::Journal)?;
                 files.recorded();
             }
-            let committed = files.commit(store, &self.name, &plan.changes, durable, hold)?;
+            let committed = match files.commit(store, &self.name, &plan.changes, durable, hold) {
+                Err(_) if files.is_replaced() => {
+                    // Seen only now, when more had to be read; nothing was written.
+                    drop(state);
+                    self.mend(attached, hold)?;
+                    continue;
+                }
+                other => other?,
+            };
             if let Committed::Yes = committed {
                 *last_queued = told.queued;
                 hold.brought(stirs(files, &plan.changes, need, &now));
                 self.count(attached, files, now.boot_ms);
-                return Ok((plan.result, durable));
+                return Ok((plan.result, unsynced(files)));
             }
             drop(state);
             if let Committed::Doubtful(doubtful) = committed {
@@ -290,7 +304,7 @@ impl Handle {
                     attached.entry.state().last_queued = told.queued;
                     // What is ready is not known before everything is read again: rather too many are woken.
                     hold.brought(plan.changes.len());
-                    return Ok((plan.result, durable));
+                    return Ok((plan.result, None));
                 }
             }
             hold.renew(&self.patience())?;
@@ -403,16 +417,16 @@ impl Handle {
     }
 
     /// What comes behind the lock when a change was committed.
-    fn finish(&self, attached: &Attached, hold: Hold, durable: Durable) -> Result<()> {
-        let (unsynced, is_long) = {
-            let state = attached.entry.state();
-            let wanted = durable == Durable::Yes;
-            let unsynced = wanted.then(|| state.files.unsynced()).flatten();
-            (unsynced, state.files.is_long())
-        };
+    pub(super) fn finish(
+        &self,
+        attached: &Attached,
+        hold: Hold,
+        unsynced: Option<&Unsynced>,
+    ) -> Result<()> {
+        let is_long = attached.entry.state().files.is_long();
         drop(hold);
         if let Some(unsynced) = unsynced {
-            self.make_durable(attached, &unsynced)?;
+            self.make_durable(attached, unsynced)?;
         }
         if is_long {
             self.fold_on_the_side(attached);
@@ -444,7 +458,7 @@ impl Handle {
             let lock = hold.lock_file().unwrap_or_default();
             // Nobody appends to one that belongs to another lock file either.
             if let Some(journal) = state.files.journal_mut().filter(|_| known)
-                && !journal.is_durable(unsynced)
+                && journal.lacks(unsynced)
                 && !journal.has_ended(lock)
             {
                 journal.poison(store, &self.name);
@@ -563,11 +577,11 @@ impl Handle {
         }
         let hold = attached.hold(&self.patience())?;
         let (wish, need, probe) = (Wish::MayForget, Need::Index, Probe::None);
-        let (_, durable) =
+        let (_, unsynced) =
             self.change_held(attached, &hold, wish, need, probe, |index, now, _| {
                 plan::give_back(index, now, &receipts)
             })?;
-        self.finish(attached, hold, durable)
+        self.finish(attached, hold, unsynced.as_ref())
     }
 
     /// Closes the handle and gives back what was taken through it.

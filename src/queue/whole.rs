@@ -28,8 +28,8 @@ pub struct Transaction {
     attached: Arc<Attached>,
     hold: Hold,
     array: Array,
-    /// The version that was read, to be found again if the lock had to be taken anew.
-    read: Array,
+    /// What was read, to be found again: the lock may have to be taken anew, and other programs know none.
+    read: Vec<Arc<[u8]>>,
 }
 
 impl Queue {
@@ -73,18 +73,18 @@ impl Queue {
             queue: self.clone(),
             attached,
             hold,
-            array: read.clone(),
+            array: raw(&read)?,
             read,
         })
     }
 
-    fn read(&self, attached: &Attached) -> Result<Array> {
+    fn read(&self, attached: &Attached) -> Result<Vec<Arc<[u8]>>> {
         let mut state = attached.entry.state();
         let index =
             state
                 .files
                 .refresh(&*self.handle.spool.store, &self.handle.name, Need::Index)?;
-        raw(&index.array()?)
+        index.array()
     }
 }
 
@@ -100,29 +100,12 @@ impl Transaction {
         self.array = array;
     }
 
-    /// Writes the array and ends the change. `Interrupted` when a program without the library replaced the lock
-    /// file and changed the queue meanwhile: nothing was written, begin again.
+    /// Writes the array and ends the change. `Interrupted` when the queue was changed meanwhile, by a program without the
+    /// library, or by anybody after such a program removed the lock file: nothing was written, begin again.
     pub fn commit(mut self) -> Result<()> {
         let handle = Arc::clone(&self.queue.handle);
         handle.attached()?;
         let texts = texts(&mem::take(&mut self.array));
-        if !self.hold.is_current()? {
-            self.hold.renew(&handle.patience())?;
-            let same = |one: &Array, other: &Array| {
-                one.len() == other.len()
-                    && one
-                        .iter()
-                        .zip(other)
-                        .all(|(one, other)| one.get() == other.get())
-            };
-            if !same(&self.queue.read(&self.attached)?, &self.read) {
-                let text = format!(
-                    "another program removed the lock file of queue {} and changed it while the change was open; nothing was written, begin again",
-                    self.queue.name()
-                );
-                return Err(Error::new(ErrorKind::Interrupted, text));
-            }
-        }
         let wish = Wish::Keep(None);
         handle
             .change_held(
@@ -131,7 +114,16 @@ impl Transaction {
                 wish,
                 Need::Index,
                 Probe::Now,
-                |index, now, _| plan::save(index, now, texts.clone()),
+                |index, now, _| {
+                    if index.array()? != self.read {
+                        let text = format!(
+                            "queue {} was changed by another program, or after one had removed its lock file, while the change was open; nothing was written, begin again",
+                            handle.name
+                        );
+                        return Err(Error::new(ErrorKind::Interrupted, text));
+                    }
+                    plan::save(index, now, texts.clone())
+                },
             )
             .map(|(result, _)| result)
     }

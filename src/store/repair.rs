@@ -1,6 +1,7 @@
 //! Every rule of `docs/format.md` asked of a queue's files; and a sound queue made of what is whole in damaged ones.
 
 use std::io;
+use std::path::Path;
 
 use super::files::{Need, look};
 use super::journal::Journal;
@@ -31,7 +32,12 @@ pub(crate) fn check(store: &dyn Store, name: &QueueName) -> Result<Report> {
     };
     let mut files = Files::new();
     if let Err(error) = files.refresh(store, name, Need::Index).map(drop) {
-        if !files.is_replaced() {
+        if error.errno() == Some(libc::EMLINK) {
+            // Nobody writes to it before it is replaced.
+            let rule = "it has a second name: somebody has linked it, or a repair was cut short";
+            let path = error.path().map(Path::to_owned).unwrap_or_default();
+            report.damage.push(Finding::new(path, None, rule));
+        } else if !files.is_replaced() {
             report.damage.push(Finding::of(error)?);
         } else if let Err(error) = Plain::open(store, name).map(drop) {
             report.damage.push(Finding::of(error)?);

@@ -13,7 +13,7 @@ use super::lock::Hold;
 use super::plain::{Durable, Plain};
 use super::{Stat, Store};
 use crate::config::{Config, Mode, Policy};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::journal::Totals;
 use crate::format::name::{CONFIG_FILE, QueueName};
 use crate::index::{Change, Index};
@@ -94,24 +94,49 @@ impl Files {
         if self.is_current(store, name, need)? {
             self.follow_config(store, name)?;
         } else {
-            self.seen = Seen::Nothing;
-            self.index = Index::empty();
-            self.configure(store, name)?;
-            let config = Arc::clone(&self.config);
-            if need == Need::Tail {
-                self.seen = open_tail(store, name)?;
-            }
-            if let Seen::Nothing = self.seen {
-                (self.seen, self.index) = open(store, name, &config)?;
-            }
+            self.read_anew(store, name, need)?;
             if let Seen::Replaced = self.seen {
                 let rule = "it is not the snapshot that the journal beside it builds on: another program has replaced it";
                 return Err(Error::corrupt(store.root().join(name.snapshot()), 0, rule));
             }
-            let is_recorded = config.mode(name.as_str()) == Some(Mode::Journal);
+            let is_recorded = self.config.mode(name.as_str()) == Some(Mode::Journal);
             self.unrecorded = self.mode() == Mode::Journal && !is_recorded;
         }
         Ok(&mut self.index)
+    }
+
+    /// Finds out what there is, and reads it.
+    fn read_anew(&mut self, store: &dyn Store, name: &QueueName, need: Need) -> Result<()> {
+        loop {
+            self.seen = Seen::Nothing;
+            self.index = Index::empty();
+            self.configure(store, name)?;
+            if need == Need::Tail {
+                self.seen = open_tail(store, name)?;
+            }
+            if !matches!(self.seen, Seen::Nothing) {
+                return Ok(());
+            }
+            match open(store, name, &self.config) {
+                // Who looks without the lock, or under a lock file that somebody has removed, may find the files of before a
+                // conversion and the configuration of after it, or the other way round.
+                Err(error)
+                    if error.kind() == ErrorKind::Corrupt && self.config_has_changed(store)? => {}
+                found => {
+                    (self.seen, self.index) = found?;
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Whether the configuration's file is another one than was read.
+    fn config_has_changed(&self, store: &dyn Store) -> Result<bool> {
+        let now = look(store, CONFIG_FILE)?;
+        Ok(match (&now, &self.config_file) {
+            (Some(now), Some(then)) => !now.same_content(then),
+            (now, then) => now.is_some() != then.is_some(),
+        })
     }
 
     /// Reads the configuration.
@@ -136,13 +161,7 @@ impl Files {
     fn follow_config(&mut self, store: &dyn Store, name: &QueueName) -> Result<()> {
         let is_changed = match &mut self.seen {
             Seen::Journal(journal) | Seen::Tail(journal) => journal.take_notice(),
-            _ => {
-                let now = look(store, CONFIG_FILE)?;
-                match (&now, &self.config_file) {
-                    (Some(now), Some(then)) => !now.same_content(then),
-                    (now, then) => now.is_some() != then.is_some(),
-                }
-            }
+            _ => self.config_has_changed(store)?,
         };
         if is_changed {
             self.configure(store, name)?;

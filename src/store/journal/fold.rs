@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::bodies::{Bodies, Reader};
 use super::frames::Frames;
 use super::syncs::Syncs;
-use super::{Journal, foreign, reserve};
+use super::{Journal, foreign, inherited, reserve};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::counters::Counters;
 use crate::format::frame::{Cursor, Kind};
@@ -18,6 +18,7 @@ use crate::format::name::QueueName;
 use crate::index::past::Past;
 use crate::index::text::{Source, Text};
 use crate::index::{Index, Seq, Standing};
+use crate::store::files::look;
 use crate::store::lock::Hold;
 use crate::store::{Attributes, File, FileId, Stat, Store};
 
@@ -45,6 +46,8 @@ pub(crate) struct Cut {
     lock: u64,
     /// How often another program has replaced the snapshot.
     pub(super) replaced: u64,
+    /// What another program has put in its place, and is replaced in turn; none when it is the journal's own.
+    pub(super) foreign: Option<Stat>,
     /// Nothing is built on the journal any more: a sync of it failed, or a checkpoint was cut short.
     has_ended: bool,
     /// The journal, and behind which frame of it the cut is.
@@ -177,6 +180,7 @@ impl Cut {
             generation: journal.generation,
             lock,
             replaced: journal.replaced,
+            foreign: None,
             has_ended: journal.ended,
             journal: Arc::clone(&journal.file),
             syncs: Arc::clone(&journal.syncs),
@@ -222,6 +226,9 @@ impl Cut {
         if !cfg!(mutant = "no_snapshot_sync") {
             snapshot.file.sync().map_err(failed)?;
         }
+        if self.has_ended {
+            self.require_frames(store, name)?;
+        }
         let stat = snapshot.file.stat().map_err(failed)?;
         let base = Base {
             generation: self.generation + 1,
@@ -237,6 +244,36 @@ impl Cut {
             numbers: ranges(&self.elements),
         };
         Fold::begin(self, base, places, snapshot, name, suffix)
+    }
+
+    /// Where a sync of the journal has failed, what the system has not been able to write may have gone from memory as well, and
+    /// something else has been read and copied.
+    fn require_frames(&self, store: &dyn Store, name: &QueueName) -> Result<()> {
+        let frames = Frames {
+            path: store.root().join(name.journal()),
+            file: Arc::clone(&self.journal),
+            size: self.behind.offset,
+        };
+        let (end, _) = frames.read(Cursor::start(self.behind.salt), |_| Ok(()))?;
+        if end == self.behind {
+            return Ok(());
+        }
+        Err(inherited::gone(&frames.path, end.offset))
+    }
+
+    /// Whether the snapshot is still what was there when this was made.
+    fn replaces_what_it_saw(
+        &self,
+        journal: &mut Journal,
+        store: &dyn Store,
+        name: &QueueName,
+    ) -> Result<bool> {
+        let Some(seen) = &self.foreign else {
+            return journal.has_its_snapshot(store, name, true);
+        };
+        // Its change time is another one since it was given a second name, to be kept.
+        let is_that = |now: Stat| written(&now) == written(seen) && now.size == seen.size;
+        Ok(look(store, &name.snapshot())?.is_some_and(is_that))
     }
 }
 
@@ -387,6 +424,10 @@ impl<'a> Fold<'a> {
         if !cfg!(mutant = "journal_named_early") {
             self.journal.file.sync().map_err(failed)?;
         }
+        // As late as can be.
+        if !self.cut.replaces_what_it_saw(journal, store, name)? {
+            return Ok(None);
+        }
         // From here on the new array may be there, whatever fails. One that is the same with less behind it has changed nothing.
         let is_new = self.cut.is_new;
         let in_doubt = |error: Error| {
@@ -464,6 +505,6 @@ impl Journal {
         (self.generation, self.lock, self.replaced) = (base.generation, base.lock, base.replaced);
         self.binding = base.snapshot.clone();
         self.snapshot = Some(snapshot);
-        (self.torn, self.ended, self.switch) = (false, false, None);
+        (self.torn, self.ended, self.switch, self.anew) = (false, false, None, false);
     }
 }

@@ -98,7 +98,7 @@ impl Journal {
     /// before, and writes a checkpoint, under lock and guard. False: the lock is no longer ours.
     pub(crate) fn mend(store: &dyn Store, name: &QueueName, hold: &Hold) -> Result<bool> {
         let path = store.root().join(name.snapshot());
-        let (_, bytes) = plain::read(store, &name.snapshot())
+        let (found, bytes) = plain::read(store, &name.snapshot())
             .map_err(|error| Error::io("read", &path, error))?;
         let array = elements(&bytes)
             .map_err(|damage| Error::corrupt(&path, damage.offset, &damage.rule))?;
@@ -109,6 +109,7 @@ impl Journal {
         let merged = merge(array, &history.before, history.now, history.new);
         let mut cut = Cut::array(&journal, &merged.array, &history.past, hold.lock_file()?);
         cut.replaced += 1;
+        cut.foreign = Some(*found.stat());
         let kept = Versions::keep(store, name, cut.replaced);
         let fold = cut.write(store, name, TEMPORARY_SUFFIX)?;
         let mut journal = journal;

@@ -91,7 +91,7 @@ impl Journal {
     }
 }
 
-fn gone(path: &Path, at: u64) -> Error {
+pub(super) fn gone(path: &Path, at: u64) -> Error {
     let rule = "what was read here a moment ago is not there any more: the disk has refused it, or somebody has changed it";
     Error::corrupt(path, at, rule)
 }

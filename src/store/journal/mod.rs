@@ -85,6 +85,8 @@ pub(crate) struct Journal {
     reserve_is_used: bool,
     /// The last frame, if it is a switch: another process has begun the next generation, or tried to.
     switch: Option<Switch>,
+    /// A switch in it leads to another array, which may have come to be: then what is known is no part of the next generation.
+    anew: bool,
 }
 
 /// How a look at the journal went.
@@ -361,9 +363,19 @@ impl Journal {
         }
     }
 
-    /// Whether somebody has made that durable meanwhile, in this generation or by the one that came after it.
+    /// Whether somebody has made that durable meanwhile: in this generation, or by one that came after it. That one's name is
+    /// durable when this process vouches for it.
     pub(crate) fn is_durable(&self, unsynced: &Unsynced) -> bool {
-        unsynced.salt != self.cursor.salt || self.synced >= unsynced.upto
+        if unsynced.salt == self.cursor.salt {
+            self.synced >= unsynced.upto
+        } else {
+            self.vouched
+        }
+    }
+
+    /// Whether that is in this generation, and not known to be durable.
+    pub(crate) fn lacks(&self, unsynced: &Unsynced) -> bool {
+        unsynced.salt == self.cursor.salt && self.synced < unsynced.upto
     }
 
     /// Makes everything up to the cursor durable, under the lock.

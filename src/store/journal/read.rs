@@ -155,6 +155,7 @@ impl Journal {
             ended: false,
             reserve_is_used: false,
             switch: None,
+            anew: false,
         };
         Ok((journal, base, stat.size))
     }
@@ -235,7 +236,11 @@ impl Journal {
                 }
             }
             // One that did not come to its end changes nothing: the snapshot is still the old one.
-            Kind::Switch => self.switch = Some(journal::read_object(seen.body)?),
+            Kind::Switch => {
+                let switch: Switch = journal::read_object(seen.body)?;
+                self.anew |= switch.anew;
+                self.switch = Some(switch);
+            }
             Kind::Poison => self.ended = true,
             Kind::Notice => self.noticed = true,
             Kind::Base => return Err(Damage::new(0, "a base stands behind other frames")),
@@ -286,14 +291,13 @@ impl Journal {
         }
         let (next, base, size) = Self::begin(store, name)?;
         let is_next = |switch: &Switch| {
-            !switch.anew
-                && base == switch.base
-                && switch.salt == format!("{:016x}", next.cursor.salt)
+            base == switch.base && switch.salt == format!("{:016x}", next.cursor.salt)
         };
         let Some(switch) = self.switch.take().filter(is_next) else {
             return Ok(Looked::Replaced);
         };
-        if self.bodies.count() >= FILES {
+        // Whoever made the next generation may have gone on from another array, which was cut short before.
+        if self.anew || self.bodies.count() >= FILES {
             return Ok(Looked::Replaced);
         }
         let path = store.root().join(name.journal());
