@@ -5,7 +5,8 @@
 // A spool is a directory, a queue one NAME.json in it, a message a JSON payload with an envelope.
 // [Queue.Send] puts a message in; when it returns, the message cannot be lost any more.
 // [Queue.Receive] takes one under a lease and yields a [Delivery]; [Delivery.Ack] says that it is
-// done, [Delivery.Nack] gives it back.
+// done, [Delivery.Nack] gives it back. [Queue.Receive] waits until ctx ends, which with
+// [context.Background] is for ever; [Queue.TryReceive] does not wait, and returns nil when nothing is ready.
 //
 //	spool, err := flockq.Open("mail-queues", &flockq.Options{Create: true})
 //	inbound, err := spool.Queue("inbound")
@@ -15,7 +16,7 @@
 //
 // # Linking
 //
-// By default the static library beside the package is linked, which scripts/go.sh puts there. With
+// By default the static library beside the package is linked, which `make build` puts there. With
 // the build tag flockq_system the installed library is found through pkg-config, with flockq_dev
 // the one in ../target/release.
 //
@@ -27,7 +28,7 @@
 // # Caveats
 //
 //   - Delivery is at least once: a message comes again when its lease ran out, its consumer died or
-//     gave it back, or a power cut forgot an unsynced ack.
+//     gave it back, or a power cut forgot an unsynced ack or pop.
 //   - In a plain queue every commit writes the whole file: its cost grows with the length of the queue.
 //   - The file of a journalled queue shows what was folded last. What another program takes away by replacing it is gone.
 //   - Programs that do not use the library do not know leases. Where they take messages too, use Pop.
@@ -36,8 +37,8 @@
 //     long as nobody removes the guard file as well.
 //   - At durability "off" a power cut can lose the last commits, and leave a plain queue's file empty or zeroed; it is
 //     then reported as damaged, not as an empty queue.
-//   - How a lock was used is told once a second; a process that is killed takes the last of that with it. What is done
-//     with messages is counted exactly.
+//   - How a lock was used is told once a second; a process that is killed takes the last of that with it. In a
+//     journalled queue what is done with messages is counted exactly.
 //   - A plain queue does not know which ids have left it: there dedup sees what is in the queue.
 //   - Leases end at a reboot. Network file systems are refused.
 //   - Whoever may open the lock file can keep everybody waiting: the directory's permissions are the

@@ -19,7 +19,7 @@ const (
 	SyncDefault Sync = iota
 	// SyncFull is every commit.
 	SyncFull
-	// SyncNormal is every commit, except receive, extend, ack and a nack without a reason.
+	// SyncNormal is every commit, except receive, pop, extend, detach, ack and a nack without a reason.
 	SyncNormal
 	// SyncOff is nothing: left to the operating system.
 	SyncOff

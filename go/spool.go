@@ -69,7 +69,7 @@ func (s *Spool) Config() (json.RawMessage, error) {
 }
 
 // SetConfig sets one setting, such as inbound.backoff to 10s, for every process: those that run see it at their next
-// operation. The value null is nothing.
+// operation. The value null takes the setting away.
 func (s *Spool) SetConfig(setting, value string) error {
 	defer runtime.KeepAlive(s)
 	var pins pinned

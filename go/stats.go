@@ -165,7 +165,7 @@ func (s *Spool) Metrics() (string, error) {
 	return ownedText(metrics), nil
 }
 
-// WriteMetrics writes them to a file, which is replaced as a whole: for node_exporter's textfile collector, whose files end
+// WriteMetrics writes the figures of all queues to a file, which is replaced as a whole: for node_exporter's textfile collector, whose files end
 // with .prom.
 func (s *Spool) WriteMetrics(path string) error {
 	defer runtime.KeepAlive(s)

@@ -19,14 +19,18 @@ After ``os.fork()`` parent and child both go on with the same objects.
 Caveats:
 
 * Delivery is at least once: a message comes again when its lease ran out, its consumer died or gave it back, or a
-  power cut forgot an unsynced ack.
+  power cut forgot an unsynced ack or pop.
 * In a plain queue every commit writes the whole file: its cost grows with the length of the queue.
 * The file of a journalled queue shows what was folded last. What another program takes away by replacing it is gone.
 * Programs that do not use the library do not know leases. Where they take messages too, use ``pop``.
 * A program that unlinks the lock file while it unlocks leaves a gap in which *its* changes and flockq's can overwrite
-  each other. Processes with the library never lose each other's messages.
+  each other. Processes with the library never lose each other's messages as long as nobody removes the guard file as
+  well.
 * At durability ``off`` a power cut can lose the last commits, and leave a plain queue's file empty or zeroed; it is
   then reported as damaged, not as an empty queue.
+* How a lock was used is told once a second; a process that is killed takes the last of that with it. In a journalled
+  queue what is done with messages is counted exactly.
+* A plain queue does not know which ids have left it: there ``dedup`` sees what is in the queue.
 * Leases end at a reboot. Network file systems are refused.
 * Whoever may open the lock file can keep everybody waiting: the directory's permissions are the boundary.
 * Linux is what is built and tested.

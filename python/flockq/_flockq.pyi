@@ -61,7 +61,7 @@ class Spool:
         """Return the figures in the text format that Prometheus reads."""
 
     def write_metrics(self, path: str | PathLike[str]) -> None:
-        """Write them to a file."""
+        """Write the figures of all queues to a file."""
 
     def doctor(self) -> str:
         """Return the advice as JSON."""

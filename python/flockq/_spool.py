@@ -74,7 +74,7 @@ class Spool:
     def set_config(self, setting: str, value: object) -> None:
         """Set one setting, such as ``inbound.backoff`` to ``"10s"``, for every process.
 
-        Those that run see it at their next operation. ``None`` is nothing.
+        Those that run see it at their next operation. ``None`` takes the setting away.
         """
         self._inner.set_config(setting, value if isinstance(value, str) else json.dumps(value))
 
