@@ -689,3 +689,110 @@ fn run_gives_messages_to_a_command_and_settles_them() {
     assert_eq!(left["attempts"], json!(1));
     assert_eq!(shell.run(&["list", "inbound"]).lines().len(), 1);
 }
+
+#[test]
+fn run_stops_when_it_is_told_to_although_there_is_more_to_do() {
+    let shell = Shell::new();
+    for number in 0..200 {
+        shell.run(&["send", "inbound", &number.to_string()]).ok();
+    }
+    let mut command =
+        shell.command(&["run", "inbound", "--", "sh", "-c", "touch going; sleep 0.2"]);
+    let mut worker = command.current_dir(shell.path()).spawn().unwrap();
+    while !shell.path().join("going").exists() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let pid = rustix::process::Pid::from_raw(i32::try_from(worker.id()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert!(worker.wait().unwrap().success());
+    assert!(
+        shell
+            .run(&["list", "inbound", "--state", "ready"])
+            .lines()
+            .len()
+            > 100
+    );
+}
+
+#[test]
+fn run_waits_for_the_command_and_not_for_what_it_leaves_running() {
+    let shell = Shell::new();
+    shell.run(&["send", "inbound", "1"]).ok();
+    let script = "sleep 60 & echo 'left it' >&2; exit 3";
+    let mut command = shell.command(&["run", "inbound", "--", "sh", "-c", script]);
+    shell.run(&["config", "set", "inbound.backoff", "1h"]).ok();
+    let mut worker = command.stderr(Stdio::null()).spawn().unwrap();
+    let started = Instant::now();
+    loop {
+        let found = shell
+            .run(&["list", "inbound", "--state", "delayed"])
+            .lines();
+        if let Some(found) = found.first() {
+            assert_eq!(text(found, "error"), "left it");
+            break;
+        }
+        assert!(started.elapsed() < Duration::from_secs(30));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    worker.kill().unwrap();
+    worker.wait().unwrap();
+}
+
+#[test]
+fn a_command_that_cannot_be_started_is_no_messages_fault() {
+    let shell = Shell::new();
+    shell.run(&["send", "inbound", "1"]).ok();
+    shell
+        .run(&["run", "inbound", "--", "/no/such/program"])
+        .failed(2, "/no/such/program");
+    let left = shell
+        .run(&["list", "inbound", "--state", "ready"])
+        .lines()
+        .remove(0);
+    assert_eq!(left.get("error"), None, "{left}");
+}
+
+#[test]
+fn the_directory_that_is_named_holds_for_every_path() {
+    let shell = Shell::new();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut command = shell.command(&[
+        "--dir",
+        shell.path().to_str().unwrap(),
+        "lock",
+        "state.json",
+        "--",
+        "true",
+    ]);
+    assert!(
+        command
+            .current_dir(elsewhere.path())
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert!(shell.path().join(".gastown/locks/state.json.lock").exists());
+    let mut command = shell.command(&["--dir", shell.path().to_str().unwrap(), "init", "below"]);
+    assert!(
+        command
+            .current_dir(elsewhere.path())
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert!(shell.path().join("below/flockq.json").exists());
+    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+}
+
+/// An agent's worktree is removed while it works.
+#[test]
+fn a_working_directory_that_is_gone_is_not_needed() {
+    let shell = Shell::new();
+    let script = r#"mkdir "$FLOCKQ_DIR/gone" && cd "$FLOCKQ_DIR/gone" && rmdir "$FLOCKQ_DIR/gone" && "$0" send inbound 1 && "$0" convert inbound --to plain && "$0" send inbound 2"#;
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", script, env!("CARGO_BIN_EXE_flockq")])
+        .env("FLOCKQ_DIR", shell.path());
+    assert!(command.stdout(Stdio::null()).status().unwrap().success());
+    assert_eq!(shell.run(&["list", "inbound"]).lines().len(), 2);
+}

@@ -21,7 +21,7 @@ use flockq::{Filter, Mode, Priority, State, Sync, parse_duration};
 pub(crate) struct Arguments {
     /// The spool: the directory of the queues [default: $FLOCKQ_DIR, else the current directory]
     #[arg(long, global = true, value_name = "DIR")]
-    dir: Option<PathBuf>,
+    pub(crate) dir: Option<PathBuf>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -267,7 +267,7 @@ pub(crate) enum Command {
     /// Run a command while holding the lock of a file
     ///
     /// The same lock protocol as for queues: DIR/NAME is locked by DIR/.gastown/locks/NAME.lock. The file need not
-    /// exist. The exit code is the command's; 4 when the lock could not be had.
+    /// exist. With --dir, FILE is below that directory. The exit code is the command's; 4 when the lock could not be had.
     Lock {
         file: PathBuf,
         /// Others may hold it shared at the same time
@@ -311,7 +311,10 @@ pub(crate) struct Which {
 
 impl From<Which> for Filter {
     fn from(which: Which) -> Self {
-        let mut filter = Filter::new().ids(which.ids);
+        let mut filter = Filter::new();
+        if !which.ids.is_empty() {
+            filter = filter.ids(which.ids);
+        }
         if let Some(state) = which.state {
             filter = filter.state(state);
         }

@@ -10,6 +10,7 @@ mod run;
 mod stats;
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -107,14 +108,21 @@ fn code_of(kind: ErrorKind) -> u8 {
 
 fn run(arguments: Arguments) -> Result<Outcome, Failure> {
     let directory = arguments.directory();
+    let named = arguments.dir.clone();
+    let below = |path: &Path| {
+        named
+            .as_ref()
+            .map_or_else(|| path.to_owned(), |dir| dir.join(path))
+    };
     match arguments.command {
         Command::Init {
-            directory,
+            directory: path,
             plain,
             mail,
             lock_dir,
             sync,
         } => {
+            let directory = below(&path);
             let mut init = flockq::Init::new().plain(plain);
             if let Some(lock_dir) = lock_dir {
                 init = init.lock_dir(lock_dir);
@@ -133,7 +141,7 @@ fn run(arguments: Arguments) -> Result<Outcome, Failure> {
             shared,
             timeout,
             command,
-        } => lock::run(&file, shared, timeout, &command),
+        } => lock::run(&below(&file), shared, timeout, &command),
         Command::Run {
             queue,
             workers,

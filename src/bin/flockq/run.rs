@@ -5,10 +5,11 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use flockq::{Delivery, Queue, Spool, Work};
+use flockq::{Delivery, Nack, Queue, Spool, Work};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -16,6 +17,8 @@ use crate::{Failure, Outcome};
 
 /// The part of a line on standard error that becomes the reason of a nack.
 const REASON: usize = 500;
+/// So long what a command has said is waited for when it has ended.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
 pub(crate) fn run(
     directory: &Path,
@@ -45,17 +48,31 @@ pub(crate) fn run(
     if let Some(lease) = lease {
         how = how.lease(lease);
     }
+    let cannot = Mutex::new(None);
     let ended: Vec<flockq::Result<()>> = thread::scope(|scope| {
         let started: Vec<_> = queues
             .iter()
             .map(|queue| {
                 let work = || {
-                    let done = queue.work(&how, |delivery| {
-                        hand_over(queue, delivery, program, arguments)
-                    });
                     // What ends one worker ends all: somebody has to look.
+                    let end_all = || queues.iter().for_each(Queue::interrupt);
+                    let done = queue.work(&how, |delivery| {
+                        hand_over(queue, delivery, program, arguments).or_else(
+                            |failed| match failed {
+                                Failed::Command(text) => Err(text),
+                                Failed::Start(text) => {
+                                    // No message's fault: it is given back, and its receipt is stale then.
+                                    let _ = delivery.nack(&Nack::new());
+                                    *cannot.lock().unwrap_or_else(PoisonError::into_inner) =
+                                        Some(text);
+                                    end_all();
+                                    Ok(())
+                                }
+                            },
+                        )
+                    });
                     if done.is_err() {
-                        queues.iter().for_each(Queue::interrupt);
+                        end_all();
                     }
                     done
                 };
@@ -71,17 +88,37 @@ pub(crate) fn run(
     let _ = listener.join();
     spool.close()?;
     ended.into_iter().collect::<flockq::Result<()>>()?;
-    Ok(Outcome::Done)
+    match cannot.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(text) => Err(Failure::Usage(text)),
+        None => Ok(Outcome::Done),
+    }
 }
 
-/// One message: the payload on standard input, what is known of it in the environment. Why it failed, if it did.
+/// Why a message was not handled.
+enum Failed {
+    /// The command has failed.
+    Command(String),
+    /// There is none that could be run.
+    Start(String),
+}
+
+/// One message: the payload on standard input, what is known of it in the environment. Over when the command has ended, whatever it
+/// leaves running.
 fn hand_over(
     queue: &Queue,
     delivery: &Delivery,
     program: &OsString,
     arguments: &[OsString],
-) -> Result<(), String> {
-    let failed = |error: io::Error| format!("cannot run {}: {error}", program.to_string_lossy());
+) -> Result<(), Failed> {
+    let failed = |error: io::Error| {
+        let text = format!("cannot run {}: {error}", program.to_string_lossy());
+        // An id that is no value for the environment is the message's fault.
+        if error.kind() == io::ErrorKind::InvalidInput {
+            Failed::Command(text)
+        } else {
+            Failed::Start(text)
+        }
+    };
     let mut child = Command::new(program)
         .args(arguments)
         .env("FLOCKQ_QUEUE", queue.name())
@@ -94,15 +131,22 @@ fn hand_over(
         .process_group(0)
         .spawn()
         .map_err(failed)?;
-    let (input, errors) = (child.stdin.take(), child.stderr.take());
-    let last = thread::scope(|scope| {
-        if let Some(mut input) = input {
-            // A command that does not read its input has its reasons.
-            scope.spawn(move || input.write_all(delivery.payload()));
-        }
-        errors.map(|errors| pass_on(BufReader::new(errors)))
-    });
+    if let Some(mut input) = child.stdin.take() {
+        let payload = delivery.payload().to_vec();
+        // A command that does not read its input has its reasons.
+        thread::spawn(move || input.write_all(&payload));
+    }
+    let (last, told) = (Arc::new(Mutex::new(None)), mpsc::channel());
+    if let Some(errors) = child.stderr.take() {
+        let last = Arc::clone(&last);
+        thread::spawn(move || {
+            pass_on(BufReader::new(errors), &last);
+            told.0.send(())
+        });
+    }
     let status = child.wait().map_err(failed)?;
+    // What it has left running may keep its standard error open.
+    let _ = told.1.recv_timeout(LAST_WORDS);
     if status.success() {
         return Ok(());
     }
@@ -110,12 +154,12 @@ fn hand_over(
         || format!("ended by signal {}", status.signal().unwrap_or(0)),
         |code| format!("exit code {code}"),
     );
-    Err(last.flatten().unwrap_or(how))
+    let said = last.lock().unwrap_or_else(PoisonError::into_inner).take();
+    Err(Failed::Command(said.unwrap_or(how)))
 }
 
-/// Hands standard error on; its last line that says something.
-fn pass_on(mut errors: impl BufRead) -> Option<String> {
-    let mut last: Option<String> = None;
+/// Hands standard error on, and keeps its last line that says something.
+fn pass_on(mut errors: impl BufRead, last: &Mutex<Option<String>>) {
     let mut line = Vec::new();
     while errors
         .read_until(b'\n', &mut line)
@@ -125,9 +169,9 @@ fn pass_on(mut errors: impl BufRead) -> Option<String> {
         let said = line.trim_ascii();
         if !said.is_empty() {
             let part = said.get(..REASON).unwrap_or(said);
-            last = Some(String::from_utf8_lossy(part).into_owned());
+            let text = String::from_utf8_lossy(part).into_owned();
+            *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
         }
         line.clear();
     }
-    last
 }
