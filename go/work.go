@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"sync"
 	"time"
 )
 
@@ -43,8 +44,7 @@ func (q *Queue) Work(ctx context.Context, handler func(context.Context, *Deliver
 				return err
 			}
 		}
-		failed := handler(ctx, delivery)
-		stop()
+		failed := handled(ctx, delivery, handler, stop)
 		// What was worked on is settled also when ctx has ended meanwhile.
 		settle := context.WithoutCancel(ctx)
 		if failed == nil {
@@ -61,8 +61,14 @@ func (q *Queue) Work(ctx context.Context, handler func(context.Context, *Deliver
 	}
 }
 
+// handled lets the lease go whatever becomes of the handler, also a panic that somebody recovers from.
+func handled(ctx context.Context, delivery *Delivery, handler func(context.Context, *Delivery) error, stop func()) error {
+	defer stop()
+	return handler(ctx, delivery)
+}
+
 // Keep keeps the lease that a receipt names, in a thread of its own, until stop is called, the lease is lost or the queue
-// closed. Lease is as long as the receive's; 0 is as configured, else 5 minutes. Stop must be called once.
+// closed. Lease is as long as the receive's; 0 is as configured, else 5 minutes. Stop must be called; again it does nothing.
 func (q *Queue) Keep(receipt string, lease time.Duration) (stop func(), err error) {
 	defer runtime.KeepAlive(q)
 	var pins pinned
@@ -73,8 +79,8 @@ func (q *Queue) Keep(receipt string, lease time.Duration) (stop func(), err erro
 	if err := failure("keep", status, &failed); err != nil {
 		return nil, err
 	}
-	return func() {
+	return sync.OnceFunc(func() {
 		C.flockq_keeper_free(keeper)
 		runtime.KeepAlive(q)
-	}, nil
+	}), nil
 }

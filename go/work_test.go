@@ -76,3 +76,26 @@ func TestTheConfigurationIsObeyedAtOnce(t *testing.T) {
 	shown := must[[]byte](t)(func() ([]byte, error) { all, err := spool.Config(); return all, err }())
 	equal(t, len(shown) > 0, true)
 }
+
+func TestAHandlerThatPanicsLetsItsMessageGo(t *testing.T) {
+	queue := inbound(t)
+	must[string](t)(queue.Send(background, "1", nil))
+	func() {
+		defer func() { equal(t, recover(), any("broken")) }()
+		_ = queue.Work(background, func(context.Context, *Delivery) error { panic("broken") }, &WorkOptions{Lease: 300 * time.Millisecond})
+	}()
+	ctx, cancel := context.WithTimeout(background, 20*time.Second)
+	defer cancel()
+	again := must[*Delivery](t)(queue.Receive(ctx, nil))
+	equal(t, again.Attempts, 2)
+}
+
+func TestAKeeperMayBeStoppedTwice(t *testing.T) {
+	queue := inbound(t)
+	must[string](t)(queue.Send(background, "1", nil))
+	delivery := must[*Delivery](t)(queue.TryReceive(background, nil))
+	stop := must[func()](t)(queue.Keep(delivery.Receipt, time.Minute))
+	stop()
+	stop()
+	check(t, delivery.Ack(background))
+}

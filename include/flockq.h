@@ -727,7 +727,7 @@ typedef struct {
    */
   size_t size;
   /**
-   * Only those with one of these ids; NULL for any.
+   * Only those with one of these ids; NULL for any. An array that is empty names none.
    */
   const flockq_bytes *ids;
   /**

@@ -94,12 +94,12 @@ class Queue:
         """Keep a lease until stop() is called."""
 
     def move_to(
-        self, target: str, ids: _List[str], state: str | None, error: str | None, limit: int | None
+        self, target: str, ids: _List[str] | None, state: str | None, error: str | None, limit: int | None
     ) -> _List[str]:
         """Move messages to another queue and return their ids."""
 
     def redrive(
-        self, ids: _List[str], state: str | None, error: str | None, limit: int | None, dry_run: bool
+        self, ids: _List[str] | None, state: str | None, error: str | None, limit: int | None, dry_run: bool
     ) -> _List[tuple[str, str]]:
         """Send messages back where they came from; their ids and the queues."""
 

@@ -36,6 +36,12 @@ def _texts(receipts: list[Receipt]) -> list[str]:
     return [one.receipt if isinstance(one, Delivery) else one for one in receipts]
 
 
+def _named(ids: str | Iterable[str] | None) -> list[str] | None:
+    if isinstance(ids, str):
+        return [ids]
+    return None if ids is None else list(ids)
+
+
 def _several(receipts: Receipt | Sequence[Receipt]) -> list[Receipt]:
     return [receipts] if isinstance(receipts, (str, Delivery)) else [*receipts]
 
@@ -282,22 +288,22 @@ class Queue:
         self,
         target: str,
         *,
-        ids: Iterable[str] = (),
+        ids: str | Iterable[str] | None = None,
         state: str | None = None,
         error: str | None = None,
         limit: int | None = None,
     ) -> _List[str]:
         """Move messages to another queue, each exactly once wherever a process dies, and return their ids.
 
-        Only those with one of ``ids``, in this ``state``, with ``error`` in their error, at most ``limit``. Messages
-        under a lease are left.
+        Only those with one of ``ids`` (an empty list names none), in this ``state``, with ``error`` in their error, at
+        most ``limit``. Messages under a lease are left.
         """
-        return self._inner.move_to(target, list(ids), state, error, limit)
+        return self._inner.move_to(target, _named(ids), state, error, limit)
 
     def redrive(
         self,
         *,
-        ids: Iterable[str] = (),
+        ids: str | Iterable[str] | None = None,
         state: str | None = None,
         error: str | None = None,
         limit: int | None = None,
@@ -307,7 +313,7 @@ class Queue:
 
         Returns their ids and the queues they go to. With ``dry_run`` nothing is moved.
         """
-        return self._inner.redrive(list(ids), state, error, limit, dry_run)
+        return self._inner.redrive(_named(ids), state, error, limit, dry_run)
 
     def sync(self) -> None:
         """Make everything committed so far durable, whatever the durability of the commits was."""

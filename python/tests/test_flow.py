@@ -82,3 +82,9 @@ def test_limits_and_times_to_live(mail: flockq.Spool) -> None:
     time.sleep(0.05)
     assert inbound.pop() is None
     assert "time to live" in str(mail.queue("dead-letter").peek()[0].error)
+
+
+def test_an_empty_list_of_ids_names_no_message(inbound: flockq.Queue) -> None:
+    inbound.send("1", id="m1")
+    assert inbound.move_to("archive", ids=[]) == []
+    assert inbound.move_to("archive", ids="m1") == ["m1"]

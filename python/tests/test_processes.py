@@ -267,3 +267,58 @@ def test_a_wait_lets_other_threads_run(inbound: flockq.Queue) -> None:
         turns += 1
         time.sleep(0.01)
     assert turns > 10
+
+
+def test_a_child_may_stop_what_keeps_its_parents_lease(inbound: flockq.Queue) -> None:
+    inbound.send("one")
+    inbound.send("two")
+    mine = inbound.receive(lease=3600)
+    assert mine is not None
+    kept = inbound.keep(mine.receipt)
+
+    def in_the_child() -> None:
+        own = inbound.receive(lease=3600)
+        assert own is not None
+        with inbound.keep(own.receipt):
+            kept.__exit__(None, None, None)
+        own.ack()
+
+    kept.__enter__()
+    workers.join(workers.fork(in_the_child))
+    kept.__exit__(None, None, None)
+    mine.ack()
+    assert len(inbound) == 0
+
+
+def test_a_change_that_is_open_is_not_the_child_s(inbound: flockq.Queue) -> None:
+    inbound.send("one")
+
+    def in_the_child() -> None:
+        with pytest.raises(flockq.Closed):
+            change.__exit__(None, None, None)
+
+    change = inbound.update()
+    change.__enter__()
+    workers.join(workers.fork(in_the_child))
+    change.__exit__(None, None, None)
+
+
+def test_control_c_is_heard_although_the_wait_that_it_ends_concerns_nobody(directory: Path) -> None:
+    mail = flockq.Spool.mail(directory, sync="off")
+    outbound = mail.queue("outbound")
+    outbound.save([{"message": 1, "from": "inbound"}])
+    waiting = workers.script(
+        directory,
+        "spool = flockq.Spool(directory, lock_wait=math.inf)\n"
+        "print('waiting', flush=True)\n"
+        "try: spool.queue('inbound').receive(wait=math.inf)\n"
+        "except KeyboardInterrupt: print('interrupted', flush=True)\n",
+    )
+    # What is due there is fetched under its lock.
+    with outbound.update():
+        assert workers.line(waiting) == "waiting"
+        time.sleep(0.5)
+        waiting.send_signal(signal.SIGINT)
+        assert workers.line(waiting) == "interrupted"
+    assert waiting.wait(10) == 0
+    waiting.communicate()

@@ -130,7 +130,7 @@ pub struct flockq_nack_options {
 pub struct flockq_filter_options {
     /// sizeof(flockq_filter_options).
     pub size: usize,
-    /// Only those with one of these ids; NULL for any.
+    /// Only those with one of these ids; NULL for any. An array that is empty names none.
     pub ids: *const flockq_bytes,
     /// How many `ids` there are.
     pub id_count: usize,

@@ -17,7 +17,9 @@ pub struct flockq_transaction(Mutex<Option<Transaction>>);
 impl flockq_transaction {
     fn with<T>(&self, job: impl FnOnce(&mut Transaction) -> T) -> Result<T> {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        open.as_mut().map(job).ok_or_else(ended)
+        let open = open.as_mut().ok_or_else(ended)?;
+        open.check_process()?;
+        Ok(job(open))
     }
 }
 

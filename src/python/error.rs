@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -16,6 +17,10 @@ thread_local! {
 
 /// Asked by the core while it waits. Runs Python's signal handlers, which only the main thread does.
 pub(super) fn interrupted() -> bool {
+    if RAISED.with(|place| place.borrow().is_some()) {
+        // The core may go on after one wait was ended; the others of this call end too.
+        return true;
+    }
     let checked = Python::try_attach(|py| match py.check_signals() {
         Ok(()) => false,
         Err(raised) => {
@@ -29,12 +34,16 @@ pub(super) fn interrupted() -> bool {
 
 /// The exception for an error.
 pub(super) fn exception(py: Python<'_>, error: &Error) -> PyErr {
-    if error.kind() == ErrorKind::Interrupted
-        && let Some(raised) = RAISED.with(|place| place.borrow_mut().take())
-    {
-        return raised;
+    let raised = RAISED.with(|place| place.borrow_mut().take());
+    let made = || build(py, error).unwrap_or_else(|failed| failed);
+    let Some(raised) = raised else {
+        return made();
+    };
+    if error.kind() != ErrorKind::Interrupted {
+        // Both are told.
+        raised.set_cause(py, Some(made()));
     }
-    build(py, error).unwrap_or_else(|failed| failed)
+    raised
 }
 
 /// The exception for what is refused before the core is asked.
@@ -62,7 +71,13 @@ pub(super) fn call<T: Send>(
     RAISED.with(|place| *place.borrow_mut() = None);
     // What the job leaves behind is the core's, which does not trust what a panic left.
     match py.detach(|| catch_unwind(AssertUnwindSafe(job))) {
-        Ok(result) => result.map_err(|error| exception(py, &error)),
+        Ok(Ok(result)) => {
+            if let Some(raised) = RAISED.with(|place| place.borrow_mut().take()) {
+                later(py, &raised);
+            }
+            Ok(result)
+        }
+        Ok(Err(error)) => Err(exception(py, &error)),
         Err(panic) => {
             let text = panic
                 .downcast_ref::<&str>()
@@ -72,6 +87,16 @@ pub(super) fn call<T: Send>(
             let text = format!("flockq panicked: {text}; please report it");
             Err(refused(py, ErrorKind::Internal, text))
         }
+    }
+}
+
+/// The call came to its end all the same, and what it returns must not be lost: what a signal handler raised goes up as soon as
+/// the interpreter has that. Only an interrupt can be put back; another exception is shown as one that nobody could catch.
+fn later(py: Python<'_>, raised: &PyErr) {
+    let put_back = || py.import("_thread")?.call_method0("interrupt_main");
+    let is_interrupt = raised.is_instance_of::<PyKeyboardInterrupt>(py);
+    if !is_interrupt || put_back().is_err() {
+        raised.clone_ref(py).write_unraisable(py, None);
     }
 }
 

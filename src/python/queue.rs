@@ -322,7 +322,7 @@ impl Queue {
         &self,
         py: Python<'_>,
         target: &str,
-        ids: Vec<String>,
+        ids: Option<Vec<String>>,
         state: Option<&str>,
         error: Option<String>,
         limit: Option<usize>,
@@ -335,7 +335,7 @@ impl Queue {
     fn redrive(
         &self,
         py: Python<'_>,
-        ids: Vec<String>,
+        ids: Option<Vec<String>>,
         state: Option<&str>,
         error: Option<String>,
         limit: Option<usize>,
@@ -384,12 +384,15 @@ impl Queue {
 /// Which messages to move.
 fn filter(
     py: Python<'_>,
-    ids: Vec<String>,
+    ids: Option<Vec<String>>,
     state: Option<&str>,
     error: Option<String>,
     limit: Option<usize>,
 ) -> PyResult<Filter> {
-    let mut filter = Filter::new().ids(ids);
+    let mut filter = Filter::new();
+    if let Some(ids) = ids {
+        filter = filter.ids(ids);
+    }
     if let Some(state) = named::<State>(py, state)? {
         filter = filter.state(state);
     }

@@ -128,6 +128,7 @@ static void a_transaction_does_not_cross_a_fork(const char *directory) {
   pid_t child = fork();
   CHECK(child >= 0);
   if (child == 0) {
+    FAILS(flockq_transaction_set(change, T("[2]"), &error), FLOCKQ_STATUS_CLOSED);
     FAILS(flockq_transaction_commit(change, &error), FLOCKQ_STATUS_CLOSED);
     flockq_transaction_free(change);
     flockq_queue_free(queue);
