@@ -142,7 +142,10 @@ impl Spool {
 
     /// Sets the policy of a mail daemon, as far as `flockq.json` says nothing else.
     pub fn adopt_mail(&self) -> Result<()> {
-        self.change_config(Config::set_mail)
+        if self.change_config(Config::set_mail)? {
+            self.announce()?;
+        }
+        Ok(())
     }
 
     /// The configuration, as JSON: what is said, and for `default` also what holds where nothing is said.
@@ -163,32 +166,34 @@ impl Spool {
             );
             return Err(Error::new(ErrorKind::InvalidArgument, text));
         };
-        self.change_config(|store| Config::set(store, owner, key, value))
+        self.change_config(|store| Config::set(store, owner, key, value))?;
+        // Also when it was set before: whoever set it may not have been able to tell everybody.
+        self.announce()
     }
 
-    /// Changes the configuration, and tells those who keep journals.
-    fn change_config(&self, change: impl FnOnce(&dyn Store) -> Result<()>) -> Result<()> {
+    fn change_config<T>(&self, change: impl FnOnce(&dyn Store) -> Result<T>) -> Result<T> {
         self.shared.require_open()?;
         let store = &*self.shared.store;
         let patience = Patience::new(self.shared.lock_wait, self.shared.check.clone());
-        {
-            let _config = self.shared.lock_config(&patience)?;
-            change(store)?;
-        }
-        // A queue's lock is never waited for under the configuration's.
-        self.announce().map_err(|error| {
+        let _config = self.shared.lock_config(&patience)?;
+        change(store)
+    }
+
+    /// Tells those who keep journals that the configuration was changed. A queue's lock is never waited for under the
+    /// configuration's.
+    fn announce(&self) -> Result<()> {
+        let tell = || {
+            for name in self.queues()? {
+                Handle::beside(&self.shared, QueueName::parse(&name)?).announce()?;
+            }
+            Ok(())
+        };
+        tell().map_err(|error: Error| {
             let text = format!(
                 "the configuration was changed, but not every process that runs was told: {error}; set it again"
             );
             Error::new(error.kind(), text)
         })
-    }
-
-    fn announce(&self) -> Result<()> {
-        for name in self.queues()? {
-            self.queue(&name)?.handle.announce()?;
-        }
-        Ok(())
     }
 
     pub(crate) fn shared(&self) -> &Shared {

@@ -44,6 +44,14 @@ impl Interrupts {
         }
     }
 
+    /// Fails when a wait is to be ended that had not begun.
+    pub(crate) fn take_pending(&self) -> Result<()> {
+        if std::mem::take(&mut self.state().pending) {
+            return Err(interrupted());
+        }
+        Ok(())
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -188,6 +188,7 @@ impl Config {
         Self::change(store, |_| {
             Ok(vec![(vec!["queues", queue, "mode"], value.clone())])
         })
+        .map(drop)
     }
 
     /// Sets one key of a queue or of `default`, under the spool's lock. `text` is as on a command line.
@@ -205,11 +206,11 @@ impl Config {
         }
         path.push(key);
         let value = value_of(owner, key, text)?.to_string();
-        Self::change(store, |_| Ok(vec![(path.clone(), value.clone())]))
+        Self::change(store, |_| Ok(vec![(path.clone(), value.clone())])).map(drop)
     }
 
     /// Sets the policy of the mail daemon, as far as nothing else is said.
-    pub(crate) fn set_mail(store: &dyn Store) -> Result<()> {
+    pub(crate) fn set_mail(store: &dyn Store) -> Result<bool> {
         Self::change(store, |said| {
             let is_said = |key: &str| {
                 said["queues"]["inbound"]
@@ -244,7 +245,7 @@ impl Config {
     fn change<'a>(
         store: &dyn Store,
         decide: impl FnOnce(&Value) -> Result<Vec<(Vec<&'a str>, String)>>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let path = || store.root().join(CONFIG_FILE);
         let found = store
             .stat(CONFIG_FILE)
@@ -268,14 +269,15 @@ impl Config {
             })?;
         }
         if object == before && found.is_some() {
-            return Ok(());
+            return Ok(false);
         }
         // What was set may be wrong together with what was there.
         Self::parse(object.as_bytes()).map_err(|error| {
             let text = error.to_string();
             Error::new(ErrorKind::InvalidArgument, text)
         })?;
-        write_file(store, &attributes, format!("{object}\n").as_bytes())
+        write_file(store, &attributes, format!("{object}\n").as_bytes())?;
+        Ok(true)
     }
 
     fn own(&self, queue: &str) -> Option<&Settings> {

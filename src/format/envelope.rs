@@ -8,7 +8,7 @@ use super::Damage;
 pub(crate) use super::edit::Edit;
 use super::json::check_bare;
 use super::lease::{Held, Lease};
-use super::object::{Object, quoted, string};
+use super::object::{Object, quoted, string, string_lossy};
 use super::outline;
 use super::priority::Priority;
 use super::time::{self, NEVER, Timestamp};
@@ -92,9 +92,15 @@ impl<'a> Keys<'a, '_> {
         let Some(value) = self.get(name) else {
             return Ok(None);
         };
-        string(value)
+        string_lossy(value)
             .map(Some)
             .ok_or_else(|| self.wrong(name, "is not a string"))
+    }
+
+    /// A string that names something; one that not every language can read names nothing.
+    fn name(&self, name: &str) -> Result<Option<Cow<'a, str>>, Damage> {
+        let told = self.string(name)?;
+        Ok(told.filter(|_| self.get(name).is_some_and(|value| string(value).is_some())))
     }
 
     /// A time; "never" counts as absent.
@@ -204,11 +210,11 @@ impl Element {
         })?;
         keys.string("from")?;
         let id = keys
-            .string("id")?
+            .name("id")?
             .filter(|id| !id.is_empty())
             .map(|id| Arc::from(&*id));
         let priority = keys
-            .string("priority")?
+            .name("priority")?
             .map(|priority| Priority::of(&priority));
         let (queued_at, not_before) = (keys.time("queued_at")?, keys.time("not_before")?);
         Ok(Self {

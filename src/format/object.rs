@@ -173,7 +173,9 @@ pub(crate) fn with(text: &str, path: &[&str], value: String) -> Option<String> {
         return Some(value);
     };
     let object = Object::read(text).ok().flatten()?;
-    let value = with(object.get(key).unwrap_or("{}"), rest, value)?;
+    // What is null says as much as what is not there.
+    let known = object.get(key).filter(|known| *known != "null");
+    let value = with(known.unwrap_or("{}"), rest, value)?;
     Some(object.edit(&[(key, Some(value))]))
 }
 
@@ -185,6 +187,32 @@ pub(super) fn string(text: &str) -> Option<Cow<'_, str>> {
     } else {
         Some(Cow::Borrowed(inside))
     }
+}
+
+/// The same, with a replacement character for what not every language can read: half of a surrogate pair, which other
+/// programs write where they cut a text. `None`: it is no string.
+pub(super) fn string_lossy(text: &str) -> Option<Cow<'_, str>> {
+    struct Lossy(String);
+    struct Visit;
+    impl serde::de::Visitor<'_> for Visit {
+        type Value = Lossy;
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a string")
+        }
+        fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Lossy, E> {
+            Ok(Lossy(String::from_utf8_lossy(bytes).into_owned()))
+        }
+    }
+    impl<'de> serde::Deserialize<'de> for Lossy {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            deserializer.deserialize_bytes(Visit)
+        }
+    }
+    string(text).or_else(|| {
+        let is_string = text.starts_with('"');
+        let lossy = is_string.then(|| serde_json::from_str::<Lossy>(text).ok());
+        lossy.flatten().map(|Lossy(text)| Cow::Owned(text))
+    })
 }
 
 /// A JSON string.

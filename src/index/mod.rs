@@ -219,11 +219,28 @@ impl Index {
 
     /// The next ready ones, in order of delivery.
     pub(crate) fn next_ready(&mut self, count: usize, now: &Now) -> Result<Vec<(Seq, Element)>> {
+        self.next_ready_where(count, now, |_| true)
+    }
+
+    /// The next ones of which this is so.
+    pub(crate) fn next_ready_where(
+        &mut self,
+        count: usize,
+        now: &Now,
+        is_so: impl Fn(&Element) -> bool,
+    ) -> Result<Vec<(Seq, Element)>> {
         self.advance(now);
-        let next = self.ready.iter().take(count);
-        next.filter_map(|(_, _, seq)| self.entry(*seq))
-            .map(|entry| Ok((entry.seq, self.element(entry)?)))
-            .collect()
+        let mut found = Vec::new();
+        for entry in self.ready.iter().filter_map(|(_, _, seq)| self.entry(*seq)) {
+            if found.len() == count {
+                break;
+            }
+            let element = self.element(entry)?;
+            if is_so(&element) {
+                found.push((entry.seq, element));
+            }
+        }
+        Ok(found)
     }
 
     /// The entries whose ids have this one's hash, in the order of the array: those that have the id, and by a rare

@@ -618,7 +618,9 @@ impl Handle {
 
     /// Puts it on record how the queue commits.
     pub(crate) fn record(&self, mode: Mode) -> Result<()> {
-        let _config = self.spool.lock_config(&self.patience())?;
+        // Nobody is asked whether to go on: the queue's state is held, which whoever is asked may be waiting for.
+        let patience = Patience::new(self.spool.lock_wait, None);
+        let _config = self.spool.lock_config(&patience)?;
         Config::record(&*self.spool.store, self.name.as_str(), mode)
     }
 }

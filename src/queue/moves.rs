@@ -57,9 +57,10 @@ impl Filter {
         Self::default()
     }
 
-    /// Those with one of these ids.
+    /// Those with one of these ids: none, when there are none.
     pub fn ids<I: Into<String>>(mut self, ids: impl IntoIterator<Item = I>) -> Self {
-        self.which.ids.extend(ids.into_iter().map(Into::into));
+        let named = self.which.ids.get_or_insert_default();
+        named.extend(ids.into_iter().map(Into::into));
         self
     }
 

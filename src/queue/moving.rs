@@ -407,7 +407,7 @@ fn what_has_arrived_is_not_taken_back_because_something_else_cannot_arrive() {
 /// The first step of a move to the archive.
 fn begin(queue: &Queue, id: &str) -> Begun {
     let which = Which {
-        ids: vec![id.to_owned()],
+        ids: Some(vec![id.to_owned()]),
         ..Which::default()
     };
     let target = QueueName::parse("archive").unwrap();
@@ -415,6 +415,45 @@ fn begin(queue: &Queue, id: &str) -> Begun {
         .handle
         .mark(|index, now, _, mover| plan::move_to(index, now, &which, &target, mover));
     marked.unwrap().1
+}
+
+#[test]
+fn however_much_is_due_for_another_queue_what_is_due_for_this_one_comes_back() {
+    let store = store(&["outbound"]);
+    let theirs = r#"{"message":1,"from":"other"},"#.repeat(1500);
+    let file = format!(r#"[{theirs}{{"message":{{"id":"ours"}},"from":"inbound"}}]"#);
+    store.put("outbound.json", file.as_bytes());
+    let inbound = spool(&store).queue("inbound").unwrap();
+    let found = inbound.receive(Receive::new()).unwrap();
+    assert_eq!(found.unwrap().id(), "ours");
+}
+
+#[test]
+fn an_empty_list_of_ids_names_no_message() {
+    let store = store(&[]);
+    let inbound = spool(&store).queue("inbound").unwrap();
+    inbound.send(&json!({"id": "m1"})).unwrap();
+    let none: [String; 0] = [];
+    assert!(
+        inbound
+            .move_to("archive", &Filter::new().ids(none))
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(inbound.move_to("archive", &Filter::new()).unwrap(), ["m1"]);
+}
+
+/// Each process of a mail daemon opens its spool so.
+#[test]
+fn a_policy_that_is_there_already_is_told_to_nobody() {
+    let store = store(&[]);
+    let process = spool(&store);
+    process.queue("inbound").unwrap().send(&json!(1)).unwrap();
+    store.forget_effects();
+    spool(&store).adopt_mail().unwrap();
+    let written = |effect: &String| effect.contains("inbound") && !effect.contains("lock");
+    let effects: Vec<String> = store.effects().into_iter().filter(written).collect();
+    assert!(effects.is_empty(), "{effects:?}");
 }
 
 #[test]

@@ -82,6 +82,10 @@ impl Queue {
         if max == 0 {
             return Ok(Vec::new());
         }
+        if how.wait.is_some() {
+            // Also when there is something: a worker with a backlog would never hear of it.
+            self.handle.attached()?.interrupts.take_pending()?;
+        }
         // Without waiting, or with something there, listening would be work for nothing.
         let taken = self.take(max, &how, Probe::Sometimes)?;
         let (true, Some(wait)) = (taken.is_empty(), how.wait) else {

@@ -4,9 +4,13 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::handle::{Probe, Told, Wish};
+use crate::format::envelope::Element;
 use crate::format::name::COUNTERS_DIRECTORY;
+use crate::index::{Change, Index, Now, Plan};
 use crate::store::Store;
 use crate::store::fault::{FaultStore, Unsynced};
+use crate::store::files::Need;
 use crate::{ErrorKind, Message, Nack, Queue, Receive, Spool, Sync};
 
 fn queue(store: &FaultStore, sync: Sync) -> Queue {
@@ -232,6 +236,33 @@ fn a_lock_file_that_was_replaced_is_taken_anew_and_the_change_decided_again() {
 }
 
 #[test]
+fn what_another_program_wrote_when_the_lock_file_was_removed_during_a_change_is_not_overwritten() {
+    let store = with_one();
+    let inbound = queue(&store, Sync::Off);
+    let mut decided = 0;
+    let append = |_: &mut Index, _: &Now, _: &mut Told| {
+        decided += 1;
+        if decided == 1 {
+            store.put(".gastown/locks/inbound.json.lock", b"");
+            store.put("inbound.json", br#"["foreign"]"#);
+        }
+        let element = Element::parse(Arc::from(&br#"{"message":"ours"}"#[..])).unwrap();
+        let changes = vec![Change::Append(element)];
+        Ok(Plan {
+            changes,
+            result: (),
+        })
+    };
+    let (wish, need) = (Wish::Keep(None), Need::Index);
+    inbound
+        .handle
+        .change_once(wish, need, Probe::None, append)
+        .unwrap();
+    assert_eq!(decided, 2);
+    assert_eq!(bodies(&inbound), [json!("foreign"), json!("ours")]);
+}
+
+#[test]
 fn a_transaction_whose_ground_was_changed_writes_nothing_and_says_so() {
     // A program without the library may know no lock at all, or remove its file.
     for removes_lock in [true, false] {
@@ -304,4 +335,103 @@ fn a_panic_in_the_callers_code_gives_the_lock_back_and_changes_nothing() {
         other.send(&json!("third")).unwrap();
         assert_eq!(bodies(&inbound).len(), 3);
     }
+}
+
+/// Other programs cut texts in the middle of a character.
+#[test]
+fn half_a_surrogate_pair_in_what_an_envelope_says_is_no_damage() {
+    let store = FaultStore::new();
+    let element = r#"{"message":{"id":"m1"},"attempts":1,"error":"cut \ud83d","from":"a\udc00","priority":"\ud83d","errors":[{"error":"\ud83d"}]}"#;
+    store.put("inbound.json", format!("[{element}]").as_bytes());
+    let inbound = queue(&store, Sync::Off);
+    let found = inbound.get("m1").unwrap().remove(0);
+    assert_eq!(found.priority(), crate::Priority::Normal);
+    assert!(found.error().unwrap().starts_with("cut \u{fffd}"));
+    assert!(inbound.check().unwrap().is_sound());
+    let delivery = inbound.receive(crate::Receive::new()).unwrap().unwrap();
+    delivery.nack(&crate::Nack::new().error("again")).unwrap();
+    let text = String::from_utf8(store.content("inbound.json").unwrap()).unwrap();
+    assert!(
+        text.contains(r#"[{"error":"\ud83d"},"#),
+        "its history is kept: {text}"
+    );
+}
+
+#[test]
+fn an_interrupt_ends_the_next_wait_also_when_there_is_something_to_take() {
+    let inbound = queue(&FaultStore::new(), Sync::Off);
+    inbound.send(&json!(1)).unwrap();
+    inbound.interrupt();
+    let wait = || inbound.receive(crate::Receive::new().wait_forever());
+    assert_eq!(wait().unwrap_err().kind(), ErrorKind::Interrupted);
+    assert!(wait().unwrap().is_some());
+}
+
+/// Somebody has tidied up: the next leases must name a file that shows again whether this process lives.
+#[test]
+fn a_consumer_whose_file_was_removed_gets_another_one() {
+    let store = FaultStore::new();
+    let inbound = queue(&store, Sync::Off);
+    inbound.send_many(&[json!(1), json!(2), json!(3)]).unwrap();
+    let receive = || inbound.receive(crate::Receive::new()).unwrap().unwrap();
+    let files = || -> Vec<String> {
+        let is_consumer = |name: &String| name.starts_with(".gastown/consumers/");
+        store.names().into_iter().filter(is_consumer).collect()
+    };
+    let first = receive();
+    let before = files();
+    assert_eq!(before.len(), 1);
+    store.take_away(&before[0]);
+    store.pass(2000);
+    let second = receive();
+    let after = files();
+    assert_eq!(after.len(), 1);
+    assert_ne!(before, after);
+    let name = after[0].rsplit('/').next().unwrap();
+    let text = String::from_utf8(store.content("inbound.json.journal").unwrap()).unwrap();
+    assert!(text.contains(name));
+    first.ack().unwrap();
+    second.ack().unwrap();
+}
+
+#[test]
+fn a_setting_can_be_made_where_null_stands() {
+    let store = FaultStore::new();
+    store.put(
+        "flockq.json",
+        br#"{"version":1,"default":null,"queues":null}"#,
+    );
+    let inbound = queue(&store, Sync::Full);
+    inbound.send(&json!(1)).unwrap();
+    inbound.pop().unwrap();
+    let text = String::from_utf8(store.content("flockq.json").unwrap()).unwrap();
+    assert!(text.contains(r#""mode""#), "{text}");
+    let spool = Spool::builder("unused")
+        .open_on(Arc::new(store.clone()))
+        .unwrap();
+    spool.set_config("default.sync", "off").unwrap();
+}
+
+/// What a payload says of itself may be anything, and is not kept in memory and written into journals by itself.
+#[test]
+fn an_id_that_no_send_could_give_is_not_remembered() {
+    let store = FaultStore::new();
+    let inbound = queue(&store, Sync::Off);
+    let spool = Spool::builder("unused")
+        .open_on(Arc::new(store.clone()))
+        .unwrap();
+    spool.set_config("inbound.dedup_window", "1h").unwrap();
+    for id in ["x".repeat(600), "a\nb".to_owned(), "fits".to_owned()] {
+        inbound.send(&json!({ "id": id })).unwrap();
+        inbound.pop().unwrap().unwrap();
+    }
+    inbound.checkpoint().unwrap();
+    let text = String::from_utf8(store.content("inbound.json.journal").unwrap()).unwrap();
+    assert!(
+        text.contains("fits")
+            && !text.contains("xxx")
+            && !text.contains("a\nb")
+            && !text.contains("a\\nb"),
+        "{text}"
+    );
 }

@@ -89,6 +89,11 @@ impl Queue {
 }
 
 impl Transaction {
+    /// Fails in a process that was forked while it was open: the lock stayed with the parent.
+    pub(crate) fn check_process(&self) -> Result<()> {
+        self.hold.check_process()
+    }
+
     /// The array.
     #[must_use]
     pub fn array(&self) -> &[Box<RawValue>] {
@@ -105,6 +110,7 @@ impl Transaction {
     pub fn commit(mut self) -> Result<()> {
         let handle = Arc::clone(&self.queue.handle);
         handle.attached()?;
+        self.check_process()?;
         let texts = texts(&mem::take(&mut self.array));
         let wish = Wish::Keep(None);
         handle

@@ -138,8 +138,9 @@ fn held(flag: &Mutex<bool>) -> MutexGuard<'_, bool> {
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        // A forked child has no such thread.
         if self.generation != generation() {
+            // A forked child has no such thread; what stands for it there may by now be another one.
+            std::mem::forget(self.thread.take());
             return;
         }
         *held(&self.stopped.0) = true;

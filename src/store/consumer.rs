@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::lock::{LockFile, make_directories};
@@ -18,8 +19,12 @@ use crate::format::name::{CONSUMERS_DIRECTORY, QueueName};
 #[derive(Debug)]
 pub(crate) struct Consumer {
     name: Arc<str>,
-    /// Holds the record lock; only kept.
-    _file: LockFile,
+    /// Holds the record lock.
+    file: LockFile,
+    /// When its file was last looked for, on the boot clock.
+    looked_ms: AtomicU64,
+    /// The one before, whose file somebody has removed: it lives on for the leases that name it.
+    _before: Option<Arc<Consumer>>,
 }
 
 /// By fork generation and spool. Taken only under the descriptors' mutex, so that no fork finds it locked.
@@ -29,30 +34,38 @@ type Consumers = HashMap<(u64, FileId), Arc<Consumer>>;
 /// More dead files than this are swept.
 const SWEEP_ABOVE: usize = 64;
 
+/// So often (in milliseconds) the consumer's file is looked for.
+const LOOK_EVERY_MS: u64 = 1000;
+
+impl Consumer {
+    /// Whether others find its file. Who has removed it has taken the sign of life away; and of a spool that is gone another one
+    /// may have got the inode number.
+    fn is_there(&self, store: &dyn Store) -> bool {
+        let now = store.system().boot_ms();
+        if now.abs_diff(self.looked_ms.load(Ordering::Relaxed)) < LOOK_EVERY_MS {
+            return true;
+        }
+        let looked = store.stat(&path_of(&self.name));
+        // A look that fails proves nothing.
+        let is_there = looked.map_or(true, |stat| {
+            stat.is_some_and(|stat| stat.id == self.file.id)
+        });
+        if is_there {
+            self.looked_ms.store(now, Ordering::Relaxed);
+        }
+        is_there
+    }
+}
+
 /// This process's consumer of the spool; made at the first call.
 pub(crate) fn consumer(store: &dyn Store, spool: FileId) -> Result<Arc<str>> {
-    let known = |made: Option<Consumer>| {
-        let no_fork = descriptors();
-        let mut all = CONSUMERS.lock().unwrap_or_else(PoisonError::into_inner);
-        let all = all.get_or_insert_default();
-        let key = (generation(), spool);
-        let found = match (all.get(&key), made) {
-            (Some(found), loser) => {
-                // Two threads at once: the second one's file has no lease that names it.
-                let name = Arc::clone(&found.name);
-                return (Some(name), loser);
-            }
-            (None, Some(made)) => all.entry(key).or_insert(Arc::new(made)),
-            (None, None) => return (None, None),
-        };
-        let name = Arc::clone(&found.name);
-        drop(no_fork);
-        (Some(name), None)
+    let key = (generation(), spool);
+    let known = with_consumers(|all| all.get(&key).map(Arc::clone));
+    let before = match known {
+        Some(known) if known.is_there(store) => return Ok(Arc::clone(&known.name)),
+        gone => gone,
     };
-    if let (Some(name), _) = known(None) {
-        return Ok(name);
-    }
-    let made = make(store).map_err(|error| {
+    let made = make(store, before.clone()).map_err(|error| {
         Error::io(
             "make a consumer's file in",
             store.root().join(CONSUMERS_DIRECTORY),
@@ -60,12 +73,30 @@ pub(crate) fn consumer(store: &dyn Store, spool: FileId) -> Result<Arc<str>> {
         )
     })?;
     sweep(store);
-    let own = Arc::clone(&made.name);
-    let (name, loser) = known(Some(made));
-    if let Some(loser) = loser {
-        let _ = store.remove(&path_of(&loser.name));
+    let made = Arc::new(made);
+    let kept = with_consumers(|all| {
+        let is_gone =
+            |known: &Arc<Consumer>| before.as_ref().is_some_and(|gone| Arc::ptr_eq(gone, known));
+        match all.get(&key) {
+            // Two threads at once.
+            Some(other) if !is_gone(other) => Arc::clone(other),
+            _ => {
+                all.insert(key, Arc::clone(&made));
+                Arc::clone(&made)
+            }
+        }
+    });
+    if !Arc::ptr_eq(&kept, &made) {
+        // No lease names it.
+        let _ = store.remove(&path_of(&made.name));
     }
-    Ok(name.unwrap_or(own))
+    Ok(Arc::clone(&kept.name))
+}
+
+fn with_consumers<T>(job: impl FnOnce(&mut Consumers) -> T) -> T {
+    let _no_fork = descriptors();
+    let mut all = CONSUMERS.lock().unwrap_or_else(PoisonError::into_inner);
+    job(all.get_or_insert_default())
 }
 
 /// Forgets the file systems that a schedule had.
@@ -77,18 +108,13 @@ pub(crate) fn forget() {
 /// Forgets the consumer of a simulated process that has ended.
 #[cfg(all(test, not(shuttle)))]
 pub(crate) fn forget_that_of(spool: FileId) {
-    let no_fork = descriptors();
-    let mut all = CONSUMERS.lock().unwrap_or_else(PoisonError::into_inner);
-    let forgotten = all
-        .as_mut()
-        .and_then(|all| all.remove(&(generation(), spool)));
-    drop((all, no_fork));
-    // Behind the guards: closing its lock file takes the descriptors' mutex again.
+    let forgotten = with_consumers(|all| all.remove(&(generation(), spool)));
+    // Without the mutex: closing its lock file takes it.
     drop(forgotten);
 }
 
 /// Locked before it is linked into place: whoever finds the name finds the lock.
-fn make(store: &dyn Store) -> io::Result<Consumer> {
+fn make(store: &dyn Store, before: Option<Arc<Consumer>>) -> io::Result<Consumer> {
     let root = store.root_stat()?;
     make_directories(store, CONSUMERS_DIRECTORY, root.directory_mode())?;
     let (pid, start) = store.system().process()?;
@@ -105,7 +131,9 @@ fn make(store: &dyn Store) -> io::Result<Consumer> {
     store.rename(&unlocked, &path_of(&name))?;
     Ok(Consumer {
         name: Arc::from(name),
-        _file: file,
+        file,
+        looked_ms: AtomicU64::new(store.system().boot_ms()),
+        _before: before,
     })
 }
 

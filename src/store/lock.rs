@@ -31,7 +31,7 @@ const COUNT_EVERY_MS: u64 = 1000;
 pub(crate) struct LockFile {
     file: Arc<dyn File>,
     /// Which file it is: while it is open no other file can be that.
-    id: FileId,
+    pub(super) id: FileId,
     generation: u64,
 }
 
@@ -610,7 +610,7 @@ impl Hold {
     }
 
     /// A hold does not survive a fork: the child has neither the lock nor the descriptor.
-    fn check_process(&self) -> Result<()> {
+    pub(crate) fn check_process(&self) -> Result<()> {
         if self.generation == generation() {
             Ok(())
         } else {

@@ -18,14 +18,18 @@ use std::sync::Arc;
 
 use crate::config::Policy;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::Damage;
 use crate::format::envelope::{Edit, Element};
 use crate::format::time::after;
+use crate::format::{Damage, MAX_ID_BYTES};
 use crate::index::past::milliseconds;
 use crate::index::{Change, Now};
 
-/// What keeps a message that leaves a queue from being sent again with `dedup`.
+/// What keeps a message that leaves a queue from being sent again with `dedup`. A payload may have an id that no send could
+/// give: that is not kept in memory, nor written into a journal as it is.
 fn remember(id: &str, policy: &Policy, now: &Now) -> Option<Change> {
+    if id.len() > MAX_ID_BYTES || id.contains(char::is_control) {
+        return None;
+    }
     let until = policy.dedup_window.map(|window| after(now.wall, window))?;
     Some(Change::Remember(Arc::from(id), milliseconds(until)))
 }

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
+use serde_json::value::RawValue;
 
 use super::{edited, remember};
 use crate::config::{Expired, Policy};
@@ -29,8 +30,8 @@ pub(crate) const STUCK: Duration = Duration::from_secs(10);
 /// Which messages are moved by hand. A leased one never is: somebody works on it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Which {
-    /// Those with one of these ids; empty: all.
-    pub(crate) ids: Vec<String>,
+    /// Those with one of these ids; `None`: whatever their id.
+    pub(crate) ids: Option<Vec<String>>,
     pub(crate) state: Option<State>,
     /// Those whose error has this in it.
     pub(crate) error: Option<String>,
@@ -100,11 +101,15 @@ impl Mover<'_> {
 /// The history of errors with one more.
 pub(crate) fn history(element: &Element, error: &str, now: &Now) -> Edit<'static> {
     let known = element.texts().errors;
-    let known: Option<Vec<Value>> = known.and_then(|text| serde_json::from_str(&text).ok());
-    let mut all = known.unwrap_or_default();
-    all.push(json!({"at": now.wall.to_string(), "error": error}));
+    // As they are written: other programs may have written what not every language can read.
+    let known: Option<Vec<&RawValue>> = known
+        .as_deref()
+        .and_then(|text| serde_json::from_str(text).ok());
+    let mut all: Vec<&str> = known.iter().flatten().map(|one| one.get()).collect();
+    let more = json!({"at": now.wall.to_string(), "error": error}).to_string();
+    all.push(&more);
     let kept = all.split_off(all.len().saturating_sub(HISTORY));
-    Edit::Errors(Value::from(kept).to_string())
+    Edit::Errors(format!("[{}]", kept.join(",")))
 }
 
 /// Gives up the ready messages that are over, as far as they are among the next ones; says how many.
@@ -177,13 +182,14 @@ pub(crate) fn bring_back(
     mover: &Mover<'_>,
 ) -> Result<Plan<u64>> {
     let mut changes = Vec::new();
-    // Those of other queues may stand before them.
-    for (seq, element) in index.next_ready(10 * AT_ONCE, now)? {
+    // Those of other queues may stand before them, however many.
+    let is_its = |element: &Element| {
         let from = element.texts().from;
-        if from.is_none_or(|from| from == target.as_str()) {
-            let edits = vec![Edit::NotBefore(None), Edit::From(None)];
-            changes.push(Change::Envelope(seq, mover.mark(&element, target, edits)?));
-        }
+        from.is_none_or(|from| from == target.as_str())
+    };
+    for (seq, element) in index.next_ready_where(AT_ONCE, now, is_its)? {
+        let edits = vec![Edit::NotBefore(None), Edit::From(None)];
+        changes.push(Change::Envelope(seq, mover.mark(&element, target, edits)?));
     }
     let result = changes.len() as u64;
     Ok(Plan { changes, result })
@@ -234,9 +240,9 @@ fn chosen(index: &mut Index, now: &Now, which: &Which) -> Result<Vec<(Seq, Eleme
             found.extend(index.in_state(Some(state), now));
         }
     }
-    if !which.ids.is_empty() {
+    if let Some(ids) = &which.ids {
         let mut named = Vec::new();
-        for id in &which.ids {
+        for id in ids {
             named.extend(index.numbers_of(id)?);
         }
         named.sort_unstable();

@@ -252,7 +252,8 @@ impl Store for RealStore {
             .prefix(prefix)
             .suffix(suffix)
             .rand_bytes(10)
-            .make_in("", |path| {
+            // Of the path only the name is used; with a relative one the working directory would have to be there.
+            .make_in("/", |path| {
                 // Opened below the root's descriptor and not by the path, which another process may have renamed.
                 let name = path
                     .file_name()
