@@ -156,7 +156,11 @@ fn repaired(spool: &Path) {
         return;
     };
     assert!(queue.check().unwrap().is_sound());
-    assert_eq!(queue.len().unwrap(), report.messages);
+    // The first look brings moves to their end.
+    let may_move = |text: &Vec<u8>| holds(text, b"move") || holds(text, b"\\u");
+    let left = queue.len().unwrap();
+    assert!(left <= report.messages);
+    assert!(left == report.messages || before.values().any(may_move));
     for kept in &report.kept {
         let name = kept.file_name().unwrap().to_string_lossy();
         let (original, _) = name.split_once(".damaged-").unwrap();

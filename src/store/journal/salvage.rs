@@ -217,6 +217,7 @@ fn apply(body: &[u8], known: &mut Known) -> std::result::Result<(), String> {
             // What is known of messages that are gone begins anew.
             Record::Count(_) | Record::Remember { .. } => continue,
         };
+        json::check_element(&text).map_err(|damage| damage.rule)?;
         let element = Element::parse(Arc::from(text)).map_err(|damage| damage.rule)?;
         known.insert(number, element);
     }
