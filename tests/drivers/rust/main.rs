@@ -479,7 +479,10 @@ fn main() -> io::Result<()> {
 
 /// Which messages to move.
 fn filter(request: &Request) -> flockq::Result<Filter> {
-    let mut filter = Filter::new().ids(request.texts("ids"));
+    let mut filter = Filter::new();
+    if request.0.get("ids").is_some() {
+        filter = filter.ids(request.texts("ids"));
+    }
     if let Some(state) = request.text("state") {
         filter = filter.state(state.parse()?);
     }
