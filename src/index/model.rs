@@ -523,7 +523,7 @@ proptest! {
 
     /// INV-6 to INV-10.
     #[test]
-    fn any_sequence_of_operations_does_what_a_naive_model_does(steps in proptest::collection::vec(step(), 1..60)) {
+    fn any_sequence_of_operations_does_what_a_naive_model_does(steps in proptest::collection::vec(step(), 1..if cfg!(miri) { 12 } else { 60 })) {
         let model = Model { entries: Vec::new(), wall: 1000, uptime: 1000, boot: 0, consumer: 0, sent: 0 };
         let mut both = Both { index: Index::empty(), model, receipts: Vec::new(), drawn: Cell::new(0) };
         for step in &steps {
