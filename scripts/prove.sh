@@ -9,6 +9,8 @@ export FLOCKQ_PROVE=1 FLOCKQ_KILL_SECONDS=60 FLOCKQ_FLOW_MESSAGES=20000
 logs=target/prove
 mkdir -p $logs
 failed=0
+# What is tried: what is changed while it runs is not in it.
+commit=$(git describe --always --dirty 2> /dev/null || echo unknown)
 wanted=("$@")
 [ ${#wanted[@]} -gt 0 ] || : > $logs/steps.tsv
 
@@ -23,7 +25,7 @@ step() {
     [ "$status" -eq 0 ] || failed=1
     touch $logs/steps.tsv
     sed -i "/^$name\t/d" $logs/steps.tsv
-    printf '%s\t%s\t%s\n' "$name" "$status" "$((SECONDS - started))" >> $logs/steps.tsv
+    printf '%s\t%s\t%s\t%s\n' "$name" "$status" "$((SECONDS - started))" "$commit" >> $logs/steps.tsv
 }
 
 step test scripts/make.sh test

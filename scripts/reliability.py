@@ -45,7 +45,7 @@ class Property:
 class Run:
     """What the logs say."""
 
-    steps: list[tuple[str, int, int]] = field(default_factory=list)
+    steps: list[tuple[str, int, int, str]] = field(default_factory=list)
     results: dict[str, str] = field(default_factory=dict)
     proved: list[tuple[str, str]] = field(default_factory=list)
     mutants: dict[str, str] = field(default_factory=dict)
@@ -106,8 +106,8 @@ def read_run(directory: Path) -> Run:
     """Reads the steps of a run and their logs."""
     run = Run()
     for line in (directory / "steps.tsv").read_text().splitlines():
-        name, status, seconds = line.split("\t")
-        run.steps.append((name, int(status), int(seconds)))
+        name, status, seconds, commit = line.split("\t")
+        run.steps.append((name, int(status), int(seconds), commit))
         run.take(f"step::{name}", "ok" if status == "0" else "FAILED")
         read_log(run, (directory / f"{name}.log").read_text(errors="replace"))
     return run
@@ -194,13 +194,14 @@ def report(directory: Path) -> str:
     rows = [row for group in groups.values() for row in group]
     shown = sum(is_shown(row, run) for row in rows)
     found = sum("SURVIVED" not in by for by in run.mutants.values())
-    minutes = sum(seconds for _, _, seconds in run.steps) // 60
-    commit = shell("git", "log", "-1", "--format=%h")
+    minutes = sum(seconds for _, _, seconds, _ in run.steps) // 60
+    # A step may have been run again by itself.
+    commits = " and ".join(dict.fromkeys(commit for _, _, _, commit in run.steps))
     date = datetime.now(timezone.utc).date().isoformat()
     lines = [
         "# What must hold, and what last showed it",
         "",
-        f"Written by `make prove` on {date}, of commit {commit}, in {minutes} minutes: {machine()}.",
+        f"Written by `make prove` on {date}, of commit {commits}, in {minutes} minutes: {machine()}.",
         f"Of {len(rows)} properties {shown} were shown to hold;",
         f"of {len(run.mutants)} deliberate bugs {found} were found. [found.md](found.md) has the bugs that were not",
         "deliberate. How a test is named here: `power::NAME` is in `tests/power.rs`, `queue::tests::NAME` in the",
@@ -220,9 +221,10 @@ def report(directory: Path) -> str:
     lines += [f"| `{name}` | {cell(by)} |" for name, by in run.mutants.items()]
     others = [what for test, what in run.proved if not any(test in row.tests for row in rows)]
     lines += ["", "## Everything else that was counted", "", *[f"* {cell(what)}" for what in others]]
-    lines += ["", "## Steps of the run", "", "| step | result | seconds |", "|---|---|---|"]
+    lines += ["", "## Steps of the run", "", "| step | result | seconds | commit |", "|---|---|---|---|"]
     lines += [
-        f"| {name} | {'passed' if status == 0 else 'FAILED'} | {seconds} |" for name, status, seconds in run.steps
+        f"| {name} | {'passed' if status == 0 else 'FAILED'} | {seconds} | {commit} |"
+        for name, status, seconds, commit in run.steps
     ]
     lines += ["", "## Left out", ""]
     lines += [f"* {cell(what)}" for what in dict.fromkeys(run.left_out)] or ["Nothing."]
