@@ -47,8 +47,13 @@ pub(super) fn commit(body: &[u8], source: Source, at: u64, index: &mut Index) ->
                 let text = [head, b"0", tail].concat();
                 let known =
                     Known::of(&text).map_err(|damage| Damage::new(place(head), damage.rule))?;
+                let facts = known.facts();
+                if facts.payload != (head.len()..head.len() + 1) {
+                    let rule = "an envelope that is written around a payload is none";
+                    return Err(Damage::new(place(head), rule));
+                }
                 let around = (head.len(), tail.len());
-                index.put_in_envelope(number, &known.facts(), wrote(head), around);
+                index.put_in_envelope(number, &facts, wrote(head), around);
             }
             Record::Replace { number, text } => {
                 is_there(number)?;
