@@ -15,7 +15,7 @@ mutants=(
     "no_truncation        queue::journalled queue::crashes::failures"
     "sync_retried         queue::journalled"
     "inherited_trusted    queue::journalled queue::crashes::failures"
-    "lock_unlinked        queue::tests"
+    "lock_unlinked        queue::tests::the_lock_file_is_the_same"
     "no_inode_check       queue::tests"
     "any_lock_file        queue::journalled"
     "move_forgotten       queue::moving"
