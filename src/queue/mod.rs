@@ -29,6 +29,8 @@ mod crashes;
 mod damaged;
 mod handle;
 #[cfg(test)]
+mod interleaved;
+#[cfg(test)]
 mod journalled;
 #[cfg(test)]
 mod moving;

@@ -1,0 +1,225 @@
+//! What others do to a journalled queue between two steps of one operation, on the store in memory.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::Queue;
+use super::attached::Attached;
+use super::handle::{Probe, Wish};
+use super::journalled::{JOURNAL, LOCK, bodies, queue, store};
+use crate::format::envelope::Element;
+use crate::index::{Change, Plan};
+use crate::store::fault::Unsynced;
+use crate::store::files::{Files, Need};
+use crate::store::journal::Unsynced as Unfinished;
+use crate::store::lock::Hold;
+use crate::{ErrorKind, Sync};
+
+#[test]
+fn a_change_of_the_array_that_was_cut_short_is_seen_by_who_goes_on_at_once() {
+    let filled = || {
+        let store = store();
+        let (one, other) = (
+            queue(&store, Sync::Full),
+            queue(&store.another_process(), Sync::Full),
+        );
+        one.send_many(&[json!(1), json!(2)]).unwrap();
+        assert_eq!(bodies(&other).unwrap().len(), 2);
+        store.forget_effects();
+        (store, one, other)
+    };
+    let drop_the_last = |queue: &Queue| queue.update(|array| drop(array.pop()));
+    let (store, one, _) = filled();
+    drop_the_last(&one).unwrap();
+    let named = |effect: &String| effect == "rename inbound.json";
+    let named = store.effects().iter().position(named).unwrap();
+    let (store, one, other) = filled();
+    // Killed behind the first of the two renames.
+    store.die(named + 1);
+    assert!(drop_the_last(&one).is_err());
+    std::mem::forget(one);
+    store.heal();
+    other.send(&json!(3)).unwrap();
+    for queue in [&other, &queue(&store.another_process(), Sync::Full)] {
+        assert_eq!(bodies(queue).unwrap(), [json!(1), json!(3)]);
+        assert!(queue.check().unwrap().is_sound());
+    }
+    // Who has seen the array of before, and looks again only when somebody else has gone on from the new one.
+    for with_lock_file in [true, false] {
+        let (store, one, idle) = filled();
+        store.die(named + 1);
+        assert!(drop_the_last(&one).is_err());
+        std::mem::forget(one);
+        store.heal();
+        let other = queue(&store.another_process(), Sync::Full);
+        if !with_lock_file {
+            store.take_away(LOCK);
+        }
+        other.checkpoint().unwrap();
+        idle.send(&json!(3)).unwrap();
+        for queue in [&idle, &other, &queue(&store.another_process(), Sync::Full)] {
+            assert_eq!(
+                bodies(queue).unwrap(),
+                [json!(1), json!(3)],
+                "{with_lock_file}"
+            );
+            assert!(queue.check().unwrap().is_sound());
+        }
+    }
+}
+
+#[test]
+fn who_only_sends_goes_on_when_another_program_has_replaced_file_and_lock_file() {
+    let store = store();
+    let inbound = queue(&store, Sync::Full);
+    inbound.send(&json!("before")).unwrap();
+    std::mem::forget(inbound);
+    let sender = queue(&store.another_process(), Sync::Full);
+    sender.send(&json!("sent")).unwrap();
+    store.put("inbound.json", br#"[{"message":"theirs"}]"#);
+    store.take_away(LOCK);
+    for _ in 0..3 {
+        sender.send(&json!("on")).unwrap();
+    }
+    let found = bodies(&queue(&store.another_process(), Sync::Full)).unwrap();
+    assert_eq!(found[0], json!("theirs"));
+    let on = found.iter().filter(|body| **body == json!("on")).count();
+    assert_eq!(on, 3, "{found:?}");
+}
+
+/// Between a commit and its sync other threads look at the queue without its lock.
+#[test]
+fn a_commit_is_synced_whatever_another_thread_sees_before_that() {
+    let store = store();
+    let inbound = queue(&store, Sync::Full);
+    inbound.send(&json!("first")).unwrap();
+    let handle = &inbound.handle;
+    let (attached, hold, unsynced) = append(&inbound, "kept");
+    // A look that failed: everything is read again.
+    attached.entry.state().files.forget();
+    handle.finish(&attached, hold, unsynced.as_ref()).unwrap();
+    let cut = store.power_cut(Unsynced::Dropped, Unsynced::Dropped);
+    let found = bodies(&queue(&cut, Sync::Full)).unwrap();
+    assert_eq!(found.len(), 2, "{found:?}");
+}
+
+#[test]
+fn a_commit_is_synced_unless_the_generation_that_has_it_is_there_to_stay() {
+    let mut taken_over = 0;
+    for last in 0..24 {
+        let store = store();
+        let inbound = queue(&store, Sync::Full);
+        inbound.send(&json!("first")).unwrap();
+        let (attached, hold, unsynced) = append(&inbound, "kept");
+        store.take_away(LOCK);
+        let process = store.another_process();
+        let other = queue(&process, Sync::Full);
+        process.die(last);
+        let is_done = other.send(&json!("other")).is_ok();
+        std::mem::forget(other);
+        process.heal();
+        let looked = |files: &mut Files| {
+            files
+                .refresh(&store, &inbound.handle.name, Need::Index)
+                .map(drop)
+        };
+        looked(&mut attached.entry.state().files).unwrap();
+        let lock = hold.lock_file().unwrap();
+        taken_over +=
+            usize::from(!is_done && attached.entry.state().files.journal().unwrap().lock() != lock);
+        let finished = inbound.handle.finish(&attached, hold, unsynced.as_ref());
+        std::mem::forget(inbound);
+        for names in [Unsynced::Dropped, Unsynced::Kept] {
+            let cut = store.power_cut(Unsynced::Dropped, names);
+            let found = bodies(&queue(&cut, Sync::Full)).unwrap();
+            let is_kept = found.contains(&json!("kept"));
+            assert!(finished.is_err() || is_kept, "{last} {names:?}: {found:?}");
+        }
+    }
+    assert!(taken_over > 0);
+}
+
+/// A commit under the lock, which is held on.
+fn append(queue: &Queue, body: &str) -> (Arc<Attached>, Hold, Option<Unfinished>) {
+    let handle = &queue.handle;
+    let attached = handle.attached().unwrap();
+    let hold = attached
+        .hold_for_change(&handle.patience(), &mut || ())
+        .unwrap();
+    let element = Element::parse(Arc::from(
+        format!("{{\"message\":\"{body}\"}}").into_bytes(),
+    ));
+    let element = element.unwrap();
+    let (wish, probe) = (Wish::Keep(None), Probe::None);
+    let changed = handle.change_held(&attached, &hold, wish, Need::Index, probe, |_, _, _| {
+        let changes = vec![Change::Append(element.clone())];
+        Ok(Plan {
+            changes,
+            result: (),
+        })
+    });
+    let ((), unsynced) = changed.unwrap();
+    assert!(unsynced.is_some());
+    (attached, hold, unsynced)
+}
+
+#[test]
+fn what_another_program_puts_in_place_during_a_checkpoint_is_not_overwritten() {
+    let store = store();
+    let inbound = queue(&store, Sync::Full);
+    inbound.send(&json!("ours")).unwrap();
+    let handle = &inbound.handle;
+    let attached = handle.attached().unwrap();
+    let hold = attached.hold(&handle.patience()).unwrap();
+    let mut state = attached.entry.state();
+    let cut = state
+        .files
+        .cut(&store, &handle.name, &hold)
+        .unwrap()
+        .unwrap();
+    let fold = cut.write(&store, &handle.name, ".checkpoint").unwrap();
+    let Some(journal) = state.files.journal_mut() else {
+        panic!("it has a journal")
+    };
+    store.put("inbound.json", br#"[{"message":"theirs"}]"#);
+    assert!(
+        fold.end(journal, &store, &handle.name, &hold)
+            .unwrap()
+            .is_none()
+    );
+    state.files.forget();
+    drop((state, hold));
+    inbound.send(&json!("on")).unwrap();
+    assert_eq!(
+        bodies(&inbound).unwrap(),
+        [json!("theirs"), json!("ours"), json!("on")]
+    );
+    assert!(inbound.check().unwrap().is_sound());
+}
+
+/// The system has thrown away what it could not write, and whoever copies it reads something else.
+#[test]
+fn a_checkpoint_behind_a_failed_sync_copies_nothing_that_has_gone() {
+    let store = store();
+    let inbound = queue(&store, Sync::Full);
+    inbound.send(&json!("x".repeat(9000))).unwrap();
+    let end = store.content(JOURNAL).unwrap().len();
+    let (attached, hold, _) = append(&inbound, &"y".repeat(9000));
+    {
+        let mut state = attached.entry.state();
+        let journal = state.files.journal_mut().unwrap();
+        journal.poison(&store, &inbound.handle.name);
+    }
+    drop(hold);
+    let mut bytes = store.content(JOURNAL).unwrap();
+    bytes[end + 500..end + 6000].fill(0);
+    store.overwrite(JOURNAL, &bytes);
+    let error = inbound.checkpoint().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    let text = String::from_utf8(store.content("inbound.json").unwrap()).unwrap();
+    assert!(
+        !text.contains('\0') && !text.contains('y'),
+        "nothing of it was copied"
+    );
+}
