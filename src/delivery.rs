@@ -2,6 +2,7 @@
 
 use serde::de::DeserializeOwned;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::envelope::decode;
@@ -19,6 +20,8 @@ use crate::queue::{Nack, Queue};
 pub struct Delivery {
     queue: Queue,
     taken: Taken,
+    /// Whether it was acked, nacked or detached through this object.
+    settled: AtomicBool,
     /// Read when somebody asks for it.
     queued_at: OnceLock<Option<String>>,
 }
@@ -28,6 +31,7 @@ impl Delivery {
         Self {
             queue: queue.clone(),
             taken,
+            settled: AtomicBool::new(false),
             queued_at: OnceLock::new(),
         }
     }
@@ -77,12 +81,12 @@ impl Delivery {
 
     /// Done: removes the message. `StaleReceipt` when the lease has ended.
     pub fn ack(&self) -> Result<()> {
-        crate::queue::single(self.queue.ack(&[self.receipt()])?)
+        self.settle(self.queue.ack(&[self.receipt()]))
     }
 
     /// Failed or given back. `StaleReceipt` when the lease has ended.
     pub fn nack(&self, nack: &Nack) -> Result<()> {
-        crate::queue::single(self.queue.nack(&[self.receipt()], nack)?)
+        self.settle(self.queue.nack(&[self.receipt()], nack))
     }
 
     /// Lets the lease run for `lease` from now. `StaleReceipt` when it has ended.
@@ -93,6 +97,17 @@ impl Delivery {
     /// Unties the lease from this process, before the receipt is handed to another: from now on it ends at its
     /// deadline or a reboot. `StaleReceipt` when it has ended.
     pub fn detach(&self) -> Result<()> {
-        crate::queue::single(self.queue.detach(&[self.receipt()])?)
+        self.settle(self.queue.detach(&[self.receipt()]))
+    }
+
+    fn settle(&self, results: Result<Vec<Result<()>>>) -> Result<()> {
+        crate::queue::single(results?)?;
+        self.settled.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Whether nothing is left to be done with it: it is somebody else's, or nobody's.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.settled.load(Ordering::Acquire)
     }
 }

@@ -92,6 +92,8 @@ struct Inner {
     path: Option<PathBuf>,
     offset: Option<u64>,
     source: Option<io::Error>,
+    /// Everybody sees the change; only whether it is durable is not known.
+    is_made: bool,
 }
 
 impl Error {
@@ -105,6 +107,7 @@ impl Error {
             path: None,
             offset: None,
             source: None,
+            is_made: false,
         }))
     }
 
@@ -159,6 +162,17 @@ impl Error {
         self.0.text = format!("{prefix}{}", self.0.text);
         self.0.kind = kind;
         self
+    }
+
+    /// The same error about a change that everybody sees, and that may not be durable.
+    pub(crate) fn made(mut self) -> Self {
+        self.0.is_made = true;
+        self
+    }
+
+    /// Whether everybody sees the change all the same.
+    pub(crate) fn is_made(&self) -> bool {
+        self.0.is_made
     }
 
     /// The kind of the error.

@@ -209,9 +209,7 @@ impl Spool {
     /// Closes every queue opened through this spool, which gives their leases back. Using it or them afterwards is
     /// `Closed`. The first failure is returned, after all have been tried.
     pub fn close(&self) -> Result<()> {
-        if self.shared.closed.swap(true, Ordering::AcqRel) {
-            return Ok(());
-        }
+        self.shared.closed.store(true, Ordering::Release);
         let handles: Vec<Arc<Handle>> = {
             let _no_fork = descriptors();
             let handles = self

@@ -26,6 +26,8 @@ pub(crate) struct Interrupts {
 
 #[derive(Debug, Default)]
 struct State {
+    /// How often somebody has interrupted.
+    calls: u64,
     pending: bool,
     waiting: usize,
     wakers: Vec<Arc<dyn Waker>>,
@@ -35,6 +37,7 @@ impl Interrupts {
     /// Ends waits.
     pub(crate) fn interrupt(&self) {
         let mut state = self.state();
+        state.calls += 1;
         if state.waiting == 0 {
             state.pending = true;
         } else {
@@ -50,6 +53,20 @@ impl Interrupts {
             return Err(interrupted());
         }
         Ok(())
+    }
+
+    /// How often somebody has interrupted so far.
+    pub(crate) fn calls(&self) -> u64 {
+        self.state().calls
+    }
+
+    /// Whether somebody has interrupted since there were so many; who asks takes it for himself, so that it ends no wait later.
+    /// For those who are interrupted in what they do between two waits, also while others wait.
+    pub(crate) fn have_come_since(&self, calls: u64) -> bool {
+        let mut state = self.state();
+        let have_come = state.calls != calls;
+        state.pending &= !have_come;
+        have_come
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -21,7 +21,8 @@ fn calls(mode: &str, requests: &[serde_json::Value]) -> Option<Vec<Vec<String>>>
     let mut driver = Command::new("strace")
         .arg("-o")
         .arg(&log)
-        .arg(support::program("rust")?)
+        // Built by the same command as this test.
+        .arg(support::program("rust").unwrap())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

@@ -144,6 +144,78 @@ fn a_sender_that_waits_for_room_goes_on_when_there_is_some() {
     }
 }
 
+/// An editor under `flockq lock`, for instance.
+#[test]
+fn a_message_is_there_although_somebody_keeps_the_lock_of_the_retry_queue() {
+    let directory = tempfile::tempdir().unwrap();
+    Spool::init(directory.path(), &flockq::Init::new()).unwrap();
+    let spool = Spool::open(directory.path()).unwrap();
+    spool.adopt_mail().unwrap();
+    let (inbound, outbound) = (
+        spool.queue("inbound").unwrap(),
+        spool.queue("outbound").unwrap(),
+    );
+    let due = r#"{"message":{"id":"due"},"from":"inbound"}"#;
+    let due = serde_json::value::RawValue::from_string(due.to_owned()).unwrap();
+    outbound.save(&[due]).unwrap();
+    inbound.send(&json!({"id": "here"})).unwrap();
+    let (tell, told) = channel();
+    let (stop, stopped) = channel::<()>();
+    let file = directory.path().join("outbound.json");
+    let keeper = thread::spawn(move || {
+        let wait = flockq::LockWait::default();
+        let _lock = flockq::FileLock::acquire(file, flockq::LockKind::Exclusive, wait).unwrap();
+        tell.send(()).unwrap();
+        let _ = stopped.recv();
+    });
+    told.recv().unwrap();
+    let since = Instant::now();
+    let here = inbound.receive(Receive::new()).unwrap().unwrap();
+    assert_eq!(here.id(), "here");
+    // A third of what a lock is waited for.
+    assert!(since.elapsed() < Duration::from_secs(10));
+    drop(stop);
+    keeper.join().unwrap();
+    let how = Receive::new().wait(Duration::from_secs(20));
+    assert_eq!(inbound.receive(how).unwrap().unwrap().id(), "due");
+}
+
+/// One of them works when it comes, and the other one waits.
+#[test]
+fn an_interrupt_ends_every_worker_of_a_handle() {
+    let directory = support::spool("journal");
+    let queue = queue(directory.path());
+    queue.send(&json!(1)).unwrap();
+    let (tell, told) = channel();
+    let (go_on, going_on) = channel::<()>();
+    let going_on = std::sync::Mutex::new(going_on);
+    thread::scope(|scope| {
+        let (queue, going_on) = (&queue, &going_on);
+        for _ in 0..2 {
+            let tell = tell.clone();
+            scope.spawn(move || {
+                let worked = queue.work(&flockq::Work::new(), |_| {
+                    tell.send("works").unwrap();
+                    let _ = going_on.lock().unwrap().recv();
+                    Ok(())
+                });
+                worked.unwrap();
+                tell.send("ended").unwrap();
+            });
+        }
+        assert_eq!(told.recv_timeout(Duration::from_secs(20)), Ok("works"));
+        // Until the other one sleeps.
+        thread::sleep(Duration::from_millis(200));
+        queue.interrupt();
+        assert_eq!(told.recv_timeout(Duration::from_secs(20)), Ok("ended"));
+        drop(go_on);
+        let last = told.recv_timeout(Duration::from_secs(20));
+        // So that a test that fails ends.
+        queue.interrupt();
+        assert_eq!(last, Ok("ended"));
+    });
+}
+
 #[test]
 fn a_limit_that_is_raised_makes_room() {
     for mode in support::MODES {

@@ -118,6 +118,8 @@ fn permissions(spool: &Spool, store: &dyn Store, root: &Stat, findings: &mut Fin
     if root.mode & ALL_WRITE != 0 {
         let text = "everybody on this machine can change the queues and hold their locks";
         findings.add(Risk, ".", text, "chmod o-w .");
+        // Whom the files are meant for can be asked when that is mended.
+        return;
     }
     // A directory that a group shares has files that the group shares.
     if root.mode & 0o020 == 0 {

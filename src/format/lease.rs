@@ -67,7 +67,8 @@ impl Shape<'_> {
 impl Held {
     /// A lease from now on.
     pub(crate) fn new(now: &Now, lease: Duration, random: u64, consumer: Option<Arc<str>>) -> Self {
-        let milliseconds = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
+        // Not less than was asked for.
+        let milliseconds = u64::try_from(lease.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
         Self {
             random,
             boot: Arc::clone(&now.boot_id),

@@ -499,7 +499,8 @@ fn sample(name: &str) -> Vec<u8> {
 fn a_file_that_was_cut_off_is_damage_wherever_the_cut_is() {
     let bytes = sample("outbound");
     let end = bytes.iter().rposition(|byte| *byte == b']').unwrap();
-    for cut in (0..end).step_by(37).chain([end]) {
+    let step = if cfg!(miri) { 997 } else { 37 };
+    for cut in (0..end).step_by(step).chain([end]) {
         let damage = Index::parse(&bytes[..cut]).unwrap_err();
         assert!(damage.offset <= cut as u64, "{cut}: {damage:?}");
     }

@@ -5,6 +5,8 @@ use std::sync::{Arc, PoisonError};
 
 use crate::error::Result;
 use crate::format::name::{LockNames, QueueName};
+use crate::format::receipt::Receipt;
+use crate::index::Index;
 use crate::spool::Shared;
 use crate::store::LockKind;
 use crate::store::gate::Tie;
@@ -23,11 +25,21 @@ pub(crate) struct Attached {
     pub(crate) entry: Arc<Entry>,
     pub(crate) interrupts: Interrupts,
     pub(crate) beds: Beds,
-    /// The leases taken through this handle, by receipt; given back when it closes.
-    leases: Mutex<HashSet<String>>,
+    leases: Mutex<Leases>,
     /// The queues with which this one exchanges messages.
     partners: Mutex<HashMap<QueueName, Arc<Handle>>>,
 }
+
+/// The leases taken through a handle, by receipt; given back when it closes.
+#[derive(Debug, Default)]
+pub(crate) struct Leases {
+    pub(crate) receipts: HashSet<String>,
+    /// How many of them were still leased when that was looked at.
+    left: usize,
+}
+
+/// How many receipts may be kept without a look at which of them others have settled.
+const FEW: usize = 1000;
 
 /// What inherited handles have in this process, by fork generation and handle. Taken only under the
 /// descriptors' mutex, so that no fork finds it locked.
@@ -110,7 +122,23 @@ impl Attached {
         self.partners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn leases(&self) -> MutexGuard<'_, HashSet<String>> {
+    /// Taken while the queue's state is held, never the other way round.
+    pub(crate) fn leases(&self) -> MutexGuard<'_, Leases> {
         self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets the leases that ended without this handle, when there may be many.
+    pub(super) fn forget_ended(&self, index: &Index) {
+        let mut leases = self.leases();
+        if leases.receipts.len() > FEW.max(2 * leases.left) {
+            let is_leased = |receipt: Receipt| {
+                let mut held = index.leases_of(&receipt.id);
+                held.any(|(_, token, _)| token == receipt.token)
+            };
+            leases
+                .receipts
+                .retain(|text| Receipt::parse(text).is_ok_and(is_leased));
+            leases.left = leases.receipts.len();
+        }
     }
 }

@@ -17,10 +17,9 @@ impl Handle {
     /// again when the journal has grown on.
     pub(super) fn fold_on_the_side(&self, attached: &Attached) {
         let patience = Patience::new(LockWait::NoWait, None);
-        if self.fold(attached, &patience).is_err()
-            && let Some(journal) = attached.entry.state().files.journal_mut()
-        {
-            journal.put_off();
+        if self.fold(attached, &patience).is_err() {
+            let files = &mut attached.entry.state().files;
+            files.put_off(&*self.spool.store, &self.name);
         }
     }
 
@@ -73,11 +72,13 @@ impl Handle {
         if !attached.entry.state().files.is_small_and_unfolded() {
             return Ok(());
         }
-        let hold = attached.hold(patience)?;
-        let mut state = attached.entry.state();
-        self.sweep(&mut state, &hold);
-        let store = &*self.spool.store;
-        // When the lock was taken away there is nothing to be done again: the next one to close will fold.
-        state.files.checkpoint(store, &self.name, &hold).map(drop)
+        self.mending(attached, || {
+            let hold = attached.hold(patience)?;
+            let mut state = attached.entry.state();
+            self.sweep(&mut state, &hold);
+            let store = &*self.spool.store;
+            // When the lock was taken away there is nothing to be done again: the next one to close will fold.
+            state.files.checkpoint(store, &self.name, &hold).map(drop)
+        })
     }
 }

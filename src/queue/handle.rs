@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::config::{Config, Mode, Policy, Sync};
 use crate::error::{Error, ErrorKind, Result};
@@ -42,6 +43,8 @@ pub(crate) struct Handle {
 
 static NUMBERS: AtomicU64 = AtomicU64::new(0);
 
+/// So long a lock is waited for in what is done on the side.
+const BRIEF: Duration = Duration::from_millis(50);
 /// After this long (in milliseconds) the consumers are looked at again even when something is ready.
 const PROBE_EVERY_MS: u64 = 1000;
 
@@ -133,7 +136,20 @@ impl Handle {
     }
 
     pub(crate) fn patience(&self) -> Patience {
-        Patience::new(self.spool.lock_wait, self.spool.check.clone())
+        self.patience_of(self.spool.lock_wait)
+    }
+
+    pub(super) fn patience_of(&self, wait: LockWait) -> Patience {
+        Patience::new(wait, self.spool.check.clone())
+    }
+
+    /// How long a lock is waited for in what is done on the side: whoever keeps it is no reason not to do what was asked for.
+    pub(super) fn briefly(&self) -> LockWait {
+        match self.spool.lock_wait {
+            LockWait::NoWait => LockWait::NoWait,
+            LockWait::For(wait) => LockWait::For(wait.min(BRIEF)),
+            LockWait::Forever => LockWait::For(BRIEF),
+        }
     }
 
     /// The durability of a commit.
@@ -193,7 +209,7 @@ impl Handle {
                 return false;
             }
         }
-        let ended = self.finish_moves(&Begun::default());
+        let ended = self.finish_moves(&Begun::default(), self.briefly());
         attached.entry.state().stuck_ms = ended.is_err().then_some(now);
         true
     }
@@ -207,13 +223,25 @@ impl Handle {
         probe: Probe,
         decide: impl FnMut(&mut Index, &Now, &mut Told) -> Result<Plan<T>>,
     ) -> Result<T> {
+        self.change_within(self.spool.lock_wait, wish, need, probe, decide)
+    }
+
+    /// The same, for which the lock is waited for so long.
+    pub(super) fn change_within<T>(
+        &self,
+        wait: LockWait,
+        wish: Wish,
+        need: Need,
+        probe: Probe,
+        decide: impl FnMut(&mut Index, &Now, &mut Told) -> Result<Plan<T>>,
+    ) -> Result<T> {
         let attached = self.attached()?;
         if need == Need::Index && !attached.entry.state().files.is_known() {
             self.catch_up(&attached, need);
         }
         // Who has to wait for the lock has time to read what its holders write.
         let mut meanwhile = || self.catch_up(&attached, need);
-        let hold = attached.hold_for_change(&self.patience(), &mut meanwhile)?;
+        let hold = attached.hold_for_change(&self.patience_of(wait), &mut meanwhile)?;
         let (result, unsynced) = self.change_held(&attached, &hold, wish, need, probe, decide)?;
         self.finish(&attached, hold, unsynced.as_ref())?;
         Ok(result)
@@ -263,6 +291,16 @@ impl Handle {
                 wanted.then(|| files.unsynced()).flatten()
             };
             if plan.changes.is_empty() {
+                let is_there = files.totals().messages > 0;
+                if durable == Durable::Yes && is_there && !files.is_appended_to() {
+                    // What is there already, of a send that is repeated for instance, may have been left without a sync.
+                    if !hold.is_guarded() {
+                        drop(state);
+                        hold.guard(&self.patience())?;
+                        continue;
+                    }
+                    self.sync_files(files, hold)?;
+                }
                 return Ok((plan.result, unsynced(files)));
             }
             if !hold.is_guarded() && files.replaces(&plan.changes, hold.lock_file()?) {
@@ -393,7 +431,7 @@ impl Handle {
     /// read for the first time. What comes of it is looked at again under the lock.
     pub(super) fn catch_up(&self, attached: &Attached, need: Need) {
         let files = &mut attached.entry.state().files;
-        let _ = files.refresh(&*self.spool.store, &self.name, need);
+        let _ = files.look_ahead(&*self.spool.store, &self.name, need);
     }
 
     /// The lock, at a moment when little is left to be read under it: whoever commits all the time is ahead after each
@@ -474,13 +512,19 @@ impl Handle {
         attached: &Attached,
         mut job: impl FnMut() -> Result<T>,
     ) -> Result<T> {
+        // Another thread may have mended it meanwhile: then it is done again, once, as damage looks the same.
+        let mut is_again = false;
         loop {
             let done = job();
-            if done.is_ok() || !attached.entry.state().files.is_replaced() {
+            let Err(error) = &done else { return done };
+            if attached.entry.state().files.is_replaced() {
+                let hold = attached.hold(&self.patience())?;
+                self.mend(attached, &hold)?;
+            } else if is_again || error.kind() != ErrorKind::Corrupt {
                 return done;
+            } else {
+                is_again = true;
             }
-            let hold = attached.hold(&self.patience())?;
-            self.mend(attached, &hold)?;
         }
     }
 
@@ -587,13 +631,18 @@ impl Handle {
     /// Closes the handle and gives back what was taken through it.
     pub(crate) fn close(&self) -> Result<()> {
         let attached = self.attach();
-        if self.closed.swap(true, Ordering::AcqRel) {
+        let was_closed = self.closed.swap(true, Ordering::AcqRel);
+        let receipts = std::mem::take(&mut attached.leases().receipts);
+        if was_closed && receipts.is_empty() {
             return Ok(());
         }
         attached.interrupts.interrupt();
         attached.partners().clear();
-        let receipts = std::mem::take(&mut *attached.leases());
-        self.give_back(&attached, receipts)?;
+        if let Err(error) = self.give_back(&attached, receipts.iter().cloned()) {
+            // Whoever closes it once more tries again.
+            attached.leases().receipts.extend(receipts);
+            return Err(error);
+        }
         if attached.entry.lock.counts() != LockCounts::default()
             && let Ok(_hold) = attached.hold(&Patience::new(LockWait::NoWait, None))
         {

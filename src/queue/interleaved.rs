@@ -88,6 +88,26 @@ fn who_only_sends_goes_on_when_another_program_has_replaced_file_and_lock_file()
     assert_eq!(on, 3, "{found:?}");
 }
 
+/// Who only sends has not looked at the file.
+#[test]
+fn whatever_comes_next_goes_on_when_another_program_has_replaced_the_file() {
+    let next: [fn(&Queue) -> crate::Result<()>; 3] = [
+        |sender| sender.close(),
+        |sender| sender.sync(),
+        |sender| sender.mode().map(drop),
+    ];
+    for next in next {
+        let store = store();
+        queue(&store, Sync::Full).send(&json!("before")).unwrap();
+        let sender = queue(&store.another_process(), Sync::Full);
+        sender.send(&json!("sent")).unwrap();
+        store.put("inbound.json", br#"[{"message":"theirs"}]"#);
+        next(&sender).unwrap();
+        let found = bodies(&queue(&store.another_process(), Sync::Full)).unwrap();
+        assert_eq!(found, [json!("theirs"), json!("sent")]);
+    }
+}
+
 /// Between a commit and its sync other threads look at the queue without its lock.
 #[test]
 fn a_commit_is_synced_whatever_another_thread_sees_before_that() {
@@ -222,4 +242,109 @@ fn a_checkpoint_behind_a_failed_sync_copies_nothing_that_has_gone() {
         !text.contains('\0') && !text.contains('y'),
         "nothing of it was copied"
     );
+}
+
+#[test]
+fn a_checkpoint_hears_of_a_sync_that_failed_for_another_thread() {
+    let store = store();
+    let inbound = queue(&store, Sync::Full);
+    inbound.send(&json!("x".repeat(9000))).unwrap();
+    let end = store.content(JOURNAL).unwrap().len();
+    let (attached, hold, unsynced) = append(&inbound, &"y".repeat(9000));
+    let name = &inbound.handle.name;
+    let cut = attached.entry.state().files.cut(&store, name, &hold);
+    drop(hold);
+    // Whoever is told cannot say so to the others yet: the checkpoint's end comes first.
+    store.fail(0, libc::EIO);
+    assert!(unsynced.unwrap().sync().is_err());
+    store.heal();
+    let bytes = store.content(JOURNAL).unwrap();
+    let mut gone = bytes.clone();
+    gone[end + 500..end + 6000].fill(0);
+    store.overwrite(JOURNAL, &gone);
+    let fold = cut.unwrap().unwrap().write(&store, name, ".part");
+    assert!(fold.is_err(), "the cut was before the failure");
+    let error = inbound.checkpoint().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    assert_eq!(store.content("inbound.json").unwrap(), b"[]\n");
+    // What is there after all is saved.
+    store.overwrite(JOURNAL, &bytes);
+    inbound.checkpoint().unwrap();
+    let cut = store.power_cut(Unsynced::Dropped, Unsynced::Dropped);
+    assert_eq!(bodies(&queue(&cut, Sync::Full)).unwrap().len(), 2);
+}
+
+/// Whoever opened the journal after that sync is told of nothing.
+#[test]
+fn a_checkpoint_copies_nothing_that_a_sync_of_another_process_has_lost() {
+    let store = store();
+    let inbound = queue(&store, Sync::Off);
+    inbound.send(&json!("x")).unwrap();
+    let end = store.content(JOURNAL).unwrap().len();
+    inbound.send(&json!("y".repeat(9000))).unwrap();
+    std::mem::forget(inbound);
+    let other = queue(&store.another_process(), Sync::Off);
+    assert_eq!(bodies(&other).unwrap().len(), 2);
+    let mut bytes = store.content(JOURNAL).unwrap();
+    bytes[end + 500..end + 6000].fill(0);
+    store.overwrite(JOURNAL, &bytes);
+    let error = other.checkpoint().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    assert_eq!(store.content("inbound.json").unwrap(), b"[]\n");
+}
+
+#[test]
+fn bodies_can_be_read_although_another_checkpoint_comes_before_it_is_told_where_they_are() {
+    let store = store();
+    let inbound = queue(&store, Sync::Off);
+    let other = queue(&store.another_process(), Sync::Off);
+    inbound.send_many(&[json!(1), json!(2)]).unwrap();
+    let name = &inbound.handle.name;
+    let attached = inbound.handle.attached().unwrap();
+    let hold = attached.hold(&inbound.handle.patience()).unwrap();
+    let mut moves = {
+        let files = &mut attached.entry.state().files;
+        let cut = files.cut(&store, name, &hold).unwrap().unwrap();
+        let fold = cut.write(&store, name, ".part").unwrap();
+        files.end(&store, name, fold, &hold).unwrap().unwrap()
+    };
+    drop(hold);
+    store.pass(10);
+    other.send(&json!(3)).unwrap();
+    other.checkpoint().unwrap();
+    assert_eq!(inbound.len().unwrap(), 3);
+    while !attached.entry.state().files.moved(&mut moves, 1) {}
+    assert_eq!(bodies(&inbound).unwrap(), [json!(1), json!(2), json!(3)]);
+}
+
+#[test]
+fn who_only_sends_does_not_read_the_queue_when_it_waits_for_the_end_of_a_checkpoint() {
+    let filled = || {
+        let store = store();
+        let one = queue(&store, Sync::Full);
+        one.send_many(&[json!(1), json!(2)]).unwrap();
+        let sender = queue(&store.another_process(), Sync::Full);
+        sender.send(&json!(3)).unwrap();
+        store.forget_effects();
+        (store, one, sender)
+    };
+    let (store, one, _) = filled();
+    one.checkpoint().unwrap();
+    let named = |effect: &String| effect == "rename inbound.json";
+    let named = store.effects().iter().position(named).unwrap();
+    let (store, one, sender) = filled();
+    // The switch is there, and what it leads to has no name yet.
+    store.fail(named, libc::EIO);
+    assert!(one.checkpoint().is_err());
+    store.heal();
+    let attached = sender.handle.attached().unwrap();
+    for _ in 0..2 {
+        sender.handle.catch_up(&attached, Need::Tail);
+        assert_eq!(attached.entry.state().files.index().len(), 0);
+    }
+    one.checkpoint().unwrap();
+    sender.handle.catch_up(&attached, Need::Tail);
+    sender.send(&json!(4)).unwrap();
+    assert_eq!(attached.entry.state().files.index().len(), 0);
+    assert_eq!(bodies(&one).unwrap().len(), 4);
 }

@@ -27,6 +27,8 @@ pub(crate) use handle::Handle;
 mod crashes;
 #[cfg(test)]
 mod damaged;
+#[cfg(test)]
+mod doubtful;
 mod handle;
 #[cfg(test)]
 mod interleaved;
@@ -76,10 +78,12 @@ impl Queue {
     /// Makes everything committed so far durable, whatever the durability of the commits was.
     pub fn sync(&self) -> Result<()> {
         let handle = &self.handle;
-        handle.with_lock(|attached, hold| {
+        let attached = handle.attached()?;
+        handle.mending(&attached, || {
+            let hold = attached.hold(&handle.patience())?;
             let files = &mut attached.entry.state().files;
             files.refresh(&*handle.spool.store, &handle.name, Need::Tail)?;
-            handle.sync_files(files, hold)
+            handle.sync_files(files, &hold)
         })
     }
 
@@ -100,13 +104,14 @@ impl Queue {
 
     /// How the queue commits.
     pub fn mode(&self) -> Result<Mode> {
-        let attached = self.handle.attached()?;
-        let _hold = attached.hold_shared(&self.handle.patience())?;
-        let mut state = attached.entry.state();
-        state
-            .files
-            .refresh(&*self.handle.spool.store, &self.handle.name, Need::Tail)?;
-        Ok(state.files.mode())
+        let handle = &self.handle;
+        let attached = handle.attached()?;
+        handle.mending(&attached, || {
+            let _hold = attached.hold_shared(&handle.patience())?;
+            let files = &mut attached.entry.state().files;
+            files.refresh(&*handle.spool.store, &handle.name, Need::Tail)?;
+            Ok(files.mode())
+        })
     }
 
     /// Gives the queue a journal, or folds it and takes it away. Its messages and their leases stay.

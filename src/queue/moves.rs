@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use crate::LockWait;
 use crate::config::Policy;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::envelope::Element;
@@ -105,7 +106,7 @@ impl Queue {
             return Err(Error::new(ErrorKind::InvalidArgument, text));
         }
         handle.require_usable(&target)?;
-        let (moved, begun) = handle.mark(|index, now, _, mover| {
+        let (moved, begun) = handle.mark(handle.spool.lock_wait, |index, now, _, mover| {
             plan::move_to(index, now, &filter.which, &target, mover)
         })?;
         handle.finish_begun(&begun)?;
@@ -128,14 +129,14 @@ impl Queue {
             Ok(plan)
         };
         let redriven = if dry_run {
-            let dry = handle.mark(|index, now, told, mover| {
+            let dry = handle.mark(handle.spool.lock_wait, |index, now, told, mover| {
                 let plan = decide(index, now, told, mover)?;
                 let changes = Vec::new();
                 Ok(Plan { changes, ..plan })
             });
             dry?.0
         } else {
-            let (redriven, begun) = handle.mark(decide)?;
+            let (redriven, begun) = handle.mark(handle.spool.lock_wait, decide)?;
             handle.finish_begun(&begun)?;
             redriven
         };
@@ -186,6 +187,7 @@ impl Handle {
     /// The first step of moves: a commit in the queue that they leave.
     pub(super) fn mark<T>(
         &self,
+        wait: LockWait,
         mut decide: impl FnMut(&mut Index, &Now, &mut Told, &Mover<'_>) -> Result<Plan<T>>,
     ) -> Result<(T, Begun)> {
         let system = self.spool.store.system();
@@ -195,7 +197,8 @@ impl Handle {
             own: &self.name,
             fresh_id: &fresh_id,
         };
-        let result = self.change_once(
+        let result = self.change_within(
+            wait,
             Wish::Keep(None),
             Need::Index,
             Probe::Now,
@@ -209,10 +212,10 @@ impl Handle {
         let target = self.policy()?.dead_letter_queue.clone();
         let usable = target.map_or(Ok(()), |target| self.require_usable(&target));
         let unusable = usable.err();
-        let (count, begun) = self.mark(|index, now, told, mover| {
+        let (count, begun) = self.mark(self.spool.lock_wait, |index, now, told, mover| {
             plan::give_up(index, now, &told.policy, mover, unusable.as_ref())
         })?;
-        self.finish_moves(&begun)?;
+        self.finish_moves(&begun, self.spool.lock_wait)?;
         Ok(count)
     }
 
@@ -230,10 +233,11 @@ impl Handle {
         if !is_due {
             return;
         }
-        let marked =
-            partner.mark(|index, now, _, mover| plan::bring_back(index, now, &self.name, mover));
+        let marked = partner.mark(self.briefly(), |index, now, _, mover| {
+            plan::bring_back(index, now, &self.name, mover)
+        });
         if let Ok((_, begun)) = marked {
-            let _ = partner.finish_moves(&begun);
+            let _ = partner.finish_moves(&begun, self.briefly());
         }
     }
 
@@ -271,7 +275,8 @@ impl Handle {
     /// Ends moves that this call has begun. If that fails they have begun all the same, and the error says so; unless the
     /// messages stay.
     pub(super) fn finish_begun(&self, begun: &Begun) -> Result<()> {
-        self.finish_moves(begun).map_err(|error| {
+        let wait = self.spool.lock_wait;
+        self.finish_moves(begun, wait).map_err(|error| {
             let text = error.to_string();
             if text.starts_with(STAY) {
                 return error;
@@ -285,22 +290,22 @@ impl Handle {
 
     /// Brings every move to its end that begins or ends in this queue. Those that this call has begun are taken back if that cannot be
     /// done.
-    pub(super) fn finish_moves(&self, begun: &Begun) -> Result<()> {
-        let partners =
-            self.change_once(Wish::MayForget, Need::Index, Probe::None, |index, _, _| {
-                let (changes, result) = (Vec::new(), plan::partners(index)?);
-                Ok(Plan { changes, result })
-            })?;
+    pub(super) fn finish_moves(&self, begun: &Begun, wait: LockWait) -> Result<()> {
+        let (wish, need, probe) = (Wish::MayForget, Need::Index, Probe::None);
+        let partners = self.change_within(wait, wish, need, probe, |index, _, _| {
+            let (changes, result) = (Vec::new(), plan::partners(index)?);
+            Ok(Plan { changes, result })
+        })?;
         let ends = partners
             .iter()
-            .map(|partner| self.finish_with(&*self.partner(partner)?, begun));
+            .map(|partner| self.finish_with(&*self.partner(partner)?, begun, wait));
         // All are tried, whatever becomes of the first.
         let ends: Vec<Result<()>> = ends.collect();
         ends.into_iter().collect()
     }
 
     /// Both locks in the order of the names, which is the same for everybody.
-    fn finish_with(&self, other: &Self, begun: &Begun) -> Result<()> {
+    fn finish_with(&self, other: &Self, begun: &Begun, wait: LockWait) -> Result<()> {
         let (first, second) = if self.name < other.name {
             (self, other)
         } else {
@@ -308,8 +313,8 @@ impl Handle {
         };
         for _ in 0..TRIES {
             let (one, two) = (first.attached()?, second.attached()?);
-            let one = first.hold_read(&one)?;
-            let two = second.hold_read(&two)?;
+            let one = first.hold_read(&one, wait)?;
+            let two = second.hold_read(&two, wait)?;
             if Self::finish_held(&one, &two, begun)? && Self::finish_held(&two, &one, begun)? {
                 return Ok(());
             }
@@ -319,9 +324,9 @@ impl Handle {
     }
 
     /// The queue, locked and read.
-    fn hold_read<'a>(&'a self, attached: &Arc<Attached>) -> Result<Held<'a>> {
+    fn hold_read<'a>(&'a self, attached: &Arc<Attached>, wait: LockWait) -> Result<Held<'a>> {
         let hold = self.mending(attached, || {
-            let hold = attached.hold(&self.patience())?;
+            let hold = attached.hold(&self.patience_of(wait))?;
             let mut state = attached.entry.state();
             self.sweep(&mut state, &hold);
             let files = &mut state.files;

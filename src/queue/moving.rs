@@ -9,7 +9,9 @@ use super::moves::Begun;
 use crate::format::name::QueueName;
 use crate::index::plan::{self, Which};
 use crate::store::fault::{FaultStore, Unsynced};
-use crate::{ErrorKind, Filter, List, Message, Nack, Queue, Receive, Result, Spool, Sync};
+use crate::{
+    ErrorKind, Filter, List, LockWait, Message, Nack, Queue, Receive, Result, Spool, Sync,
+};
 
 const QUEUES: [&str; 4] = ["inbound", "outbound", "dead-letter", "archive"];
 const MINUTES: u64 = 5 * 60 * 1000;
@@ -383,7 +385,9 @@ fn what_has_arrived_is_not_taken_back_because_something_else_cannot_arrive() {
                 let other_store = store.another_process();
                 let other = spool(&other_store).queue("inbound").unwrap();
                 other_store.fail_from(number, libc::ENOSPC);
-                let went_on = other.handle.finish_moves(&Begun::default());
+                let went_on = other
+                    .handle
+                    .finish_moves(&Begun::default(), LockWait::default());
                 other_store.heal();
                 let _ = begin(&other, "m2");
                 store.fail(second, libc::ENOSPC);
@@ -411,9 +415,10 @@ fn begin(queue: &Queue, id: &str) -> Begun {
         ..Which::default()
     };
     let target = QueueName::parse("archive").unwrap();
-    let marked = queue
-        .handle
-        .mark(|index, now, _, mover| plan::move_to(index, now, &which, &target, mover));
+    let wait = LockWait::default();
+    let marked = queue.handle.mark(wait, |index, now, _, mover| {
+        plan::move_to(index, now, &which, &target, mover)
+    });
     marked.unwrap().1
 }
 

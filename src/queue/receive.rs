@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::LockWait;
 use crate::delivery::Delivery;
 use crate::envelope::Envelope;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::name::CONSUMERS_DIRECTORY;
 use crate::index::plan::{self, Grant, Received};
 use crate::store::consumer;
@@ -79,12 +79,16 @@ impl Queue {
 
     /// Takes up to `max` ready messages in one commit; waiting ends with the first that come.
     pub fn receive_many(&self, max: usize, how: Receive) -> Result<Vec<Delivery>> {
+        how.lease.map(require_lease).transpose()?;
         if max == 0 {
             return Ok(Vec::new());
         }
         if how.wait.is_some() {
             // Also when there is something: a worker with a backlog would never hear of it.
-            self.handle.attached()?.interrupts.take_pending()?;
+            let interrupted = self.handle.attached()?.interrupts.take_pending();
+            // Closing the handle interrupts its waits: then that is what is to be told.
+            self.handle.attached()?;
+            interrupted?;
         }
         // Without waiting, or with something there, listening would be work for nothing.
         let taken = self.take(max, &how, Probe::Sometimes)?;
@@ -123,12 +127,23 @@ impl Queue {
     }
 
     /// Receive and ack in one commit: the message is the caller's, and gone if he dies with it. Does not wait.
+    ///
+    /// When it is taken out and nobody can say whether that is durable, it is returned all the same: nobody else will have it, but
+    /// after a power cut.
     pub fn pop(&self) -> Result<Option<Envelope>> {
         let once = |probe| {
-            self.handle
-                .change(Wish::MayForget, Need::Index, probe, |index, now, told| {
-                    plan::pop(index, now, &told.policy)
-                })
+            let mut last = None;
+            let popped =
+                self.handle
+                    .change(Wish::MayForget, Need::Index, probe, |index, now, told| {
+                        let plan = plan::pop(index, now, &told.policy)?;
+                        last.clone_from(&plan.result.0);
+                        Ok(plan)
+                    });
+            match popped {
+                Err(error) if error.is_made() && last.is_some() => Ok((last, false)),
+                other => other,
+            }
         };
         self.handle.bring_back();
         let mut probe = Probe::Sometimes;
@@ -168,7 +183,9 @@ impl Queue {
         let handle = &self.handle;
         let store = &*handle.spool.store;
         let wish = Wish::MayForget;
+        let mut granted: Vec<String> = Vec::new();
         let received = handle.change(wish, Need::Index, probe, |index, now, told| {
+            handle.attach().forget_ended(index);
             // A consumer's file is made only when there is something to lease. On a full disk there may be no space for it: then the
             // lease ends at its deadline only, as a detached one does.
             let consumer = if how.detached || !index.has_ready(now) {
@@ -181,32 +198,46 @@ impl Queue {
             };
             let random = || store.system().random();
             let fresh_id = || store.system().fresh_id();
-            plan::receive(
-                index,
-                now,
-                max,
-                &Grant {
-                    lease: how.lease,
-                    consumer,
-                    random: &random,
-                    fresh_id: &fresh_id,
-                },
-                &told.policy,
-            )
-        })?;
-        let Received { taken, over } = received;
-        let receipts = || taken.iter().map(|taken| taken.receipt.clone());
+            let grant = Grant {
+                lease: how.lease,
+                consumer,
+                random: &random,
+                fresh_id: &fresh_id,
+            };
+            let plan = plan::receive(index, now, max, &grant, &told.policy)?;
+            granted.clear();
+            granted.extend(plan.result.taken.iter().map(|taken| taken.receipt.clone()));
+            Ok(plan)
+        });
+        let Received { taken, over } = match received {
+            Err(error) if error.is_made() => {
+                // Nobody is told of these leases.
+                let _ = handle.give_back(&handle.attach(), granted);
+                return Err(error);
+            }
+            other => other?,
+        };
         if !how.detached {
-            handle.attach().leases().extend(receipts());
+            let attached = handle.attach();
+            attached.leases().receipts.extend(granted.iter().cloned());
         }
         if let Err(closed) = handle.attached() {
             // Whoever closed it may have given back what was taken before these were known.
-            handle.give_back(&handle.attach(), receipts())?;
+            let _ = handle.give_back(&handle.attach(), granted);
             return Err(closed);
         }
         let deliveries = taken.into_iter().map(|taken| Delivery::new(self, taken));
         Ok((deliveries.collect(), over))
     }
+}
+
+/// A lease of no time would be over when it is taken.
+pub(super) fn require_lease(lease: Duration) -> Result<()> {
+    if lease.is_zero() {
+        let text = "a lease has to last for some time; to give a message back, nack it";
+        return Err(Error::new(ErrorKind::InvalidArgument, text));
+    }
+    Ok(())
 }
 
 impl Handle {

@@ -13,6 +13,7 @@ use crate::store::files::Need;
 use super::Queue;
 use super::handle::{Probe, Told, Wish};
 use super::moves::Begun;
+use super::receive::require_lease;
 
 /// How a message is given back.
 #[derive(Debug, Clone, Default)]
@@ -111,12 +112,13 @@ impl Queue {
         Ok(told)
     }
 
-    /// Lets the leases run for `lease` from now. One commit; a result per receipt as for [`Queue::ack`].
+    /// Lets the leases run for `lease` from now, which is not zero. One commit; a result per receipt as for [`Queue::ack`].
     pub fn extend<R: AsRef<str>>(
         &self,
         receipts: &[R],
         lease: Duration,
     ) -> Result<Vec<Result<()>>> {
+        require_lease(lease)?;
         let told = self.settle(receipts, true, false, |index, now, receipts, _| {
             plan::extend(index, now, receipts, lease)
         })?;
@@ -163,7 +165,7 @@ impl Queue {
         if ends && let Ok(attached) = self.handle.attached() {
             let mut leases = attached.leases();
             for text in receipts {
-                leases.remove(text.as_ref());
+                leases.receipts.remove(text.as_ref());
             }
         }
         let mut done = done.into_iter();

@@ -11,7 +11,7 @@ use crate::index::{Change, Index, Now, Plan};
 use crate::store::Store;
 use crate::store::fault::{FaultStore, Unsynced};
 use crate::store::files::Need;
-use crate::{ErrorKind, Message, Nack, Queue, Receive, Spool, Sync};
+use crate::{Delivery, ErrorKind, Message, Nack, Queue, Receive, Spool, Sync};
 
 fn queue(store: &FaultStore, sync: Sync) -> Queue {
     let spool = Spool::builder("unused")
@@ -365,6 +365,69 @@ fn an_interrupt_ends_the_next_wait_also_when_there_is_something_to_take() {
     let wait = || inbound.receive(crate::Receive::new().wait_forever());
     assert_eq!(wait().unwrap_err().kind(), ErrorKind::Interrupted);
     assert!(wait().unwrap().is_some());
+}
+
+#[test]
+fn leases_that_others_settled_are_forgotten_and_those_that_go_on_are_not() {
+    let store = FaultStore::new();
+    let (inbound, other) = (queue(&store, Sync::Off), queue(&store, Sync::Off));
+    inbound.send(&json!("kept")).unwrap();
+    let kept = inbound.receive(Receive::new()).unwrap().unwrap();
+    let many: Vec<_> = (0..600).map(|body| json!(body)).collect();
+    for _ in 0..5 {
+        inbound.send_many(&many).unwrap();
+        let taken = inbound.receive_many(600, Receive::new()).unwrap();
+        let receipts: Vec<&str> = taken.iter().map(Delivery::receipt).collect();
+        assert!(other.ack(&receipts).unwrap().iter().all(Result::is_ok));
+    }
+    let attached = inbound.handle.attach();
+    assert!(attached.leases().receipts.len() <= 1201);
+    assert!(attached.leases().receipts.contains(kept.receipt()));
+    inbound.close().unwrap();
+    let again = other.receive(Receive::new()).unwrap().unwrap();
+    assert_eq!(again.id(), kept.id());
+}
+
+#[test]
+fn what_a_handler_has_settled_or_handed_on_is_left_as_it_is() {
+    let inbound = queue(&FaultStore::new(), Sync::Off);
+    for body in ["detached", "acked", "nacked"] {
+        inbound.send(&json!(body)).unwrap();
+    }
+    let mut handed = Vec::new();
+    inbound
+        .work(&crate::Work::new().keep(false), |delivery| {
+            match delivery.message::<String>().unwrap().as_str() {
+                "detached" => {
+                    delivery.detach().unwrap();
+                    handed.push(delivery.receipt().to_owned());
+                }
+                "acked" => delivery.ack().unwrap(),
+                _ => {
+                    let later = std::time::Duration::from_secs(60);
+                    delivery.nack(&Nack::new().delay(later)).unwrap();
+                    inbound.interrupt();
+                }
+            }
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(bodies(&inbound), [json!("detached"), json!("nacked")]);
+    assert!(inbound.ack(&handed).unwrap().remove(0).is_ok());
+}
+
+#[test]
+fn a_lease_of_no_time_is_refused() {
+    let inbound = queue(&FaultStore::new(), Sync::Off);
+    inbound.send(&json!("first")).unwrap();
+    let zero = std::time::Duration::ZERO;
+    let refused = |error: crate::Error| assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    refused(inbound.receive(Receive::new().lease(zero)).unwrap_err());
+    let shortest = Receive::new().lease(std::time::Duration::from_nanos(1));
+    let delivery = inbound.receive(shortest).unwrap().unwrap();
+    refused(delivery.extend(zero).unwrap_err());
+    refused(inbound.keep(delivery.receipt(), Some(zero)).unwrap_err());
+    delivery.ack().unwrap();
 }
 
 /// Somebody has tidied up: the next leases must name a file that shows again whether this process lives.

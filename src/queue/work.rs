@@ -8,6 +8,7 @@ use crate::delivery::Delivery;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::real::generation;
 
+use super::receive::require_lease;
 use super::{Nack, Queue, Receive};
 
 /// A lease is extended when a third of it has passed: two tries may fail before it ends.
@@ -49,7 +50,8 @@ impl Work {
 }
 
 impl Queue {
-    /// Gives every message to `handler`: acks it when that is well, nacks it with the text when not, and waits for the next.
+    /// Gives every message to `handler`: acks it when that is well, nacks it with the text when not, and waits for the next. What
+    /// the handler itself acked, nacked or detached is left as it is.
     ///
     /// Ends with `Ok` when the queue is interrupted or closed: after the message that is worked on, so that nothing is left
     /// half done. A receipt that has become stale meanwhile is no error: the message is delivered again, or was.
@@ -62,7 +64,8 @@ impl Queue {
         if let Some(lease) = how.lease {
             receive = receive.lease(lease);
         }
-        loop {
+        let began = self.interrupts();
+        while !self.is_interrupted_since(began) {
             let delivery = match self.receive(receive.clone()) {
                 Ok(Some(delivery)) => delivery,
                 Ok(None) => continue,
@@ -74,6 +77,7 @@ impl Queue {
             let worked = handler(&delivery);
             drop(keeper);
             let settled = match worked {
+                _ if delivery.is_settled() => Ok(()),
                 Ok(()) => delivery.ack(),
                 Err(text) => delivery.nack(&Nack::new().error(text)),
             };
@@ -83,6 +87,18 @@ impl Queue {
                 settled => settled?,
             }
         }
+        Ok(())
+    }
+
+    /// How often this handle has been interrupted; see [`Queue::is_interrupted_since`].
+    pub(crate) fn interrupts(&self) -> u64 {
+        self.handle.attach().interrupts.calls()
+    }
+
+    /// Whether this handle has been interrupted since then. Who works asks before each wait: an interrupt that came while he worked
+    /// may have ended the wait of another thread.
+    pub(crate) fn is_interrupted_since(&self, began: u64) -> bool {
+        self.handle.attach().interrupts.have_come_since(began)
     }
 
     /// Keeps the lease that a receipt names until the keeper is dropped, or the lease is lost. `lease` is as long as the
@@ -92,6 +108,7 @@ impl Queue {
             Some(lease) => lease,
             None => self.handle.policy()?.lease,
         };
+        require_lease(lease)?;
         let stopped = Arc::new((Mutex::new(false), Condvar::new()));
         let (queue, receipt, seen) = (self.clone(), receipt.to_owned(), Arc::clone(&stopped));
         let keep = move || {

@@ -49,10 +49,12 @@ pub(crate) fn replace(
     if how.sync_name && !cfg!(mutant = "no_directory_sync") {
         // Makes the rename durable. From here on the change is visible, so a failure is not "not done".
         store.sync_directory("").map_err(|error| {
-            Error::io("sync the directory of", path(), error).into_kind(
-                ErrorKind::OutcomeUnknown,
-                "the change is made but may not outlive a power cut: ",
-            )
+            Error::io("sync the directory of", path(), error)
+                .into_kind(
+                    ErrorKind::OutcomeUnknown,
+                    "the change is made but may not outlive a power cut: ",
+                )
+                .made()
         })?;
     }
     Ok(Some(file))

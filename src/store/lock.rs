@@ -479,7 +479,8 @@ impl Lock {
 
     fn timed_out(&self, path: &str, file: Option<&LockFile>, patience: &Patience) -> Error {
         let mut counts = self.new_counts();
-        counts.new.timed_out += 1;
+        // Who tries once has not waited in vain.
+        counts.new.timed_out += u64::from(!patience.tries_once());
         counts.new.waited(patience.waited());
         drop(counts);
         let path = self.store.root().join(path);

@@ -86,6 +86,11 @@ impl Patience {
         }
     }
 
+    /// Whether there is no wait at all.
+    pub(crate) fn tries_once(&self) -> bool {
+        matches!(self.wait, LockWait::NoWait | LockWait::For(Duration::ZERO))
+    }
+
     /// How long it has taken so far.
     pub(crate) fn waited(&self) -> Duration {
         self.started.elapsed()

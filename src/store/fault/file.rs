@@ -35,7 +35,7 @@ impl FaultFile {
         });
     }
 
-    /// Writes; when it fails, half of the bytes have been written, as on a disk that fills up.
+    /// Writes; when it fails, half of the bytes have been written; on a disk that fills up, as many as it has space for.
     fn write(&self, bytes: &[u8], at: usize) -> io::Result<()> {
         pause();
         let mut disk = self.disk();
@@ -43,12 +43,14 @@ impl FaultFile {
         if failed.is_some() && disk.is_dead() {
             return failed.map_or(Ok(()), Err);
         }
-        let failed = failed.or_else(|| disk.take_space(bytes.len()).err());
-        let length = if failed.is_some() {
+        let wanted = if failed.is_some() {
             bytes.len() / 2
         } else {
             bytes.len()
         };
+        let length = disk.take_space(wanted);
+        let full = || io::Error::from_raw_os_error(libc::ENOSPC);
+        let failed = failed.or_else(|| (length < wanted).then(full));
         let what = What::Write(at, Arc::from(&bytes[..length]));
         disk.change(self.inode, what, failed.is_some());
         #[cfg(shuttle)]
@@ -95,8 +97,10 @@ impl File for FaultFile {
         pause();
         let mut disk = self.disk();
         disk.effect_on("cut", self.inode)?;
-        let what = What::Size(usize::try_from(size).unwrap());
-        disk.change(self.inode, what, false);
+        let size = usize::try_from(size).unwrap();
+        let before = disk.contents.inodes[&self.inode].content.len();
+        disk.free_space(before.saturating_sub(size));
+        disk.change(self.inode, What::Size(size), false);
         Ok(())
     }
 

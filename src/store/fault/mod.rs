@@ -56,6 +56,8 @@ struct Disk {
     moments: Option<Vec<Moment>>,
     order: Order,
     files_read: usize,
+    /// A file that cannot be opened.
+    refused: Option<String>,
     fail: Option<Failing>,
     /// The bytes that are left on a disk that is full.
     left: Option<usize>,
@@ -160,6 +162,11 @@ impl FaultStore {
 
     pub(crate) fn heal(&self) {
         self.disk().fail = None;
+    }
+
+    /// From now on this file, or none, cannot be opened, as when a process has no descriptors left.
+    pub(crate) fn refuse(&self, name: Option<&str>) {
+        self.disk().refused = name.map(str::to_owned);
     }
 
     /// The same file system, as a process sees it that shares nothing else.
@@ -279,12 +286,20 @@ impl Disk {
         self.contents.inode(inode).change(what, is_half);
     }
 
-    fn take_space(&mut self, bytes: usize) -> io::Result<()> {
+    /// Takes space for so many bytes; says for how many there was some.
+    fn take_space(&mut self, bytes: usize) -> usize {
+        let Some(left) = &mut self.left else {
+            return bytes;
+        };
+        let taken = bytes.min(*left);
+        *left -= taken;
+        taken
+    }
+
+    fn free_space(&mut self, bytes: usize) {
         if let Some(left) = &mut self.left {
-            let enough = left.checked_sub(bytes);
-            *left = enough.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSPC))?;
+            *left += bytes;
         }
-        Ok(())
     }
 
     #[cfg(shuttle)]

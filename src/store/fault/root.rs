@@ -56,6 +56,9 @@ impl Store for FaultStore {
 
     fn open(&self, path: &str, how: Open) -> io::Result<Arc<dyn File>> {
         let mut disk = self.disk();
+        if disk.refused.as_deref() == Some(path) {
+            return Err(io::Error::from_raw_os_error(libc::EMFILE));
+        }
         let found = disk.contents.names.get(path).copied();
         let inode = match (found, how) {
             (Some(_), Open::New { .. }) => return Err(io::ErrorKind::AlreadyExists.into()),
@@ -127,9 +130,7 @@ impl Store for FaultStore {
         let inode = disk.contents.at(path)?;
         disk.effect("remove".to_owned())?;
         let freed = disk.contents.inode(inode).content.len();
-        if let Some(left) = &mut disk.left {
-            *left += freed;
-        }
+        disk.free_space(freed);
         let Disk {
             order, contents, ..
         } = &mut *disk;

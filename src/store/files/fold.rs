@@ -10,11 +10,19 @@ use crate::store::lock::Hold;
 impl Files {
     /// Whether the journal has outgrown what is in it. Who only sends leaves it to those who receive, for a while.
     pub(crate) fn is_long(&self) -> bool {
-        match &self.seen {
-            Seen::Journal(journal) => journal.is_long(),
-            Seen::Tail(journal) => journal.is_very_long(),
-            _ => false,
-        }
+        let (journal, is_long) = match &self.seen {
+            Seen::Journal(journal) => (journal, journal.is_long()),
+            Seen::Tail(journal) => (journal, journal.is_very_long()),
+            _ => return false,
+        };
+        let is_put_off = |(id, size)| journal.id() == id && journal.size() <= size;
+        is_long && !self.put_off.is_some_and(is_put_off)
+    }
+
+    /// Not to be folded because of its size before it has grown by a quarter.
+    pub(crate) fn put_off(&mut self, store: &dyn Store, name: &QueueName) {
+        let journal = store.stat(&name.journal()).ok().flatten();
+        self.put_off = journal.map(|stat| (stat.id, stat.size + stat.size / 4));
     }
 
     /// Whether folding now costs next to nothing, and shows the queue to whoever reads the snapshot alone.
@@ -102,8 +110,14 @@ impl Files {
 
     /// Whether there is something to fold.
     pub(crate) fn is_unfolded(&mut self, store: &dyn Store, name: &QueueName) -> Result<bool> {
+        let is_unfolded =
+            |files: &Self| files.journal().is_some_and(|journal| !journal.is_folded());
         self.refresh(store, name, Need::Tail)?;
-        Ok(self.journal().is_some_and(|journal| !journal.is_folded()))
+        if !is_unfolded(self) {
+            // What is there may be damaged, or another program's: that is told.
+            self.refresh(store, name, Need::Index)?;
+        }
+        Ok(is_unfolded(self))
     }
 
     /// The first step of a checkpoint, under the lock; `None` when there is nothing to fold.

@@ -2,16 +2,19 @@
 
 mod fold;
 mod open;
+#[cfg(all(test, not(shuttle)))]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests;
 
 use std::sync::Arc;
 
 use open::{has_journal, open, open_tail, opened};
 
 use super::counters::{self, Counted, LockCounts, Uncounted};
-use super::journal::{Appended, Cut, Doubtful, Journal, Looked, Unsynced};
+use super::journal::{Appended, Commit, Cut, Doubtful, Journal, Looked, Reserve, Unsynced};
 use super::lock::Hold;
 use super::plain::{Durable, Plain};
-use super::{Stat, Store};
+use super::{FileId, Stat, Store};
 use crate::config::{Config, Mode, Policy};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::journal::Totals;
@@ -30,8 +33,11 @@ pub(crate) struct Files {
     policy: Arc<Policy>,
     /// What the last commits count for, where no journal says it.
     uncounted: Uncounted,
-    /// The configuration's file, as far as it was looked at.
+    /// The configuration's file, as far as it was read.
     config_file: Option<Stat>,
+    reserve: Reserve,
+    /// The journal that is not folded because of its size before it is this long: a checkpoint of it has failed.
+    put_off: Option<(FileId, u64)>,
 }
 
 #[derive(Debug)]
@@ -81,6 +87,8 @@ impl Files {
             policy: Arc::new(Config::default().policy("")),
             uncounted: Uncounted::default(),
             config_file: None,
+            reserve: Reserve::default(),
+            put_off: None,
         }
     }
 
@@ -99,21 +107,36 @@ impl Files {
                 let rule = "it is not the snapshot that the journal beside it builds on: another program has replaced it";
                 return Err(Error::corrupt(store.root().join(name.snapshot()), 0, rule));
             }
-            let is_recorded = self.config.mode(name.as_str()) == Some(Mode::Journal);
-            self.unrecorded = self.mode() == Mode::Journal && !is_recorded;
         }
         Ok(&mut self.index)
+    }
+
+    /// The same without the lock, for who is about to take it. Where a journal's end does not tell enough for who only adds
+    /// messages, a checkpoint is mostly at its last step: what to do is left to be decided under the lock, when that has ended.
+    pub(crate) fn look_ahead(
+        &mut self,
+        store: &dyn Store,
+        name: &QueueName,
+        need: Need,
+    ) -> Result<()> {
+        if need == Need::Index || !has_journal(store, name)? {
+            return self.refresh(store, name, need).map(drop);
+        }
+        let looked = match &mut self.seen {
+            Seen::Tail(journal) => journal.refresh(store, name, None),
+            Seen::Journal(journal) => journal.refresh(store, name, Some(&mut self.index)),
+            _ => Ok(Looked::Replaced),
+        };
+        if !matches!(looked, Ok(Looked::Current)) {
+            self.begin_anew(store, name, need)?;
+        }
+        Ok(())
     }
 
     /// Finds out what there is, and reads it.
     fn read_anew(&mut self, store: &dyn Store, name: &QueueName, need: Need) -> Result<()> {
         loop {
-            self.seen = Seen::Nothing;
-            self.index = Index::empty();
-            self.configure(store, name)?;
-            if need == Need::Tail {
-                self.seen = open_tail(store, name)?;
-            }
+            self.begin_anew(store, name, need)?;
             if !matches!(self.seen, Seen::Nothing) {
                 return Ok(());
             }
@@ -124,10 +147,29 @@ impl Files {
                     if error.kind() == ErrorKind::Corrupt && self.config_has_changed(store)? => {}
                 found => {
                     (self.seen, self.index) = found?;
+                    self.note_mode(name);
                     return Ok(());
                 }
             }
         }
+    }
+
+    /// Reads the configuration, and a journal's end if that is enough.
+    fn begin_anew(&mut self, store: &dyn Store, name: &QueueName, need: Need) -> Result<()> {
+        self.seen = Seen::Nothing;
+        self.index = Index::empty();
+        self.configure(store, name)?;
+        if need == Need::Tail {
+            self.seen = open_tail(store, name, &self.config)?;
+            self.note_mode(name);
+        }
+        Ok(())
+    }
+
+    /// Whether there is a journal that is not on record.
+    fn note_mode(&mut self, name: &QueueName) {
+        let is_recorded = self.config.mode(name.as_str()) == Some(Mode::Journal);
+        self.unrecorded = self.mode() == Mode::Journal && !is_recorded;
     }
 
     /// Whether the configuration's file is another one than was read.
@@ -141,9 +183,13 @@ impl Files {
 
     /// Reads the configuration.
     fn configure(&mut self, store: &dyn Store, name: &QueueName) -> Result<()> {
-        self.config_file = look(store, CONFIG_FILE)?;
+        let file = look(store, CONFIG_FILE)?;
         self.config = Arc::new(Config::load(store)?);
         self.policy = Arc::new(self.config.policy(name.as_str()));
+        self.config_file = file;
+        if let Some(journal) = self.journal_mut() {
+            journal.heed_notice();
+        }
         Ok(())
     }
 
@@ -159,9 +205,9 @@ impl Files {
 
     /// Reads the configuration again if it was changed: a journal says so; where there is none, its file is looked at.
     fn follow_config(&mut self, store: &dyn Store, name: &QueueName) -> Result<()> {
-        let is_changed = match &mut self.seen {
-            Seen::Journal(journal) | Seen::Tail(journal) => journal.take_notice(),
-            _ => self.config_has_changed(store)?,
+        let is_changed = match self.journal() {
+            Some(journal) => journal.is_noticed(),
+            None => self.config_has_changed(store)?,
         };
         if is_changed {
             self.configure(store, name)?;
@@ -338,8 +384,12 @@ impl Files {
         // What happened is not known when this fails: then everything is read again.
         match std::mem::replace(&mut self.seen, Seen::Nothing) {
             Seen::Tail(mut journal) => {
-                let totals = after(*journal.totals(), changes);
-                let appended = journal.append(store, name, totals, changes, durable, hold)?;
+                let commit = Commit {
+                    changes,
+                    totals: after(*journal.totals(), changes),
+                    durable,
+                };
+                let appended = journal.append(store, name, &commit, &mut self.reserve, hold)?;
                 Ok(match appended {
                     Appended::Kept(_) => {
                         self.seen = Seen::Tail(journal);
@@ -417,8 +467,12 @@ impl Files {
                 return Ok(Committed::No);
             }
         }
-        let totals = self.index.totals_after(changes);
-        let appended = journal.append(store, name, totals, changes, durable, hold)?;
+        let commit = Commit {
+            changes,
+            totals: self.index.totals_after(changes),
+            durable,
+        };
+        let appended = journal.append(store, name, &commit, &mut self.reserve, hold)?;
         Ok(match appended {
             Appended::Kept(wrote) => {
                 self.seen = Seen::Journal(journal);

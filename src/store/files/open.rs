@@ -15,13 +15,15 @@ pub(super) fn has_journal(store: &dyn Store, name: &QueueName) -> Result<bool> {
 }
 
 /// Finds out whether there is a journal of which the end is enough to go on.
-pub(super) fn open_tail(store: &dyn Store, name: &QueueName) -> Result<Seen> {
+pub(super) fn open_tail(store: &dyn Store, name: &QueueName, config: &Config) -> Result<Seen> {
     if !has_journal(store, name)? {
         return Ok(Seen::Nothing);
     }
     let tail = Journal::open_tail(store, name)?;
-    // A journal without commits may be the left-over of a conversion.
-    let tail = tail.filter(|journal| !journal.is_folded());
+    // A journal without commits may be the left-over of a conversion, or the first of a queue that has no snapshot yet.
+    let is_plain = config.mode(name.as_str()) == Some(Mode::Plain);
+    let is_new = |journal: &Journal| is_plain || journal.checkpoints() == 0;
+    let tail = tail.filter(|journal| !journal.is_folded() || !is_new(journal));
     Ok(tail.map_or(Seen::Nothing, |journal| Seen::Tail(Box::new(journal))))
 }
 

@@ -17,6 +17,9 @@ const LARGE_WINDOW: usize = 128 * 1024;
 const RECENT: usize = 64 * 1024;
 /// Messages of several priorities stand at several places.
 const WINDOWS: usize = 4;
+/// So many files are numbered before all is read anew: a number stands for one file as long as anything is known of it, and a checkpoint
+/// takes two. Reading anew costs no more than a checkpoint.
+const NUMBERS: usize = 512;
 
 /// The files of one queue that hold bodies.
 #[derive(Debug)]
@@ -69,9 +72,19 @@ impl Bodies {
         Source::try_from(reader.files.len() - 1).unwrap_or(Source::MAX)
     }
 
+    /// Whether the numbers for files are nearly used up.
+    pub(crate) fn are_many(&self) -> bool {
+        self.reader().files.len() >= NUMBERS
+    }
+
     /// How many files are open.
     pub(crate) fn count(&self) -> usize {
         self.reader().files.iter().flatten().count()
+    }
+
+    /// Whether this file is still open.
+    pub(crate) fn has(&self, source: Source) -> bool {
+        self.reader().held(source).is_some()
     }
 
     /// Closes the files in which no body is, except for the journal.
@@ -201,5 +214,49 @@ impl Reader {
             recent.bytes.drain(..old);
             recent.at += old as u64;
         }
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::store::fault::FaultStore;
+    use crate::{Queue, Spool, Sync};
+
+    fn queue(store: &FaultStore) -> Queue {
+        let spool = Spool::builder("unused").sync(Sync::Off);
+        let spool = spool.open_on(Arc::new(store.clone())).unwrap();
+        spool.queue("inbound").unwrap()
+    }
+
+    /// How many numbers its process has given to files.
+    fn numbers(queue: &Queue) -> usize {
+        let attached = queue.handle.attached().unwrap();
+        let state = attached.entry.state();
+        let journal = state.files.journal().unwrap();
+        journal.bodies.reader().files.len()
+    }
+
+    #[test]
+    fn however_many_checkpoints_there_are_the_numbers_of_files_do_not_run_out() {
+        let store = FaultStore::new();
+        let (folds, follows) = (queue(&store), queue(&store.another_process()));
+        let (mut most, mut begun_anew) = (0, 0);
+        for number in 0..NUMBERS {
+            folds.send(&json!(number)).unwrap();
+            assert_eq!(follows.len().unwrap(), 1);
+            folds.checkpoint().unwrap();
+            let popped = [&follows, &folds][number % 2].pop().unwrap().unwrap();
+            assert_eq!(popped.message::<usize>().unwrap(), number);
+            for queue in [&folds, &follows] {
+                begun_anew += usize::from(numbers(queue) < most);
+                most = most.max(numbers(queue));
+            }
+        }
+        assert!((NUMBERS..NUMBERS + 4).contains(&most), "{most}");
+        assert!(begun_anew > 0);
     }
 }

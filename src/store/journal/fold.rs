@@ -20,7 +20,7 @@ use crate::index::text::{Source, Text};
 use crate::index::{Index, Seq, Standing};
 use crate::store::files::look;
 use crate::store::lock::Hold;
-use crate::store::{Attributes, File, FileId, Stat, Store};
+use crate::store::{Attributes, File, FileId, Open, Stat, Store};
 
 /// So much is written at once.
 const PART: usize = 256 * 1024;
@@ -40,7 +40,6 @@ pub(crate) struct Cut {
     /// They are another array than what there was.
     is_new: bool,
     bodies: Reader,
-    attributes: Attributes,
     generation: u64,
     /// The lock file under which the next generation is appended to.
     lock: u64,
@@ -50,6 +49,8 @@ pub(crate) struct Cut {
     pub(super) foreign: Option<Stat>,
     /// Nothing is built on the journal any more: a sync of it failed, or a checkpoint was cut short.
     has_ended: bool,
+    /// A sync of the journal makes everything in it durable, or fails.
+    is_vouched: bool,
     /// The journal, and behind which frame of it the cut is.
     journal: Arc<dyn File>,
     syncs: Arc<Syncs>,
@@ -176,12 +177,12 @@ impl Cut {
             remembered: past.remembered(),
             is_new: false,
             bodies: journal.bodies.all(),
-            attributes: journal.attributes.clone(),
             generation: journal.generation,
             lock,
             replaced: journal.replaced,
             foreign: None,
-            has_ended: journal.ended,
+            has_ended: journal.ended || journal.syncs.sound().is_err(),
+            is_vouched: journal.vouched,
             journal: Arc::clone(&journal.file),
             syncs: Arc::clone(&journal.syncs),
             behind: journal.cursor,
@@ -197,7 +198,8 @@ impl Cut {
     ) -> Result<Fold<'a>> {
         let path = store.root().join(name.snapshot());
         let failed = |error| Error::io("write a new version of", &path, error);
-        let snapshot = Temporary::make(store, name, suffix, &self.attributes).map_err(failed)?;
+        let attributes = self.attributes(store, name).map_err(failed)?;
+        let snapshot = Temporary::make(store, name, suffix, &attributes).map_err(failed)?;
         let mut binder = Binder::new();
         let mut places = Vec::with_capacity(self.elements.len());
         let (mut part, mut at) = (b"[".to_vec(), 1u64);
@@ -226,7 +228,7 @@ impl Cut {
         if !cfg!(mutant = "no_snapshot_sync") {
             snapshot.file.sync().map_err(failed)?;
         }
-        if self.has_ended {
+        if self.has_ended || !self.is_vouched {
             self.require_frames(store, name)?;
         }
         let stat = snapshot.file.stat().map_err(failed)?;
@@ -244,6 +246,14 @@ impl Cut {
             numbers: ranges(&self.elements),
         };
         Fold::begin(self, base, places, snapshot, name, suffix)
+    }
+
+    /// What the new snapshot keeps of the one that it replaces, as that is now; the first one, of the journal.
+    fn attributes(&self, store: &dyn Store, name: &QueueName) -> std::io::Result<Attributes> {
+        match store.open(&name.snapshot(), Open::Read) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => self.journal.attributes(),
+            found => found?.attributes(),
+        }
     }
 
     /// Where a sync of the journal has failed, what the system has not been able to write may have gone from memory as well, and
@@ -312,7 +322,8 @@ impl<'a> Fold<'a> {
         let salt = store.system().random();
         let (bytes, cursor) =
             Cursor::start(salt).frame(Kind::Base, 0, &journal::write_object(&base));
-        let journal = Temporary::make(store, name, suffix, &cut.attributes).map_err(failed)?;
+        let attributes = cut.journal.attributes().map_err(failed)?;
+        let journal = Temporary::make(store, name, suffix, &attributes).map_err(failed)?;
         journal.file.write_all(&bytes).map_err(failed)?;
         let copied = cut.behind;
         let mut fold = Self {
@@ -343,6 +354,8 @@ impl<'a> Fold<'a> {
             }
             let synced = self.cut.syncs.sync_anew();
             if !self.cut.has_ended {
+                // Another thread may have been told before.
+                let synced = synced.and_then(|()| self.cut.syncs.sound());
                 synced.map_err(failed)?;
             }
             if copied <= LITTLE {
@@ -475,7 +488,10 @@ impl Moves {
     /// Tells the index of so many of them; whether that was all. What it knows stays true; only where the bodies are is new.
     /// Nothing to do when everything has been read again meanwhile.
     pub(crate) fn apply(&mut self, count: usize, journal: &Journal, index: &mut Index) -> bool {
-        if !Arc::ptr_eq(&self.bodies, &journal.bodies) {
+        // Another checkpoint may have come before this was told: the new snapshot was closed then, as nothing was known to be in it, and
+        // the bodies are where they were.
+        let is_same = Arc::ptr_eq(&self.bodies, &journal.bodies);
+        if !is_same || !journal.bodies.has(self.source) {
             return true;
         }
         index.moved(self.source, self.rest.by_ref().take(count));
@@ -500,7 +516,7 @@ impl Journal {
         self.source = self.bodies.add(Arc::clone(&file), path, cursor.offset);
         self.syncs = Syncs::of(&file);
         (self.file, self.id, self.cursor) = (file, id, cursor);
-        (self.start, self.synced, self.not_before) = (start, cursor.offset, 0);
+        (self.start, self.synced) = (start, cursor.offset);
         self.vouched = true;
         (self.generation, self.lock, self.replaced) = (base.generation, base.lock, base.replaced);
         self.binding = base.snapshot.clone();

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use super::lock::Hold;
 use super::plain::Durable;
-use super::{Attributes, File, FileId, Stat, Store};
+use super::{File, FileId, Stat, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::MAX_PAYLOAD_BYTES;
 use crate::format::frame::{self, Cursor, Kind};
@@ -29,7 +29,7 @@ use crate::index::{Change, Wrote};
 use bodies::Bodies;
 pub(crate) use fold::{Cut, Fold, Moves};
 use frames::Frames;
-pub(crate) use reserve::is_full;
+pub(crate) use reserve::{Reserve, is_full};
 use syncs::Syncs;
 
 /// A journal that is smaller than this is not folded because of its size: a checkpoint costs as much as some thousand
@@ -64,7 +64,6 @@ pub(crate) struct Journal {
     replaced: u64,
     /// The snapshot that this generation builds on.
     binding: Binding,
-    attributes: Attributes,
     /// Where commits begin: behind the base.
     start: u64,
     /// What the queue holds at the cursor.
@@ -73,16 +72,12 @@ pub(crate) struct Journal {
     snapshot: Option<Stat>,
     /// When that was, on the boot clock.
     looked_ms: u64,
-    /// It is not folded because of its size before it is this long: a checkpoint has failed.
-    not_before: u64,
     /// Something that is no frame stands behind the last one.
     torn: bool,
     /// This generation cannot go on: a sync failed, or a checkpoint was cut short.
     ended: bool,
     /// Somebody said that the configuration was changed.
     noticed: bool,
-    /// The space that was kept for acks on a full disk has been used.
-    reserve_is_used: bool,
     /// The last frame, if it is a switch: another process has begun the next generation, or tried to.
     switch: Option<Switch>,
     /// A switch in it leads to another array, which may have come to be: then what is known is no part of the next generation.
@@ -115,6 +110,14 @@ pub(crate) enum Appended {
     Kept(Vec<Wrote>),
     /// It is written, but somebody with another lock file may not have seen it.
     Doubtful(Doubtful),
+}
+
+/// What is to be committed, and what the queue holds then.
+#[derive(Debug)]
+pub(crate) struct Commit<'a> {
+    pub(crate) changes: &'a [Change],
+    pub(crate) totals: Totals,
+    pub(crate) durable: Durable,
 }
 
 /// What has to be synced for a commit to be durable; outside the lock, so that others can commit meanwhile.
@@ -176,12 +179,6 @@ impl Journal {
             > SMALL
                 .saturating_add(self.totals.bytes.saturating_mul(2))
                 .saturating_add(self.start.saturating_mul(2))
-                .max(self.not_before)
-    }
-
-    /// Not to be folded before it has grown by a quarter.
-    pub(crate) fn put_off(&mut self) {
-        self.not_before = self.cursor.offset + self.cursor.offset / 4;
     }
 
     /// Whether it has grown so much that even who knows nothing of what is in it has to fold it.
@@ -191,7 +188,6 @@ impl Journal {
                 .saturating_add(self.totals.bytes)
                 .saturating_add(self.start)
                 .saturating_mul(8)
-                .max(self.not_before)
     }
 
     /// Whether it is no more work to fold it than is done on the side.
@@ -220,6 +216,11 @@ impl Journal {
         self.lock
     }
 
+    /// Which file it is.
+    pub(crate) fn id(&self) -> FileId {
+        self.id
+    }
+
     /// How far it has been read.
     pub(crate) fn size(&self) -> u64 {
         self.cursor.offset
@@ -229,17 +230,17 @@ impl Journal {
         &self.totals
     }
 
-    /// Appends changes that lead to these totals, under the lock file that the generation belongs to.
+    /// Appends a commit, under the lock file that the generation belongs to.
     pub(crate) fn append(
         &mut self,
         store: &dyn Store,
         name: &QueueName,
-        totals: Totals,
-        changes: &[Change],
-        durable: Durable,
+        commit: &Commit<'_>,
+        reserve: &mut Reserve,
         hold: &Hold,
     ) -> Result<Appended> {
-        let (body, places) = journal::write_commit(&totals, replay::records(changes));
+        let (totals, durable) = (commit.totals, commit.durable);
+        let (body, places) = journal::write_commit(&totals, replay::records(commit.changes));
         let adds = totals.messages > self.totals.messages;
         if u32::try_from(body.len()).is_err() {
             let text = format!(
@@ -248,16 +249,13 @@ impl Journal {
             );
             return Err(Error::new(ErrorKind::TooLarge, text));
         }
-        if adds && self.reserve_is_used {
+        if adds {
             // Before a message takes the space: what of it is written before the disk is full again is not always given back.
-            let kept = reserve::keep(store, name);
-            let path = || store.root().join(name.journal());
-            kept.map_err(|error| Error::io("keep space for acks beside", path(), error))?;
-            self.reserve_is_used = false;
+            reserve.make_again(store, name)?;
         }
         let before = self.cursor;
         let at = match self.write_commit(store, name, &body, durable) {
-            Err(error) if !adds && self.makes_room(store, name, &error) => {
+            Err(error) if !adds && is_full(&error) && reserve.release(store, name) => {
                 self.write_commit(store, name, &body, durable)?
             }
             other => other?,
@@ -280,13 +278,6 @@ impl Journal {
             after: self.cursor,
         };
         Ok(Appended::Doubtful(doubtful))
-    }
-
-    /// Whether the disk is full and some space was kept for this.
-    fn makes_room(&mut self, store: &dyn Store, name: &QueueName, error: &Error) -> bool {
-        let made = is_full(error) && reserve::release(store, name);
-        self.reserve_is_used |= made;
-        made
     }
 
     /// Writes the frame of a commit; one that is to be durable needs everything before it to be.
@@ -432,9 +423,14 @@ impl Journal {
         Ok(())
     }
 
-    /// Whether somebody said so since this was last asked.
-    pub(crate) fn take_notice(&mut self) -> bool {
-        std::mem::take(&mut self.noticed)
+    /// Whether somebody said so since it was last read.
+    pub(crate) fn is_noticed(&self) -> bool {
+        self.noticed
+    }
+
+    /// The configuration has been read.
+    pub(crate) fn heed_notice(&mut self) {
+        self.noticed = false;
     }
 
     /// How many checkpoints there have been since the queue has a journal.
@@ -465,8 +461,10 @@ impl Journal {
 
 /// The error of a commit whose sync failed.
 pub(crate) fn unknown(store: &dyn Store, name: &QueueName, error: std::io::Error) -> Error {
-    Error::io("sync", store.root().join(name.journal()), error).into_kind(
-        ErrorKind::OutcomeUnknown,
-        "the change is made but may not outlive a power cut: ",
-    )
+    Error::io("sync", store.root().join(name.journal()), error)
+        .into_kind(
+            ErrorKind::OutcomeUnknown,
+            "the change is made but may not outlive a power cut: ",
+        )
+        .made()
 }

@@ -48,7 +48,6 @@ impl Journal {
             let index = snapshot.index(&path, &bodies, &base)?;
             (index, switch.from)
         };
-        journal.attributes = snapshot.attributes(&path)?;
         journal.read_on(store, name, size, Some((&mut index, from)))?;
         journal.looked_ms = store.system().boot_ms();
         Ok(Some((journal, index)))
@@ -132,7 +131,6 @@ impl Journal {
         let source = bodies.add(Arc::clone(&file), path.clone(), cursor.offset);
         let journal = Self {
             id: stat.id,
-            attributes: file.attributes().map_err(failed)?,
             syncs: Syncs::of(&file),
             file,
             bodies,
@@ -149,11 +147,9 @@ impl Journal {
             totals: base.totals,
             snapshot: None,
             looked_ms: 0,
-            not_before: 0,
             torn: false,
             noticed: false,
             ended: false,
-            reserve_is_used: false,
             switch: None,
             anew: false,
         };
@@ -255,6 +251,9 @@ impl Journal {
         name: &QueueName,
         index: Option<&mut Index>,
     ) -> Result<Looked> {
+        if index.is_some() && self.bodies.are_many() {
+            return Ok(Looked::Replaced);
+        }
         let path = || store.root().join(name.journal());
         let failed = |error| Error::io("read", path(), error);
         let looked = store.stat(&name.journal()).map_err(failed)?;
@@ -306,7 +305,6 @@ impl Journal {
         *self = Self {
             bodies,
             source,
-            attributes: self.attributes.clone(),
             totals: self.totals,
             noticed: self.noticed,
             ..next

@@ -21,6 +21,9 @@ pub(super) fn corrupt(path: &Path, damage: &Damage) -> Error {
 
 /// Applies the changes of one commit, whose body stands in this file at `at`; says what totals it should lead to.
 pub(super) fn commit(body: &[u8], source: Source, at: u64, index: &mut Index) -> Checked<Totals> {
+    // Whatever reads it later takes that for granted.
+    std::str::from_utf8(body)
+        .map_err(|error| Damage::new(error.valid_up_to(), "the commit is not UTF-8"))?;
     let (totals, records) = journal::read_commit(body)?;
     for record in records {
         let place = |text: &[u8]| (text.as_ptr() as usize).saturating_sub(body.as_ptr() as usize);

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::format::name::QueueName;
 use crate::store::lock::make_directories;
 use crate::store::{Open, Store};
@@ -10,6 +10,32 @@ use crate::store::{Open, Store};
 const DIRECTORY: &str = ".gastown/reserve";
 /// Enough for some hundred acks.
 const SIZE: usize = 64 * 1024;
+
+/// What a process knows of it. That outlives a commit that fails, behind which all that is known of the queue's files is read again.
+#[derive(Debug, Default)]
+pub(crate) struct Reserve {
+    is_used: bool,
+}
+
+impl Reserve {
+    /// Makes it again, if this process has used it.
+    pub(super) fn make_again(&mut self, store: &dyn Store, name: &QueueName) -> Result<()> {
+        if self.is_used {
+            let path = || store.root().join(name.journal());
+            let kept = keep(store, name);
+            kept.map_err(|error| Error::io("keep space for acks beside", path(), error))?;
+            self.is_used = false;
+        }
+        Ok(())
+    }
+
+    /// Gives the space free; says whether there was any.
+    pub(super) fn release(&mut self, store: &dyn Store, name: &QueueName) -> bool {
+        let released = store.remove(&path(name)).is_ok();
+        self.is_used |= released;
+        released
+    }
+}
 
 /// Makes the reserve if it is not there. Where there is no space for it, there is none to keep.
 pub(super) fn keep(store: &dyn Store, name: &QueueName) -> io::Result<()> {
@@ -32,11 +58,6 @@ fn make(store: &dyn Store, path: &str) -> io::Result<()> {
 /// Whether this is the error of a disk without space.
 pub(crate) fn is_full(error: &Error) -> bool {
     matches!(error.errno(), Some(libc::ENOSPC | libc::EDQUOT))
-}
-
-/// Gives the space free; says whether there was any.
-pub(super) fn release(store: &dyn Store, name: &QueueName) -> bool {
-    store.remove(&path(name)).is_ok()
 }
 
 fn path(name: &QueueName) -> String {

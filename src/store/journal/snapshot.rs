@@ -12,7 +12,7 @@ use crate::format::journal::{Base, Binder, Binding};
 use crate::format::outline::{self, Next};
 use crate::index::past::Past;
 use crate::index::{Index, Wrote};
-use crate::store::{Attributes, File, Open, Stat, Store};
+use crate::store::{File, Open, Stat, Store};
 
 /// So much is read at once, unless an element is longer.
 const PART: usize = 1024 * 1024;
@@ -67,11 +67,6 @@ impl Snapshot {
                 });
             }
         }
-    }
-
-    pub(super) fn attributes(&self, path: &Path) -> Result<Attributes> {
-        let attributes = self.file.attributes();
-        attributes.map_err(|error| Error::io("read the attributes of", path, error))
     }
 
     /// The state that it holds; the base says the numbers of its elements, in order.

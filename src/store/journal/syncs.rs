@@ -4,7 +4,7 @@
 //! although the bytes are gone. What one thread has heard, all of them have to know before they call anything durable.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use crate::store::File;
@@ -15,15 +15,10 @@ pub(super) struct Syncs {
     file: Arc<dyn File>,
     /// Behind the last frame that this process has written.
     written: AtomicU64,
-    /// Taken for the time of a sync, and last of all mutexes.
-    done: Mutex<Done>,
-}
-
-#[derive(Debug, Default)]
-struct Done {
-    upto: u64,
-    /// What a sync failed with.
-    failed: Option<i32>,
+    /// What a sync failed with; 0 as long as none has.
+    failed: AtomicI32,
+    /// How much a sync has made durable. Taken for the time of a sync, and last of all mutexes.
+    done: Mutex<u64>,
 }
 
 impl Syncs {
@@ -31,6 +26,7 @@ impl Syncs {
         Arc::new(Self {
             file: Arc::clone(file),
             written: AtomicU64::new(0),
+            failed: AtomicI32::new(0),
             done: Mutex::default(),
         })
     }
@@ -43,24 +39,30 @@ impl Syncs {
     /// Makes everything before `upto` durable. Fails once a sync of the file has failed, whoever's it was.
     pub(super) fn sync(&self, upto: u64) -> io::Result<()> {
         let mut done = self.done();
-        if let Some(errno) = done.failed {
-            return Err(io::Error::from_raw_os_error(errno));
-        }
-        if done.upto >= upto {
+        self.sound()?;
+        if *done >= upto {
             return Ok(());
         }
         let upto = self.written.load(Ordering::Acquire).max(upto);
-        self.call(&mut done)?;
-        done.upto = upto;
+        self.call(&done)?;
+        *done = upto;
         Ok(())
+    }
+
+    /// Fails once a sync of the file has failed, whoever's it was.
+    pub(super) fn sound(&self) -> io::Result<()> {
+        match self.failed.load(Ordering::Acquire) {
+            0 => Ok(()),
+            errno => Err(io::Error::from_raw_os_error(errno)),
+        }
     }
 
     /// Makes what was written last durable, of whatever is there: for those who do not build on what was written before.
     pub(super) fn sync_anew(&self) -> io::Result<()> {
-        self.call(&mut self.done())
+        self.call(&self.done())
     }
 
-    fn call(&self, done: &mut Done) -> io::Result<()> {
+    fn call(&self, _done: &MutexGuard<'_, u64>) -> io::Result<()> {
         if cfg!(mutant = "no_journal_sync") {
             return Ok(());
         }
@@ -69,13 +71,14 @@ impl Syncs {
             return synced.or_else(|_| self.file.sync_data());
         }
         if let Err(error) = &synced {
-            done.failed = Some(error.raw_os_error().unwrap_or(libc::EIO));
+            let errno = error.raw_os_error().unwrap_or(libc::EIO);
+            self.failed.store(errno, Ordering::Release);
         }
         synced
     }
 
-    fn done(&self) -> MutexGuard<'_, Done> {
-        // Numbers only.
+    fn done(&self) -> MutexGuard<'_, u64> {
+        // A number only.
         self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

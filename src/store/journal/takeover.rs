@@ -51,8 +51,8 @@ impl Journal {
         let salt = store.system().random();
         let object = journal::write_object(&base);
         let (mut part, mut cursor) = Cursor::start(salt).frame(Kind::Base, 0, &object);
-        let new =
-            Temporary::make(store, name, TEMPORARY_SUFFIX, &self.attributes).map_err(failed)?;
+        let attributes = begun.file.attributes().map_err(failed)?;
+        let new = Temporary::make(store, name, TEMPORARY_SUFFIX, &attributes).map_err(failed)?;
         let mut copied = 0;
         let mut written = Ok(());
         let frames = begun.frames(store, name, size);
