@@ -290,6 +290,19 @@ func TestHandlesThatNobodyKeepsAreFreedAfterTheirLastCall(t *testing.T) {
 	equal(t, length(t, queue), 0)
 }
 
+func TestALockIsHeldAlsoWhenNobodyMentionsItAnyMore(t *testing.T) {
+	path := t.TempDir() + "/daemon"
+	if _, err := AcquireFileLock(background, path, nil); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		runtime.GC()
+		time.Sleep(20 * time.Millisecond)
+	}
+	_, err := AcquireFileLock(background, path, &FileLockOptions{Wait: NoWait})
+	wants(t, err, CodeLockTimeout)
+}
+
 func TestOneLockHolderAtATime(t *testing.T) {
 	path := t.TempDir() + "/state.json"
 	var inside, worst atomic.Int32

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"runtime"
+	"sync/atomic"
 	"time"
 )
 
@@ -30,6 +31,8 @@ type Delivery struct {
 	Payload json.RawMessage
 
 	queue *Queue
+	// settled is whether it was acked, nacked or detached through this value.
+	settled atomic.Bool
 }
 
 func newDelivery(q *Queue, c *C.flockq_delivery) *Delivery {
@@ -48,14 +51,14 @@ func newDelivery(q *Queue, c *C.flockq_delivery) *Delivery {
 func (d *Delivery) Decode(into any) error { return json.Unmarshal(d.Payload, into) }
 
 // Ack says that the message is done, and removes it. ErrStaleReceipt: the lease has ended, nothing was changed.
-func (d *Delivery) Ack(ctx context.Context) error { return d.queue.Ack(ctx, d.Receipt) }
+func (d *Delivery) Ack(ctx context.Context) error { return d.settle(d.queue.Ack(ctx, d.Receipt)) }
 
 // Nack says that it failed, or gives it back.
 func (d *Delivery) Nack(ctx context.Context, options *NackOptions) error {
-	return d.queue.Nack(ctx, options, d.Receipt)
+	return d.settle(d.queue.Nack(ctx, options, d.Receipt))
 }
 
-// Extend lets the lease run for lease from now.
+// Extend lets the lease run for lease from now, which is more than 0.
 func (d *Delivery) Extend(ctx context.Context, lease time.Duration) error {
 	return d.queue.Extend(ctx, lease, d.Receipt)
 }
@@ -63,9 +66,16 @@ func (d *Delivery) Extend(ctx context.Context, lease time.Duration) error {
 // Detach unties the lease from this process, before the receipt is handed to another: from now on it ends at its
 // deadline or a reboot.
 func (d *Delivery) Detach(ctx context.Context) error {
-	return d.queue.settle(ctx, "detach", []string{d.Receipt}, func(c *C.flockq_bytes, n C.size_t, results *C.flockq_status, failed **C.flockq_error) C.flockq_status {
+	return d.settle(d.queue.settle(ctx, "detach", []string{d.Receipt}, func(c *C.flockq_bytes, n C.size_t, results *C.flockq_status, failed **C.flockq_error) C.flockq_status {
 		return C.flockq_queue_detach(d.queue.c, c, n, results, failed)
-	})
+	}))
+}
+
+func (d *Delivery) settle(err error) error {
+	if err == nil {
+		d.settled.Store(true)
+	}
+	return err
 }
 
 // Ack removes the messages that these receipts name: they are done. One commit. Receipts that are stale
@@ -91,7 +101,7 @@ func (q *Queue) Nack(ctx context.Context, options *NackOptions, receipts ...stri
 	})
 }
 
-// Extend lets the leases run for lease from now; errors as for [Queue.Ack].
+// Extend lets the leases run for lease from now, which is more than 0; errors as for [Queue.Ack].
 func (q *Queue) Extend(ctx context.Context, lease time.Duration, receipts ...string) error {
 	return q.settle(ctx, "extend", receipts, func(c *C.flockq_bytes, n C.size_t, results *C.flockq_status, failed **C.flockq_error) C.flockq_status {
 		return C.flockq_queue_extend(q.c, c, n, milliseconds(lease), results, failed)

@@ -7,17 +7,16 @@ import "C"
 
 import (
 	"context"
-	"runtime"
 	"sync"
 	"time"
 )
 
-// A FileLock is a held lock on a file, by the same protocol as a queue's.
+// A FileLock is a held lock on a file, by the same protocol as a queue's. It is held until Release or the end of the
+// process, also when nothing refers to it any more.
 type FileLock struct {
-	mutex   sync.Mutex
-	c       *C.flockq_file_lock
-	cleanup runtime.Cleanup
-	waited  time.Duration
+	mutex  sync.Mutex
+	c      *C.flockq_file_lock
+	waited time.Duration
 }
 
 // AcquireFileLock takes the lock of the file at path: DIR/.gastown/locks/NAME.lock for DIR/NAME. The file itself is not
@@ -43,9 +42,7 @@ func AcquireFileLock(ctx context.Context, path string, options *FileLockOptions)
 	if err := failure("lock", status, &failed); err != nil {
 		return nil, err
 	}
-	lock := &FileLock{c: held, waited: time.Duration(C.flockq_file_lock_waited_us(held)) * time.Microsecond}
-	lock.cleanup = runtime.AddCleanup(lock, func(c *C.flockq_file_lock) { C.flockq_file_lock_free(c) }, held)
-	return lock, nil
+	return &FileLock{c: held, waited: time.Duration(C.flockq_file_lock_waited_us(held)) * time.Microsecond}, nil
 }
 
 // Waited returns how long it took to get the lock.
@@ -56,7 +53,6 @@ func (l *FileLock) Release() {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	if l.c != nil {
-		l.cleanup.Stop()
 		C.flockq_file_lock_free(l.c)
 		l.c = nil
 	}

@@ -12,7 +12,7 @@ import (
 
 // A Filter says which messages to move. The zero value, and nil, are all that nobody has under a lease.
 type Filter struct {
-	// IDs are those with one of these ids; empty for any.
+	// IDs are those with one of these ids: nil for any, empty for none.
 	IDs []string
 	// State is those in this state.
 	State State
@@ -35,6 +35,12 @@ func (p *pinned) filter(filter *Filter) C.flockq_filter_options {
 	var c C.flockq_filter_options
 	c.size = C.sizeof_flockq_filter_options
 	c.ids, c.id_count = p.texts(set.IDs)
+	if set.IDs != nil && len(set.IDs) == 0 {
+		// Any place: NULL is any id.
+		none := new(C.flockq_bytes)
+		p.Pin(none)
+		c.ids = none
+	}
 	c.state = C.uint32_t(set.State)
 	c.error = p.text(set.Error)
 	c.limit = C.uint64_t(max(set.Limit, 0))

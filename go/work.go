@@ -22,13 +22,15 @@ type WorkOptions struct {
 }
 
 // Work gives every message to handler: it acks it when handler returns nil, nacks it with the error's text when not, and
-// waits for the next. The lease is kept while handler runs, which takes a thread.
+// waits for the next. What handler itself acked, nacked or detached is left as it is. The lease is kept while handler runs,
+// which takes a thread.
 //
 // It returns nil when ctx ends or the queue is interrupted or closed: after the message that is worked on, so that nothing
 // is left half done. A receipt that has become stale meanwhile is no error: the message is delivered again, or was.
 func (q *Queue) Work(ctx context.Context, handler func(context.Context, *Delivery) error, options *WorkOptions) error {
 	set := defaults(options)
-	for {
+	began := q.interrupts.Load()
+	for !q.interruptedSince(began) {
 		delivery, err := q.Receive(ctx, &ReceiveOptions{Lease: set.Lease})
 		switch {
 		case ctx.Err() != nil && delivery == nil, errors.Is(err, ErrInterrupted), errors.Is(err, ErrClosed):
@@ -47,9 +49,11 @@ func (q *Queue) Work(ctx context.Context, handler func(context.Context, *Deliver
 		failed := handled(ctx, delivery, handler, stop)
 		// What was worked on is settled also when ctx has ended meanwhile.
 		settle := context.WithoutCancel(ctx)
-		if failed == nil {
+		switch {
+		case delivery.settled.Load():
+		case failed == nil:
 			err = delivery.Ack(settle)
-		} else {
+		default:
 			err = delivery.Nack(settle, &NackOptions{Reason: failed.Error()})
 		}
 		if errors.Is(err, ErrClosed) {
@@ -59,6 +63,18 @@ func (q *Queue) Work(ctx context.Context, handler func(context.Context, *Deliver
 			return err
 		}
 	}
+	return nil
+}
+
+// interruptedSince says whether Interrupt was called since then. An interrupt that came while a handler ran may have ended
+// the wait of another goroutine, or is still to end the next one: which is not this goroutine's then.
+func (q *Queue) interruptedSince(began uint64) bool {
+	now := q.interrupts.Load()
+	if now == began {
+		return false
+	}
+	q.told.Store(now)
+	return true
 }
 
 // handled lets the lease go whatever becomes of the handler, also a panic that somebody recovers from.

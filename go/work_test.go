@@ -3,6 +3,7 @@ package flockq
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -88,6 +89,67 @@ func TestAHandlerThatPanicsLetsItsMessageGo(t *testing.T) {
 	defer cancel()
 	again := must[*Delivery](t)(queue.Receive(ctx, nil))
 	equal(t, again.Attempts, 2)
+}
+
+func TestWhatAHandlerHasHandedOnIsLeftAsItIs(t *testing.T) {
+	queue := inbound(t)
+	must[string](t)(queue.Send(background, "1", nil))
+	var receipt string
+	check(t, queue.Work(background, func(_ context.Context, d *Delivery) error {
+		receipt = d.Receipt
+		queue.Interrupt()
+		return d.Detach(background)
+	}, nil))
+	equal(t, length(t, queue), 1)
+	check(t, queue.Ack(background, receipt))
+}
+
+func TestAnInterruptEndsEveryWorkerOfAHandle(t *testing.T) {
+	queue := inbound(t)
+	must[string](t)(queue.Send(background, "1", nil))
+	told, goOn := make(chan string, 4), make(chan struct{})
+	for range 2 {
+		go func() {
+			err := queue.Work(background, func(context.Context, *Delivery) error {
+				told <- "works"
+				<-goOn
+				return nil
+			}, nil)
+			told <- fmt.Sprint("ended ", err)
+		}()
+	}
+	wait := func(want string) {
+		t.Helper()
+		select {
+		case got := <-told:
+			equal(t, got, want)
+		case <-time.After(20 * time.Second):
+			queue.Interrupt()
+			t.Fatal("nothing was told, not that it " + want)
+		}
+	}
+	wait("works")
+	// Until the other one sleeps.
+	time.Sleep(200 * time.Millisecond)
+	queue.Interrupt()
+	wait("ended <nil>")
+	close(goOn)
+	wait("ended <nil>")
+	// The interrupt is used up.
+	must[string](t)(queue.Send(background, "2", nil))
+	must[*Delivery](t)(queue.Receive(background, nil))
+}
+
+func TestAnEmptyListOfIdsMovesNothing(t *testing.T) {
+	queue := inbound(t)
+	must[string](t)(queue.Send(background, "1", nil))
+	for _, moved := range []struct {
+		ids  []string
+		want int
+	}{{[]string{}, 0}, {nil, 1}} {
+		ids := must[[]string](t)(queue.MoveTo(background, "archive", &Filter{IDs: moved.ids}))
+		equal(t, len(ids), moved.want)
+	}
 }
 
 func TestAKeeperMayBeStoppedTwice(t *testing.T) {

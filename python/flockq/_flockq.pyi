@@ -190,6 +190,12 @@ class Queue:
     def interrupt(self) -> None:
         """End the waits in progress, or the next one."""
 
+    def interrupts(self) -> int:
+        """Count the interrupts so far."""
+
+    def is_interrupted_since(self, began: int) -> bool:
+        """Whether there were more; they end no later wait then."""
+
     def close(self) -> None:
         """Give back the leases taken through this handle."""
 

@@ -46,9 +46,12 @@ class FileLock:
         self._waited = held.waited
 
     def release(self) -> None:
-        """Give the lock back; releasing again does nothing. Any thread may release a lock that another took."""
+        """Give the lock back; releasing again does nothing.
+
+        Any thread may release an exclusive lock that another took; of a shared one each thread releases its own.
+        """
         held = self._held.pop(get_ident(), None)
-        if held is None:
+        if held is None and not self._shared:
             with suppress(KeyError):
                 _, held = self._held.popitem()
         if held is not None:

@@ -90,7 +90,7 @@ class Delivery:
         return self._settled
 
     def extend(self, lease: Seconds) -> None:
-        """Let the lease run for ``lease`` from now."""
+        """Let the lease run for ``lease`` from now, which is more than 0."""
         self._inner.extend(lease)
 
     def detach(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, NamedTuple, overload
 
@@ -245,21 +245,25 @@ class Queue:
         Returns when the queue is interrupted or closed: after the message that is worked on. A receipt that has become
         stale meanwhile is no error: the message is delivered again, or was.
         """
-        while True:
+        began = self._inner.interrupts()
+        while not self._inner.is_interrupted_since(began):
             try:
                 delivery = self.receive(lease=lease, wait=math.inf)
+                # Not in the handler's block: that there is no keeper is no fault of the message.
+                keeper = self._inner.keep(delivery.receipt, lease) if delivery and keep else None
             except (Interrupted, Closed):
                 return
             if delivery is None:
                 continue
-            keeping = self.keep(delivery, lease=lease) if keep else nullcontext()
             reason: str | None = None
             try:
-                with keeping:
-                    handler(delivery)
+                handler(delivery)
             except Exception as error:
                 # Whatever it is, the message failed.
                 reason = reason_of(error)
+            finally:
+                if keeper is not None:
+                    keeper.stop()
             try:
                 if delivery.settled:
                     pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,6 +55,68 @@ def test_a_worker_settles_what_it_is_given_and_what_fails_is_given_up(mail: floc
     assert dead.redrive(ids=["m2"]) == [("m2", "inbound")]
     assert inbound.move_to("archive", limit=1) == ["m2"]
     assert len(mail.queue("archive")) == 1
+
+
+class WithoutThreads:
+    """What is behind a queue, where the system refuses the thread of a keeper."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def keep(self, receipt: str, lease: float | None) -> None:
+        raise flockq.Io("a keeper needs a thread")
+
+
+def test_a_keeper_that_cannot_be_had_is_no_messages_fault(mail: flockq.Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    inbound = mail.queue("inbound")
+    inbound.send("1")
+    monkeypatch.setattr(inbound, "_inner", WithoutThreads(inbound._inner))
+    with pytest.raises(flockq.Io, match="needs a thread"):
+        inbound.work(lambda delivery: pytest.fail("it is not kept"))
+    monkeypatch.undo()
+    inbound.close()
+    (envelope,) = mail.queue("inbound").peek()
+    assert (envelope.attempts, envelope.error) == (1, None)
+
+
+def test_an_interrupt_ends_every_worker_of_a_handle(inbound: flockq.Queue) -> None:
+    works, go_on = threading.Event(), threading.Event()
+
+    def handle(delivery: flockq.Delivery) -> None:
+        works.set()
+        go_on.wait(20)
+
+    inbound.send("1")
+    workers = [threading.Thread(target=inbound.work, args=(handle,), daemon=True) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    assert works.wait(20)
+    # Until the other one sleeps.
+    time.sleep(0.2)
+    inbound.interrupt()
+    go_on.set()
+    for worker in workers:
+        worker.join(20)
+    assert [worker.is_alive() for worker in workers] == [False, False]
+    # The interrupt is used up.
+    inbound.send("2")
+    assert inbound.receive(wait=20) is not None
+
+
+def test_a_lease_of_no_time_is_refused(inbound: flockq.Queue) -> None:
+    inbound.send("1")
+    with pytest.raises(flockq.InvalidArgument, match="lease"):
+        inbound.receive(lease=0)
+    delivery = inbound.receive()
+    assert delivery is not None
+    with pytest.raises(flockq.InvalidArgument, match="lease"):
+        delivery.extend(0)
+    with pytest.raises(flockq.InvalidArgument, match="lease"), inbound.keep(delivery, lease=0):
+        pass
+    delivery.ack()
 
 
 def test_a_lease_is_kept_while_somebody_works(mail: flockq.Spool) -> None:

@@ -89,7 +89,7 @@ pub extern "C" fn flockq_delivery_nack(
     })
 }
 
-/// Lets the lease run for `lease_ms` from now.
+/// Lets the lease run for `lease_ms` from now; FLOCKQ_STATUS_INVALID_ARGUMENT when that is 0.
 #[unsafe(no_mangle)]
 pub extern "C" fn flockq_delivery_extend(
     delivery: *const flockq_delivery,

@@ -51,7 +51,7 @@ pub struct flockq_spool_options {
     pub lock_wait_ms: u64,
     /// Asked while a call waits; NULL for nobody.
     pub interrupt_check: flockq_interrupt_check,
-    /// Given to `interrupt_check`.
+    /// Given to `interrupt_check`. It has to stay good until the spool and all that was opened from it is freed.
     pub interrupt_context: *mut c_void,
 }
 
@@ -179,7 +179,7 @@ pub struct flockq_file_lock_options {
     pub wait_ms: u64,
     /// Asked while the call waits; NULL for nobody.
     pub interrupt_check: flockq_interrupt_check,
-    /// Given to `interrupt_check`.
+    /// Given to `interrupt_check`. It has to stay good until the call returns.
     pub interrupt_context: *mut c_void,
 }
 

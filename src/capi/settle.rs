@@ -70,7 +70,7 @@ pub extern "C" fn flockq_queue_nack(
     })
 }
 
-/// Lets the leases run for `lease_ms` from now. Otherwise as flockq_queue_ack().
+/// Lets the leases run for `lease_ms` from now; FLOCKQ_STATUS_INVALID_ARGUMENT when that is 0. Otherwise as flockq_queue_ack().
 #[unsafe(no_mangle)]
 pub extern "C" fn flockq_queue_extend(
     queue: *const flockq_queue,

@@ -6,9 +6,10 @@ use pyo3::types::PyBytes;
 use super::convert::duration;
 use super::error::call;
 use super::queue::nack;
+use super::released::Released;
 
 #[pyclass(frozen, module = "flockq._flockq")]
-pub(super) struct Delivery(pub(super) crate::Delivery);
+pub(super) struct Delivery(pub(super) Released<crate::Delivery>);
 
 #[pymethods]
 impl Delivery {

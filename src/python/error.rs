@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -71,12 +70,12 @@ pub(super) fn call<T: Send>(
     RAISED.with(|place| *place.borrow_mut() = None);
     // What the job leaves behind is the core's, which does not trust what a panic left.
     match py.detach(|| catch_unwind(AssertUnwindSafe(job))) {
-        Ok(Ok(result)) => {
-            if let Some(raised) = RAISED.with(|place| place.borrow_mut().take()) {
-                later(py, &raised);
-            }
-            Ok(result)
-        }
+        // The call came to its end all the same. As when the signal had come a moment later: the exception goes up, and what the
+        // call returned is not seen.
+        Ok(Ok(result)) => match RAISED.with(|place| place.borrow_mut().take()) {
+            Some(raised) => Err(raised),
+            None => Ok(result),
+        },
         Ok(Err(error)) => Err(exception(py, &error)),
         Err(panic) => {
             let text = panic
@@ -87,16 +86,6 @@ pub(super) fn call<T: Send>(
             let text = format!("flockq panicked: {text}; please report it");
             Err(refused(py, ErrorKind::Internal, text))
         }
-    }
-}
-
-/// The call came to its end all the same, and what it returns must not be lost: what a signal handler raised goes up as soon as
-/// the interpreter has that. Only an interrupt can be put back; another exception is shown as one that nobody could catch.
-fn later(py: Python<'_>, raised: &PyErr) {
-    let put_back = || py.import("_thread")?.call_method0("interrupt_main");
-    let is_interrupt = raised.is_instance_of::<PyKeyboardInterrupt>(py);
-    if !is_interrupt || put_back().is_err() {
-        raised.clone_ref(py).write_unraisable(py, None);
     }
 }
 

@@ -15,6 +15,7 @@ mod delivery;
 mod envelope;
 mod error;
 mod queue;
+mod released;
 mod spool;
 
 use pyo3::prelude::*;

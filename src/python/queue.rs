@@ -10,10 +10,11 @@ use super::convert::{Time, duration, named, optional, time};
 use super::delivery::Delivery;
 use super::envelope::Envelope;
 use super::error::{call, exception, refused};
+use super::released::Released;
 use crate::{Array, ErrorKind, Filter, List, Message, Mode, Nack, Priority, Receive, State, Sync};
 
 #[pyclass(frozen, module = "flockq._flockq")]
-pub(super) struct Queue(pub(super) crate::Queue);
+pub(super) struct Queue(pub(super) Released<crate::Queue>);
 
 type Standing = (u64, u64, u64, u64, u64, Option<f64>, u64, u64);
 type LockUse = (u64, u64, u64, u64, f64, f64, Vec<u64>);
@@ -166,7 +167,8 @@ impl Queue {
         detached: bool,
     ) -> PyResult<Option<Delivery>> {
         let how = receive(lease, wait, detached)?;
-        Ok(call(py, || self.0.receive(how))?.map(Delivery))
+        let delivery = call(py, || self.0.receive(how))?;
+        Ok(delivery.map(|delivery| Delivery(Released::new(delivery))))
     }
 
     #[pyo3(signature = (max, lease, wait, detached))]
@@ -181,7 +183,7 @@ impl Queue {
         let how = receive(lease, wait, detached)?;
         Ok(call(py, || self.0.receive_many(max, how))?
             .into_iter()
-            .map(Delivery)
+            .map(|delivery| Delivery(Released::new(delivery)))
             .collect())
     }
 
@@ -314,7 +316,8 @@ impl Queue {
         lease: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Keeper> {
         let lease = optional(lease, "lease")?;
-        call(py, || self.0.keep(receipt, lease)).map(|keeper| Keeper(Mutex::new(Some(keeper))))
+        let keeper = call(py, || self.0.keep(receipt, lease))?;
+        Ok(Keeper(Mutex::new(Some(Released::new(keeper)))))
     }
 
     #[pyo3(signature = (target, ids, state, error, limit))]
@@ -376,6 +379,14 @@ impl Queue {
         self.0.interrupt();
     }
 
+    fn interrupts(&self) -> u64 {
+        self.0.interrupts()
+    }
+
+    fn is_interrupted_since(&self, began: u64) -> bool {
+        self.0.is_interrupted_since(began)
+    }
+
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         call(py, || self.0.close())
     }
@@ -416,13 +427,13 @@ pub(super) fn nack(error: Option<String>, delay: Option<&Bound<'_, PyAny>>) -> P
 
 /// Keeps a lease; none after its end.
 #[pyclass(frozen, module = "flockq._flockq")]
-pub(super) struct Keeper(Mutex<Option<crate::Keeper>>);
+pub(super) struct Keeper(Mutex<Option<Released<crate::Keeper>>>);
 
 #[pymethods]
 impl Keeper {
-    fn stop(&self, py: Python<'_>) {
+    fn stop(&self) {
         let keeper = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        py.detach(|| drop(keeper));
+        drop(keeper);
     }
 }
 

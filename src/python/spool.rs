@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use super::convert::{lock_wait, named};
 use super::error::{call, interrupted};
 use super::queue::Queue;
+use super::released::Released;
 use crate::{Init, LockKind, Sync};
 
 #[pyclass(frozen, module = "flockq._flockq")]
@@ -42,7 +43,7 @@ impl Spool {
     }
 
     fn queue(&self, py: Python<'_>, name: &str) -> PyResult<Queue> {
-        call(py, || self.0.queue(name)).map(Queue)
+        call(py, || self.0.queue(name)).map(|queue| Queue(Released::new(queue)))
     }
 
     fn queues(&self, py: Python<'_>) -> PyResult<Vec<String>> {

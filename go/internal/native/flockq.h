@@ -471,7 +471,7 @@ typedef struct {
    */
   flockq_interrupt_check interrupt_check;
   /**
-   * Given to `interrupt_check`.
+   * Given to `interrupt_check`. It has to stay good until the call returns.
    */
   void *interrupt_context;
 } flockq_file_lock_options;
@@ -785,7 +785,7 @@ typedef struct {
    */
   flockq_interrupt_check interrupt_check;
   /**
-   * Given to `interrupt_check`.
+   * Given to `interrupt_check`. It has to stay good until the spool and all that was opened from it is freed.
    */
   void *interrupt_context;
 } flockq_spool_options;
@@ -868,7 +868,7 @@ flockq_status flockq_delivery_nack(const flockq_delivery *delivery,
                                    flockq_error **error);
 
 /**
- * Lets the lease run for `lease_ms` from now.
+ * Lets the lease run for `lease_ms` from now; FLOCKQ_STATUS_INVALID_ARGUMENT when that is 0.
  */
 flockq_status flockq_delivery_extend(const flockq_delivery *delivery, uint64_t lease_ms, flockq_error **error);
 
@@ -1342,7 +1342,7 @@ flockq_status flockq_queue_nack(const flockq_queue *queue,
                                 flockq_error **error);
 
 /**
- * Lets the leases run for `lease_ms` from now. Otherwise as flockq_queue_ack().
+ * Lets the leases run for `lease_ms` from now; FLOCKQ_STATUS_INVALID_ARGUMENT when that is 0. Otherwise as flockq_queue_ack().
  */
 flockq_status flockq_queue_extend(const flockq_queue *queue,
                                   const flockq_bytes *receipts,
