@@ -15,8 +15,8 @@ field() {
 
 # Delivers until nothing has come for so long.
 deliver_all() {
-    local nobody_at=$1 line mail id receipt attempts to priority
-    while line=$(flockq receive inbound --wait "$((2 * backoff))ms"); do
+    local nobody_at=$1 line mail id receipt attempts to priority code=0
+    while line=$(flockq receive inbound --wait "$((2 * backoff))ms") || code=$?; [ "$code" -eq 0 ]; do
         mail=${line#*\"message\":}
         id=$(field id "${line%%,\"receipt\"*}") receipt=$(field receipt "${line%%,\"attempts\"*}")
         attempts=$(sed -E 's/.*"attempts":([0-9]+),"message".*/\1/' <<< "${line%%\"message\":*}\"message\"")
@@ -29,6 +29,8 @@ deliver_all() {
             flockq ack inbound "$receipt"
         fi
     done
+    # 3 is that nothing came; anything else is an error, and has been said.
+    [ "$code" -eq 3 ]
 }
 
 stand() {

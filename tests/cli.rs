@@ -1,7 +1,12 @@
 //! The command line: every command, every exit code, one line for every error.
 #![cfg(feature = "cli")]
 #![allow(clippy::disallowed_methods, reason = "tests touch files directly")]
-#![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    missing_docs,
+    reason = "tests"
+)]
 
 mod support;
 
@@ -497,24 +502,31 @@ fn a_lock_runs_a_command_and_hands_its_exit_code_on() {
 }
 
 #[test]
-fn what_was_taken_and_cannot_be_printed_is_an_error() {
+fn what_was_done_and_cannot_be_printed_is_an_error_that_says_so() {
     let shell = Shell::new();
     shell
         .feed(&["send", "inbound", "--lines"], b"1\n2\n3\n")
         .ok();
-    for command in ["pop", "receive"] {
+    let commands: [&[&str]; 6] = [
+        &["pop", "inbound"],
+        &["receive", "inbound"],
+        &["send", "inbound", "4"],
+        &["move", "inbound", "--to", "outbound"],
+        &["purge", "outbound"],
+        &["remove", "inbound", "nobody"],
+    ];
+    for command in commands {
         let full = fs::OpenOptions::new()
             .write(true)
             .open("/dev/full")
             .unwrap();
-        let output = shell
-            .command(&[command, "inbound"])
-            .stdout(full)
-            .output()
-            .unwrap();
+        let output = shell.command(command).stdout(full).output().unwrap();
         let error = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{error}");
-        assert!(error.contains("could not be printed"), "{error}");
+        assert!(
+            error.contains("done, but what came of it could not be printed"),
+            "{error}"
+        );
     }
     // One who looks and has seen enough is no error.
     let looked = shell
@@ -781,7 +793,100 @@ fn the_directory_that_is_named_holds_for_every_path() {
             .success()
     );
     assert!(shell.path().join("below/flockq.json").exists());
+    // FLOCKQ_DIR names it as well.
+    let mut command = shell.command(&["lock", "other.json", "--", "true"]);
+    command.current_dir(elsewhere.path()).status().unwrap();
+    assert!(shell.path().join(".gastown/locks/other.json.lock").exists());
     assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+}
+
+/// As `nohup` starts it.
+#[test]
+fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
+    let shell = Shell::new();
+    let script = r#"trap '' HUP; exec "$0" lock state.json -- sh -c 'kill -HUP $PPID; sleep 0.3; echo "it goes on"'"#;
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", script, env!("CARGO_BIN_EXE_flockq")])
+        .env("FLOCKQ_DIR", shell.path());
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "it goes on\n");
+}
+
+/// The same command, for which the system refuses the thread of this number.
+fn without_thread(
+    shell: &Shell,
+    number: usize,
+    arguments: &[&str],
+) -> Option<std::process::Output> {
+    let mut command = Command::new("strace");
+    command
+        .args(["-f", "-o", "/dev/null", "-e", "trace=clone3", "-e"])
+        .arg(format!("inject=clone3:error=EAGAIN:when={number}"))
+        .arg(env!("CARGO_BIN_EXE_flockq"))
+        .args(arguments)
+        .env("FLOCKQ_DIR", shell.path());
+    match command.output() {
+        Ok(output) => Some(output),
+        Err(error) => {
+            assert!(
+                std::env::var("FLOCKQ_REQUIRE_ALL").is_err(),
+                "strace is missing: {error}"
+            );
+            eprintln!("LEFT OUT: strace is missing; install it (apt-get install strace)");
+            None
+        }
+    }
+}
+
+#[test]
+fn where_there_are_no_threads_nothing_is_given_to_a_command_and_no_lock_is_given_back() {
+    let shell = Shell::new();
+    shell.run(&["send", "inbound", "1"]).ok();
+    let ran = shell.path().join("ran");
+    let touch = ["--", "touch", ran.to_str().unwrap()];
+    let lock = [&["lock", "state.json"][..], &touch].concat();
+    let Some(locked) = without_thread(&shell, 1, &lock) else {
+        return;
+    };
+    assert_eq!(locked.status.code(), Some(1), "{locked:?}");
+    assert!(!ran.exists());
+    // Of the signals, the worker, the command's input and its errors.
+    let run = [&["run", "inbound"][..], &touch].concat();
+    for number in 1..=4 {
+        let output = without_thread(&shell, number, &run).unwrap();
+        assert!(
+            matches!(output.status.code(), Some(1 | 2)),
+            "thread {number}: {output:?}"
+        );
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(error.starts_with("flockq: "), "thread {number}: {error}");
+        assert!(!ran.exists(), "thread {number}");
+        let ready = shell.run(&["list", "inbound", "--state", "ready"]).lines();
+        assert_eq!(ready.len(), 1, "thread {number}");
+    }
+}
+
+#[test]
+fn an_id_that_fits_into_no_environment_is_the_messages_fault() {
+    let shell = Shell::new();
+    let payload = json!({"id": "x".repeat(140_000)}).to_string();
+    shell.feed(&["send", "inbound"], payload.as_bytes()).ok();
+    shell.run(&["config", "set", "inbound.backoff", "1h"]).ok();
+    shell.run(&["send", "inbound", r#"{"id": "short"}"#]).ok();
+    let mut command = shell.command(&["run", "inbound", "--", "true"]);
+    let mut worker = command.stderr(Stdio::null()).spawn().unwrap();
+    let started = Instant::now();
+    while shell.run(&["list", "inbound"]).lines().len() > 1 {
+        assert!(started.elapsed() < Duration::from_secs(30));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    worker.kill().unwrap();
+    worker.wait().unwrap();
+    let left = shell.run(&["list", "inbound"]).lines().remove(0);
+    assert_eq!(text(&left, "state"), "delayed");
+    assert!(text(&left, "error").contains("too long"), "{left}");
 }
 
 /// An agent's worktree is removed while it works.

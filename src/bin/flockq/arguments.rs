@@ -44,7 +44,7 @@ impl Arguments {
 pub(crate) enum Command {
     /// Set a directory up; existing queue files are not touched
     Init {
-        /// The directory; made when it is missing
+        /// The directory; made when it is missing. Relative to --dir when that is given
         #[arg(value_name = "DIR")]
         directory: PathBuf,
         /// New queues are plain files: for directories shared with programs that do not use the library

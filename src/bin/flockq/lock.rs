@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
-use std::thread;
 use std::time::Duration;
 
 use flockq::{FileLock, LockKind, LockWait};
@@ -12,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::{Failure, Outcome};
+use crate::{Failure, Outcome, child};
 
 pub(crate) fn run(
     file: &Path,
@@ -38,12 +37,14 @@ pub(crate) fn run(
     let lock = FileLock::acquire(file, kind, wait)?;
     // The descriptor closes on exec, so that the lock is this process's alone: it is held until the command has ended,
     // and ends with this process whatever the command leaves running.
-    let signals = Signals::new([SIGINT, SIGQUIT, SIGTERM, SIGHUP])?;
+    let signals = Signals::new(child::heeded(&[SIGINT, SIGQUIT, SIGTERM, SIGHUP]))?;
+    let handing_on = child::ready(|child| hand_on(signals, child))?;
     let child = Command::new(program).args(arguments).spawn();
     let mut child = child.map_err(|error| {
         Failure::Usage(format!("cannot run {}: {error}", program.to_string_lossy()))
     })?;
-    hand_on(signals, child.id());
+    // It waits for nothing else.
+    let _ = handing_on.send(child.id());
     let status = child.wait()?;
     lock.release();
     let code = status
@@ -55,17 +56,15 @@ pub(crate) fn run(
 /// This process must outlive the command, to hold the lock and to pass the exit code on. A Ctrl-C reaches the command
 /// from the terminal; a termination comes to this process alone and is handed on.
 fn hand_on(mut signals: Signals, child: u32) {
-    thread::spawn(move || {
-        for signal in signals.forever() {
-            let handed = match signal {
-                SIGTERM => Signal::TERM,
-                SIGHUP => Signal::HUP,
-                _ => continue,
-            };
-            if let Some(pid) = i32::try_from(child).ok().and_then(Pid::from_raw) {
-                // The command may just have ended by itself.
-                let _ = kill_process(pid, handed);
-            }
+    for signal in signals.forever() {
+        let handed = match signal {
+            SIGTERM => Signal::TERM,
+            SIGHUP => Signal::HUP,
+            _ => continue,
+        };
+        if let Some(pid) = i32::try_from(child).ok().and_then(Pid::from_raw) {
+            // The command may just have ended by itself.
+            let _ = kill_process(pid, handed);
         }
-    });
+    }
 }

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod check;
+mod child;
 mod doctor;
 mod lock;
 mod print;
@@ -10,7 +11,6 @@ mod run;
 mod stats;
 
 use std::io::{self, Write};
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -34,7 +34,7 @@ pub(crate) enum Failure {
     Queue(Error),
     /// Standard input or output.
     Stream(io::Error),
-    /// Messages were taken, and then they could not be printed.
+    /// It was done, and then what came of it could not be printed.
     Untold(io::Error),
     Usage(String),
 }
@@ -73,7 +73,8 @@ fn main() -> ExitCode {
                 Failure::Queue(error) => (error.to_string(), code_of(error.kind())),
                 Failure::Stream(error) => (error.to_string(), 1),
                 Failure::Untold(error) => {
-                    (format!("what was taken could not be printed: {error}"), 1)
+                    let text = format!("done, but what came of it could not be printed: {error}");
+                    (text, 1)
                 }
                 Failure::Usage(text) => (text, 2),
             };
@@ -108,12 +109,6 @@ fn code_of(kind: ErrorKind) -> u8 {
 
 fn run(arguments: Arguments) -> Result<Outcome, Failure> {
     let directory = arguments.directory();
-    let named = arguments.dir.clone();
-    let below = |path: &Path| {
-        named
-            .as_ref()
-            .map_or_else(|| path.to_owned(), |dir| dir.join(path))
-    };
     match arguments.command {
         Command::Init {
             directory: path,
@@ -122,7 +117,8 @@ fn run(arguments: Arguments) -> Result<Outcome, Failure> {
             lock_dir,
             sync,
         } => {
-            let directory = below(&path);
+            // Not below $FLOCKQ_DIR, which says where the queues are when nobody says otherwise.
+            let directory = arguments.dir.unwrap_or_default().join(&path);
             let mut init = flockq::Init::new().plain(plain);
             if let Some(lock_dir) = lock_dir {
                 init = init.lock_dir(lock_dir);
@@ -141,7 +137,7 @@ fn run(arguments: Arguments) -> Result<Outcome, Failure> {
             shared,
             timeout,
             command,
-        } => lock::run(&below(&file), shared, timeout, &command),
+        } => lock::run(&directory.join(&file), shared, timeout, &command),
         Command::Run {
             queue,
             workers,

@@ -1,5 +1,6 @@
 //! The commands on one queue.
 
+use std::fmt::Display;
 use std::io::{self, BufRead, Read, Write};
 use std::path::Path;
 
@@ -66,7 +67,7 @@ pub(crate) fn run(directory: &Path, command: Command) -> Result<Outcome, Failure
                 }
             });
             for sent in open(&queue)?.send_many(messages)? {
-                writeln!(out, "{sent}")?;
+                say(&mut out, &sent)?;
             }
             Ok(Outcome::Done)
         }
@@ -139,18 +140,18 @@ pub(crate) fn run(directory: &Path, command: Command) -> Result<Outcome, Failure
         }
         Command::Remove { queue, ids } => {
             let removed = open(&queue)?.remove(&ids)?;
-            writeln!(out, "{removed}")?;
+            say(&mut out, &removed)?;
             Ok(some(removed > 0))
         }
         Command::Purge { queue, state } => {
             let removed = open(&queue)?.purge(state)?;
-            writeln!(out, "{removed}")?;
+            say(&mut out, &removed)?;
             Ok(Outcome::Done)
         }
         Command::Move { queue, to, which } => {
             let moved = open(&queue)?.move_to(&to, &which.into())?;
             for id in &moved {
-                writeln!(out, "{id}")?;
+                say(&mut out, id)?;
             }
             Ok(some(!moved.is_empty()))
         }
@@ -161,7 +162,7 @@ pub(crate) fn run(directory: &Path, command: Command) -> Result<Outcome, Failure
         } => {
             let redriven = open(&queue)?.redrive(&which.into(), dry_run)?;
             for one in &redriven {
-                writeln!(out, "{} {}", one.id, one.to)?;
+                say(&mut out, &format_args!("{} {}", one.id, one.to))?;
             }
             Ok(some(!redriven.is_empty()))
         }
@@ -233,6 +234,14 @@ fn list_all(
         next = list.clone().cursor(cursor);
     }
     Ok(Outcome::Done)
+}
+
+/// Prints what came of something that is done. A reader who has had enough is no failure.
+fn say(out: &mut impl Write, what: &impl Display) -> Result<(), Failure> {
+    writeln!(out, "{what}").map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::Stream(error),
+        _ => Failure::Untold(error),
+    })
 }
 
 fn some(there: bool) -> Outcome {

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{ChildStderr, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use flockq::{Delivery, Nack, Queue, Spool, Work};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::{Failure, Outcome};
+use crate::{Failure, Outcome, child};
 
 /// The part of a line on standard error that becomes the reason of a nack.
 const REASON: usize = 500;
@@ -33,61 +33,62 @@ pub(crate) fn run(
         ));
     };
     let spool = Spool::open(directory)?;
-    // A handle each: an interrupt ends one wait, or the next.
+    // A handle each: an interrupt that comes before a worker has begun waits for it there.
     let queues: Vec<Queue> = (0..workers.max(1))
         .map(|_| spool.queue(name))
         .collect::<flockq::Result<_>>()?;
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    let mut signals = Signals::new(child::heeded(&[SIGINT, SIGTERM, SIGHUP]))?;
     let (handle, waiters) = (signals.handle(), queues.clone());
-    let listener = thread::spawn(move || {
+    let listen = move || {
         for _ in signals.forever() {
             waiters.iter().for_each(Queue::interrupt);
         }
-    });
+    };
+    let listener = thread::Builder::new().spawn(listen)?;
     let mut how = Work::new();
     if let Some(lease) = lease {
         how = how.lease(lease);
     }
+    // What ends one worker ends all: somebody has to look.
+    let end_all = || queues.iter().for_each(Queue::interrupt);
     let cannot = Mutex::new(None);
-    let ended: Vec<flockq::Result<()>> = thread::scope(|scope| {
+    let work = |queue: &Queue| {
+        let done = queue.work(&how, |delivery| {
+            match hand_over(queue, delivery, program, arguments) {
+                Ok(()) => Ok(()),
+                Err(Failed::Command(text)) => Err(text),
+                Err(Failed::Start(text)) => {
+                    *cannot.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+                    end_all();
+                    // No message's fault: it is given back.
+                    let _ = delivery.nack(&Nack::new());
+                    Ok(())
+                }
+            }
+        });
+        if done.is_err() {
+            end_all();
+        }
+        done.map_err(Failure::from)
+    };
+    let ended: Vec<Result<(), Failure>> = thread::scope(|scope| {
         let started: Vec<_> = queues
             .iter()
-            .map(|queue| {
-                let work = || {
-                    // What ends one worker ends all: somebody has to look.
-                    let end_all = || queues.iter().for_each(Queue::interrupt);
-                    let done = queue.work(&how, |delivery| {
-                        hand_over(queue, delivery, program, arguments).or_else(
-                            |failed| match failed {
-                                Failed::Command(text) => Err(text),
-                                Failed::Start(text) => {
-                                    // No message's fault: it is given back, and its receipt is stale then.
-                                    let _ = delivery.nack(&Nack::new());
-                                    *cannot.lock().unwrap_or_else(PoisonError::into_inner) =
-                                        Some(text);
-                                    end_all();
-                                    Ok(())
-                                }
-                            },
-                        )
-                    });
-                    if done.is_err() {
-                        end_all();
-                    }
-                    done
-                };
-                scope.spawn(work)
-            })
+            .map(|queue| thread::Builder::new().spawn_scoped(scope, || work(queue)))
             .collect();
-        started
-            .into_iter()
-            .filter_map(|worker| worker.join().ok())
-            .collect()
+        if started.iter().any(Result::is_err) {
+            end_all();
+        }
+        let ends = started.into_iter().map(|started| match started?.join() {
+            Ok(done) => done,
+            Err(_) => Err(Failure::Stream(io::Error::other("a worker has panicked"))),
+        });
+        ends.collect()
     });
     handle.close();
     let _ = listener.join();
     spool.close()?;
-    ended.into_iter().collect::<flockq::Result<()>>()?;
+    ended.into_iter().collect::<Result<(), Failure>>()?;
     match cannot.into_inner().unwrap_or_else(PoisonError::into_inner) {
         Some(text) => Err(Failure::Usage(text)),
         None => Ok(Outcome::Done),
@@ -112,13 +113,24 @@ fn hand_over(
 ) -> Result<(), Failed> {
     let failed = |error: io::Error| {
         let text = format!("cannot run {}: {error}", program.to_string_lossy());
-        // An id that is no value for the environment is the message's fault.
-        if error.kind() == io::ErrorKind::InvalidInput {
-            Failed::Command(text)
-        } else {
-            Failed::Start(text)
+        // An id that is no value for the environment, or too long a one, is the message's fault.
+        match error.kind() {
+            io::ErrorKind::InvalidInput | io::ErrorKind::ArgumentListTooLong => {
+                Failed::Command(text)
+            }
+            _ => Failed::Start(text),
         }
     };
+    let payload = delivery.payload().to_vec();
+    // A command that does not read its input has its reasons.
+    let feed = child::ready(move |mut input: ChildStdin| drop(input.write_all(&payload)));
+    let (last, told) = (Arc::new(Mutex::new(None)), mpsc::channel());
+    let said = Arc::clone(&last);
+    let listen = child::ready(move |errors: ChildStderr| {
+        pass_on(BufReader::new(errors), &said);
+        let _ = told.0.send(());
+    });
+    let (feed, listen) = (feed.map_err(failed)?, listen.map_err(failed)?);
     let mut child = Command::new(program)
         .args(arguments)
         .env("FLOCKQ_QUEUE", queue.name())
@@ -131,19 +143,9 @@ fn hand_over(
         .process_group(0)
         .spawn()
         .map_err(failed)?;
-    if let Some(mut input) = child.stdin.take() {
-        let payload = delivery.payload().to_vec();
-        // A command that does not read its input has its reasons.
-        thread::spawn(move || input.write_all(&payload));
-    }
-    let (last, told) = (Arc::new(Mutex::new(None)), mpsc::channel());
-    if let Some(errors) = child.stderr.take() {
-        let last = Arc::clone(&last);
-        thread::spawn(move || {
-            pass_on(BufReader::new(errors), &last);
-            told.0.send(())
-        });
-    }
+    // Both wait for nothing else.
+    let _ = child.stdin.take().map(|input| feed.send(input));
+    let _ = child.stderr.take().map(|errors| listen.send(errors));
     let status = child.wait().map_err(failed)?;
     // What it has left running may keep its standard error open.
     let _ = told.1.recv_timeout(LAST_WORDS);

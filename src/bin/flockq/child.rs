@@ -1,0 +1,41 @@
+//! What it takes to run a command beside this process.
+
+use std::io;
+use std::sync::mpsc;
+use std::thread;
+
+/// Starts a thread that does `job` with what it is given. So there is one before the command is started: where the system
+/// refuses threads, nothing is half done.
+pub(crate) fn ready<T: Send + 'static>(
+    job: impl FnOnce(T) + Send + 'static,
+) -> io::Result<mpsc::Sender<T>> {
+    let (give, given) = mpsc::channel();
+    let wait = move || {
+        if let Ok(what) = given.recv() {
+            job(what);
+        }
+    };
+    thread::Builder::new().spawn(wait)?;
+    Ok(give)
+}
+
+/// Those of the signals that were not ignored when this process was started, as `nohup` and a shell's background have it: they
+/// stay ignored, here and in the command.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it is the process that is looked at, and no spool"
+)]
+pub(crate) fn heeded(signals: &[i32]) -> Vec<i32> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or_default();
+    let is_ignored = |signal: i32| mask >> (signal - 1) & 1 == 1;
+    signals
+        .iter()
+        .copied()
+        .filter(|signal| !is_ignored(*signal))
+        .collect()
+}
