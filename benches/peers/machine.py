@@ -50,5 +50,6 @@ def describe(place: Path, root: Path) -> dict[str, str | float]:
         "sync_us": sync_us(place),
         "rust": _output("rustc", "--version").removeprefix("rustc ").split(" (")[0],
         "go": _output("go", "env", "GOVERSION").removeprefix("go"),
-        "commit": _output("git", "-C", str(root), "rev-parse", "--short=10", "HEAD"),
+        "commit": _output("git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=10"),
+        "load": round(os.getloadavg()[0], 2),
     }

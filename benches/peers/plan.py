@@ -16,6 +16,10 @@ class Peer:
     language: str
     title: str
     server: bool = False
+    variant: bool = False
+    """Another durability of a peer, measured only where durability is what is looked at."""
+    syncs_takes: bool = True
+    """Whether at ``power`` it syncs receives and acks as well as sends."""
 
     @property
     def key(self) -> str:
@@ -27,27 +31,23 @@ class Peer:
         """Whether it is flockq as it comes, beside which the others are shown."""
         return self.name == "flockq"
 
-    @property
-    def variant(self) -> bool:
-        """Whether it is flockq at another durability, which is measured where durability is what is looked at."""
-        return self.name == "flockq-full"
-
 
 PEERS = (
-    Peer("flockq", "rust", "flockq"),
-    Peer("flockq-full", "rust", "flockq, every commit synced"),
+    Peer("flockq", "rust", "flockq", syncs_takes=False),
+    Peer("flockq-full", "rust", "flockq, every commit synced", variant=True),
     Peer("sqlite", "rust", "SQLite (rusqlite)"),
+    Peer("sqlite-sends", "rust", "SQLite, only sends synced", variant=True, syncs_takes=False),
     Peer("yaque", "rust", "yaque"),
     Peer("redis", "rust", "Redis", server=True),
     Peer("beanstalkd", "rust", "beanstalkd", server=True),
     Peer("postgresql", "rust", "PostgreSQL", server=True),
-    Peer("flockq", "go", "flockq"),
-    Peer("flockq-full", "go", "flockq, every commit synced"),
+    Peer("flockq", "go", "flockq", syncs_takes=False),
+    Peer("flockq-full", "go", "flockq, every commit synced", variant=True),
     Peer("goqite", "go", "goqite"),
     Peer("daemon", "go", "flock, MarshalIndent, rename"),
-    Peer("flockq", "python", "flockq"),
-    Peer("flockq-full", "python", "flockq, every commit synced"),
-    Peer("flockq-plain", "python", "flockq, plain mode"),
+    Peer("flockq", "python", "flockq", syncs_takes=False),
+    Peer("flockq-full", "python", "flockq, every commit synced", variant=True),
+    Peer("flockq-plain", "python", "flockq, plain mode", syncs_takes=False),
     Peer("persist-queue", "python", "persist-queue"),
     Peer("litequeue", "python", "litequeue"),
     Peer("huey", "python", "huey"),
@@ -91,7 +91,7 @@ WORKS = (
         once=True,
         compared=True,
     ),
-    Work("idle", "Ten consumers wait for a message that does not come", both=False, once=True),
+    Work("idle", "Ten consumers wait for a message that does not come", both=False, once=False),
     Work("disk", "Disk space after a million messages have passed through", both=False, once=True),
 )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import plot
-from figures import Figures, Spread, percentile
+from figures import Figures, Spread, depth_work, percentile, spread
 from plan import DEEP, DURABILITIES, LANGUAGES, SHALLOW, WORKS, Peer
 
 RATED = {
@@ -19,8 +19,10 @@ RATED = {
     "batches": ("send", "receive"),
 }
 DEPTHS = SHALLOW + DEEP
-GLANCE = """4 and 4: messages that are acked while four producers and four consumers run. Wake-up: how many times as
-long as with flockq a consumer waits for a message that was sent. Lost / twice: messages, in all works together.
+GLANCE = """Where a peer at power syncs receives and acks too, its "receive, ack", its "4 and 4" and its wake-up stand
+beside the flockq that does the same. 4 and 4: messages that are acked while four producers and four consumers run.
+Wake-up: how many times as long as with flockq a consumer waits for a message that was sent. Lost / twice: messages, in
+all works.
 """
 WORDS = Path(__file__).resolve().parent / "page"
 
@@ -44,11 +46,7 @@ def compact(results: dict[str, Any]) -> str:
 def write(results: dict[str, Any], docs: Path) -> None:
     """Write ``benchmarks.md`` and its plots."""
     page = Page(Figures(results), docs / "benchmarks")
-    notes = docs / "benchmarks" / "notes.md"
-    text = page.text()
-    if notes.exists():
-        text += "\n" + notes.read_text()
-    (docs / "benchmarks.md").write_text(text)
+    (docs / "benchmarks.md").write_text(page.text())
 
 
 def _count(value: float) -> str:
@@ -65,8 +63,8 @@ def _name(peer: Peer) -> str:
     return f"*{peer.title}*" if peer.own else peer.title
 
 
-def _spread(found: Spread) -> str:
-    return f"<sub>{_count(found.median)}/s ({_count(found.least)}–{_count(found.most)})</sub>"
+def _spread(found: Spread, unit: str) -> str:
+    return f"<sub>{_count(found.median)}{unit} ({_count(found.least)}–{_count(found.most)})</sub>"
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
@@ -104,7 +102,7 @@ class Page:
         self._plots = plots
 
     def text(self) -> str:
-        """Return the page without the notes that are kept by hand."""
+        """Return the page."""
         titles = {work.name: work.title for work in WORKS}
         parts = [
             (WORDS / "head.md").read_text(),
@@ -117,16 +115,27 @@ class Page:
             parts += [f"## {titles[work]}\n", self._rates(work)]
             if work in ("alone", "four"):
                 parts += [self._rate_plot(work, durability, titles[work]) for durability in DURABILITIES]
-        parts += ["## The cost of a message while others are waiting\n", self._depths(), *self._depth_plots()]
+        parts += [
+            "## The cost of a message while others are waiting\n",
+            "A send, a receive and an ack. At 100k and 1M the queue was filled once and measured three times.\n",
+            self._depths(),
+            *self._depth_plots(),
+        ]
         parts += [
             "## Wake-up\n",
-            f"{titles['wakeup']}: the median and the 99th percentile.\n",
+            f"{titles['wakeup']}: the median of the rounds' medians with its spread, and the 99th percentile of all.\n",
             self._wakeups(),
             self._wakeup_plot(),
         ]
-        parts += ["## Waiting, disk space and opening\n", self._standing()]
+        parts += [
+            "## Waiting, disk space and opening\n",
+            "Disk space was measured once. Opening is that and the first receive with its ack, in a new process, three"
+            " times; for a server it is the connection to one that runs.\n",
+            self._standing(),
+        ]
         parts += ["## Losses and duplicates\n", self._losses()]
-        parts += ["## What was measured\n", self._settings(), (WORDS / "reading.md").read_text()]
+        parts += ["## What was measured\n", self._settings()]
+        parts += [(WORDS / name).read_text() for name in ("reading.md", "tried.md")]
         return "\n".join(parts)
 
     def _conditions(self) -> str:
@@ -137,8 +146,14 @@ class Page:
             f"Measured on {machine['date']}, at commit `{machine['commit']}`: {machine['cores']} cores"
             f" ({machine['processor']}), {machine['memory_gib']} GiB, Linux {machine['kernel']},"
             f" {machine['file_system']}, where appending 300 bytes and syncing them takes"
-            f" {_count(machine['sync_us'])} µs. Rust {machine['rust']}, Go {machine['go']}. {rounds}.\n"
+            f" {_count(machine['sync_us'])} µs. Rust {machine['rust']}, Go {machine['go']}. {rounds};"
+            f" the machine's load when it began was {machine['load']}.\n"
         )
+        for part in machine.get("again", []):
+            text += f"\nMeasured again on {part['date']}, at commit `{part['commit']}`: {part['what']}.\n"
+        measured = {peer.language for peer in self._figures.peers}
+        for language in LANGUAGES.keys() - measured:
+            text += f"\nLeft out: what is written in {LANGUAGES[language]}, which was not there to be measured.\n"
         if any("scale" in one for one in self._figures.told_rounds()):
             text += "\n**A quick look, with shorter runs: these are no figures to rely on.**\n"
         return text
@@ -188,16 +203,18 @@ class Page:
     def _rates(self, work: str) -> str:
         reasons = Reasons()
 
+        def cell(peer: Peer, durability: str, what: str) -> str:
+            found = self._figures.rate(peer, durability, work, what)
+            if not found:
+                return reasons.mark(self._figures.why_not(peer, durability, work, what))
+            ratio = None if peer.own else self._figures.ratio(peer, durability, work, what)
+            failed, rounds = self._figures.failed(peer, durability, work, what)
+            parts = [_ratio(ratio) if ratio else "", _spread(found, "/s")]
+            parts.append(f"<sub>{failed} of {rounds} rounds failed</sub>" if failed else "")
+            return " ".join(filter(None, parts))
+
         def row(peer: Peer) -> list[str]:
-            cells = []
-            for durability in DURABILITIES:
-                for what in RATED[work]:
-                    found = self._figures.rate(peer, durability, work, what)
-                    ratio = self._figures.ratio(peer, durability, work, what)
-                    why = self._figures.why_not(peer, durability, work, what)
-                    mark = "" if peer.own or not ratio else _ratio(ratio) + " "
-                    cells.append(mark + _spread(found) if found else reasons.mark(why))
-            return [_name(peer), *cells]
+            return [_name(peer), *(cell(peer, one, what) for one in DURABILITIES for what in RATED[work])]
 
         names = ["send", "receive, ack"]
         head = ["", *(f"{durability}: {name}" for durability in DURABILITIES for name in names)]
@@ -223,20 +240,25 @@ class Page:
         return self._plot(f"{work}-{durability}", title, drawing)
 
     def _depths(self) -> str:
+        reasons = Reasons()
+
         def row(peer: Peer, durability: str) -> list[str]:
+            beside = self._figures.beside(peer, durability, takes=True)
             cells = []
             for depth in DEPTHS:
                 found = self._figures.depth_us(peer, durability, depth)
-                ours = self._figures.depth_us(self._figures.own(peer), durability, depth)
+                ours = self._figures.depth_us(beside, durability, depth)
                 reached = self._figures.depth_reached(peer, durability, depth)
                 if found:
-                    mark = "" if peer.own or not ours else _ratio(found / ours) + " "
-                    cells.append(f"{mark}<sub>{_count(found)} µs</sub>")
+                    mark = "" if peer.own or not ours else _ratio(found.median / ours.median) + " "
+                    cells.append(mark + _spread(found, " µs"))
+                elif reached is not None:
+                    cells.append(f"<sub>not reached: {_count(reached)}</sub>")
                 else:
-                    cells.append("" if reached is None else f"<sub>not reached: {_count(reached)}</sub>")
+                    cells.append(reasons.mark(self._figures.why_not(peer, durability, depth_work(depth))))
             return [_name(peer), durability, *cells]
 
-        return _table(["waiting", "", "0", "1k", "10k", "100k", "1M"], self._by_side("depth", row))
+        return _table(["waiting", "", "0", "1k", "10k", "100k", "1M"], self._by_side("depth", row)) + reasons.told()
 
     def _depth_plots(self) -> list[str]:
         plots = []
@@ -244,7 +266,8 @@ class Page:
             rows = []
             for peer in self._figures.peers:
                 side = self._figures.durability_of(peer, "depth")
-                values = [self._figures.depth_us(peer, side, depth) for depth in DEPTHS]
+                found = [self._figures.depth_us(peer, side, depth) for depth in DEPTHS]
+                values = [one.median if one else None for one in found]
                 if peer.language == language and any(values):
                     rows.append((peer.title + (", at power" if side == "power" else ""), values))
             if rows:
@@ -254,19 +277,23 @@ class Page:
         return plots
 
     def _wakeups(self) -> str:
+        reasons = Reasons()
+
         def row(peer: Peer, durability: str) -> list[str]:
             cells = []
             for since in ("whole_us", "us"):
-                if ordered := self._figures.wakeups(peer, durability, since):
-                    cells += [f"{_count(one)} µs" for one in (statistics.median(ordered), percentile(ordered, 0.99))]
+                ordered = self._figures.wakeups(peer, durability, since)
+                medians = self._figures.wakeup_medians(peer, durability, since)
+                if medians:
+                    cells += [_spread(medians, " µs"), f"<sub>{_count(percentile(ordered, 0.99))} µs</sub>"]
                 else:
-                    cells += ["", ""]
+                    cells += [reasons.mark(self._figures.why_not(peer, durability, "wakeup")), ""]
             ratio = None if peer.own else self._figures.wakeup_ratio(peer, durability)
             wait = self._figures.about(peer).get("wait", "")
             return [_name(peer), durability, _ratio(ratio) if ratio else "", *cells, wait]
 
         head = ["", "", "", "from its begin: median", "99 %", "from its end: median", "99 %", "how it waits"]
-        return _table(head, self._by_side("wakeup", row))
+        return _table(head, self._by_side("wakeup", row)) + reasons.told()
 
     def _wakeup_plot(self) -> str:
         groups = []
@@ -277,32 +304,38 @@ class Page:
                 ordered = self._figures.wakeups(peer, side, "whole_us")
                 if peer.language == language and ordered:
                     values = (statistics.median(ordered), percentile(ordered, 0.99))
-                    rows.append(plot.Bar(peer.title, peer.own, values))
+                    title = peer.title + (", at power" if side == "power" else "")
+                    rows.append(plot.Bar(title, peer.own, values))
             groups += [(named, rows)] if rows else []
         title = "From the begin of a send to the waiting consumer's hand"
         return self._plot("wakeup", title, plot.bars(title, "microseconds", ("median", "99th percentile"), groups))
 
     def _standing(self) -> str:
-        reasons = Reasons()
+        reasons, why = Reasons(), self._figures.why_not
 
         def row(peer: Peer) -> list[str]:
-            idle, disk, deep = (self._figures.once(peer, work) for work in ("idle", "disk", "deep"))
-            cells = []
-            for figures, name in ((idle, "cpu_ms_per_s"), (idle, "wakes_per_s"), (disk, "bytes"), (deep, "open_ms")):
-                why = str(figures.get("unsupported") or figures.get("error") or "")
-                if name == "open_ms" and not why and figures and name not in figures:
-                    reached = figures[str(DEEP[0])]["reached"]
-                    cells.append(f"<sub>not reached: {_count(reached)}</sub>")
-                elif name not in figures:
-                    cells.append(reasons.mark(why))
-                elif name == "bytes":
-                    short = "" if disk["passed"] >= disk["wanted"] else f" <sub>after {_count(disk['passed'])}</sub>"
-                    cells.append(f"{disk['bytes'] / 2**20:.2f} MiB{short}")
-                else:
-                    cells.append(_count(figures[name]) if figures[name] else "0")
-            return [_name(peer), *cells]
+            durability = self._figures.durability_of(peer, "idle")
+            shown = [durability]
+            for name in ("cpu_ms_per_s", "wakes_per_s"):
+                found = self._figures.rate(peer, durability, "idle", name)
+                shown.append(_spread(found, "") if found else reasons.mark(why(peer, durability, "idle")))
+            disk, deep = (self._figures.once(peer, work) for work in ("disk", "deep"))
+            if "bytes" in disk:
+                short = "" if disk["passed"] >= disk["wanted"] else f" <sub>after {_count(disk['passed'])}</sub>"
+                left = f" <sub>{_count(disk['left'])} left</sub>" if disk["left"] else ""
+                shown.append(f"{disk['bytes'] / 2**20:.2f} MiB{short}{left}")
+            else:
+                shown.append(reasons.mark(why(peer, durability, "disk")))
+            reached = self._figures.depth_reached(peer, durability, DEEP[0])
+            if opened := spread(deep.get("open_ms", [])):
+                shown.append(_spread(opened, " ms"))
+            elif reached is not None:
+                shown.append(f"<sub>not reached: {_count(reached)}</sub>")
+            else:
+                shown.append(reasons.mark(why(peer, durability, "deep")))
+            return [_name(peer), *shown]
 
-        head = ["", "ten waiting: processor, ms/s", "wake-ups/s", "disk after 1M passed", "open at 100k, ms"]
+        head = ["", "", "ten waiting: processor, ms/s", "wake-ups/s", "disk after 1M passed", "opening at 100k"]
         return _table(head, self._by_language(row, variants=False)) + reasons.told()
 
     def _losses(self) -> str:
@@ -318,12 +351,7 @@ class Page:
                     ]
                 else:
                     cells += ["", "", "", ""]
-                for rounds in self._figures.side(peer, durability).values():
-                    for one in rounds if isinstance(rounds, list) else []:
-                        if text := one.get("failure"):
-                            failures.append(f"{peer.title}: a call said `{text}`")
-                        if text := one.get("damaged"):
-                            failures.append(f"{peer.title}: the queue cannot be read at the end: `{text}`")
+                failures.extend(self._figures.errors(peer, durability))
             return [peer.title, *cells]
 
         names = ("sent", "lost", "twice", "failed calls")

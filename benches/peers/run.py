@@ -51,7 +51,7 @@ class Side:
             self._places.mkdir(parents=True)
             self._place = str(self._places)
             return
-        if own_server:
+        if own_server or (self._server and not self._server.runs()):
             self.stop()
         if self._server is None:
             shutil.rmtree(self._places, ignore_errors=True)
@@ -84,6 +84,12 @@ class Side:
         """Return where the messages are kept."""
         return Path(self._server.directory) if self._server else self._places
 
+    def clear(self) -> None:
+        """Remove what the run left, so that the system does not write it while others are measured."""
+        if self.peer.server:
+            return
+        shutil.rmtree(self._places, ignore_errors=True)
+
     def about(self) -> dict[str, str]:
         """Return what the worker, and the server, say of themselves."""
         self.fresh(own_server=False)
@@ -111,6 +117,15 @@ class Results:
         if RESULTS.exists():
             self.all = json.loads(RESULTS.read_text())
 
+    def measured(self, described: dict[str, Any], only: str, work: str) -> None:
+        """Keep on which machine, when and of which commit; of a part, beside what is known of the rest."""
+        known = self.all["machine"]
+        if known and (only or work):
+            what = ", ".join(filter(None, (only, work)))
+            known.setdefault("again", []).append({**{key: described[key] for key in ("date", "commit")}, "what": what})
+        else:
+            self.all["machine"] = described
+
     def cell(self, side: Side) -> dict[str, Any]:
         """Return the works of one side."""
         cells: dict[str, Any] = self.all["cells"].setdefault(side.peer.key, {})
@@ -135,14 +150,21 @@ def clause(why: object) -> str:
 
 def measure(side: Side, work: Work, limits: Limits) -> Figures:
     """Run one work for one side; what went wrong is a result too."""
+    large = work.name in ("deep", "disk")
     try:
-        side.fresh(own_server=work.name == "disk")
+        # What was left in a server by another work would be looked after meanwhile.
+        side.fresh(own_server=large or work.name == "idle")
+        os.sync()
         figures = RUN[work.name](side, limits)
         return {name: clause(one) if isinstance(one, str) else one for name, one in figures.items()}
     except Unsupported as why:
         return {"unsupported": clause(why)}
-    except Broken as failure:
-        return {"error": clause(failure)}
+    except Exception as failure:  # whatever it was, the others are measured
+        return {"error": clause(failure if isinstance(failure, Broken) else repr(failure))}
+    finally:
+        if large and side.peer.server:
+            side.stop()
+        side.clear()
 
 
 def left_out(what: str) -> None:
@@ -187,17 +209,15 @@ def sides_of(peers: list[Peer], places: Path, results: Results, sides: list[Side
 def takes_part(side: Side, work: Work, sides: list[Side]) -> bool:
     """Whether a work is measured at this durability; one that does not depend on it is measured at ``system``.
 
-    A peer that has only ``power`` is measured there, and so is flockq, where it is to be shown beside that peer.
+    A peer that has only ``power`` is measured there, and so is the flockq that syncs as much, to be shown beside it.
     """
     if work.both:
         return True
-    if side.peer.variant:
-        return False
     with_system = {one.peer for one in sides if one.durability == "system"}
-    if side.durability == "system" or side.peer not in with_system:
-        return True
-    others = {one.peer for one in sides if one.peer.language == side.peer.language and not one.peer.variant}
-    return work.compared and side.peer.own and bool(others - with_system)
+    if side.peer.variant:
+        others = {one.peer for one in sides if one.peer.language == side.peer.language and not one.peer.variant}
+        return work.compared and side.peer.name == "flockq-full" and bool(others - with_system)
+    return side.durability == "system" or side.peer not in with_system
 
 
 def rounds(sides: list[Side], works: list[Work], count: int, limits: Limits, results: Results) -> None:
@@ -207,7 +227,7 @@ def rounds(sides: list[Side], works: list[Work], count: int, limits: Limits, res
         for work in works:
             if work.once and turn > 0:
                 continue
-            for side in sides:
+            for side in sides[turn % len(sides) :] + sides[: turn % len(sides)]:
                 if not takes_part(side, work, sides):
                     continue
                 figures = measure(side, work, limits)
@@ -220,7 +240,7 @@ def rounds(sides: list[Side], works: list[Work], count: int, limits: Limits, res
                 shown = json.dumps(figures)[:110]
                 print(f"{time.monotonic() - started:6.0f} s  round {turn + 1}  {work.name:8} ", end="")
                 print(f"{side.peer.key:20} {side.durability:6}  {shown}", flush=True)
-            results.save()
+                results.save()
 
 
 def main() -> None:
@@ -240,7 +260,7 @@ def main() -> None:
         shutil.rmtree(places, ignore_errors=True)
         places.mkdir(parents=True)
         peers, works = chosen(arguments)
-        results.all["machine"] = machine.describe(places, ROOT)
+        results.measured(machine.describe(places, ROOT), arguments.only, arguments.work)
         sides: list[Side] = []
         try:
             sides_of(peers, places, results, sides)

@@ -85,6 +85,10 @@ class Server(ABC):
         """What makes it as durable as was asked for, in one line."""
         return self.line.format(self.level)
 
+    def runs(self) -> bool:
+        """Whether it has not ended by itself."""
+        return self.process is not None and self.process.poll() is None
+
     def prepare(self) -> None:
         """Makes what must be there before it starts."""
         self.directory.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,8 @@
 //! beanstalkd: put, reserve, delete. The protocol is lines of text, of which five commands are needed.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::address;
 use crate::peer::{About, Failure, Peer, Result, Work, remaining};
@@ -12,13 +11,12 @@ use crate::peer::{About, Failure, Peer, Result, Work, remaining};
 const TIME_TO_RUN: u32 = 300;
 
 pub struct Beanstalkd {
+    url: String,
     stream: BufReader<TcpStream>,
     tube: String,
     /// Commands not yet sent.
     commands: Vec<u8>,
 }
-
-const POLL_IN_THE_LAST_SECOND: Duration = Duration::from_millis(10);
 
 /// A reserved job.
 struct Job {
@@ -33,6 +31,7 @@ impl Beanstalkd {
         let stream = TcpStream::connect(host.trim_end_matches('/'))?;
         stream.set_nodelay(true)?;
         let mut peer = Self {
+            url: url.to_owned(),
             stream: BufReader::new(stream),
             tube: tube.to_owned(),
             commands: Vec::new(),
@@ -120,25 +119,32 @@ impl Beanstalkd {
         Ok(jobs)
     }
 
-    /// The same, waiting until then for the first. The server waits in whole seconds: in what is left of the last one, it
-    /// is asked again and again.
+    /// The same, waiting until then for the first. The server counts in whole seconds: so it is asked to wait for ever, and who has
+    /// waited long enough hangs up, which gives back what was just on its way.
     fn wait(&mut self, max: usize, until: Instant) -> Result<Vec<Job>> {
-        while let Some(left) = remaining(until) {
-            let seconds = left.as_secs();
-            write!(self.commands, "reserve-with-timeout {seconds}\r\n")?;
-            self.flush()?;
-            let mut jobs: Vec<Job> = self.reserved()?.into_iter().collect();
-            if !jobs.is_empty() {
-                if max > 1 {
-                    jobs.extend(self.receive(max - 1)?);
-                }
-                return Ok(jobs);
+        let Some(left) = remaining(until) else {
+            return Ok(Vec::new());
+        };
+        self.commands.extend_from_slice(b"reserve\r\n");
+        self.flush()?;
+        self.stream.get_ref().set_read_timeout(Some(left))?;
+        let comes = match self.stream.fill_buf() {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => false,
+            other => {
+                other?;
+                true
             }
-            if seconds == 0 {
-                sleep(left.min(POLL_IN_THE_LAST_SECOND));
-            }
+        };
+        if !comes {
+            *self = Self::open(&self.url.clone())?;
+            return Ok(Vec::new());
         }
-        Ok(Vec::new())
+        self.stream.get_ref().set_read_timeout(None)?;
+        let mut jobs: Vec<Job> = self.reserved()?.into_iter().collect();
+        if !jobs.is_empty() && max > 1 {
+            jobs.extend(self.receive(max - 1)?);
+        }
+        Ok(jobs)
     }
 
     fn ack(&mut self, jobs: &[Job]) -> Result<()> {

@@ -30,7 +30,16 @@ pub fn open(peer: &str, place: &str, durability: Durability) -> Result<Box<dyn P
             durability,
             flockq::Mode::Plain,
         )?),
-        "sqlite" => Box::new(sqlite::Sqlite::open(directory, durability)?),
+        "sqlite" => Box::new(sqlite::Sqlite::open(
+            directory,
+            durability,
+            sqlite::Synced::All,
+        )?),
+        "sqlite-sends" => Box::new(sqlite::Sqlite::open(
+            directory,
+            durability,
+            sqlite::Synced::Sends,
+        )?),
         "yaque" => Box::new(yaque::Yaque::open(directory, durability)?),
         "redis" => Box::new(redis::Redis::open(place, durability)?),
         "beanstalkd" => Box::new(beanstalkd::Beanstalkd::open(place)?),
@@ -99,6 +108,7 @@ mod tests {
         for (name, durability) in [
             ("yaque", Durability::Power),
             ("flockq-full", Durability::System),
+            ("sqlite-sends", Durability::System),
             ("nobody", Durability::System),
         ] {
             let opened = open(name, place, durability).err();

@@ -82,7 +82,8 @@ impl Redis {
             removals
                 .cmd("LREM")
                 .arg(&self.processing)
-                .arg(1)
+                // From its end: what was taken first stands there.
+                .arg(-1)
                 .arg(payload);
         }
         let removed: Vec<u32> = removals.query(&mut self.connection)?;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, TransactionBehavior, params};
 
-use crate::peer::{About, Durability, Peer, Result, Work, pinned, remaining};
+use crate::peer::{About, Durability, Failure, Peer, Result, Work, pinned, remaining};
 
 const SEND: &str =
     "INSERT INTO messages (priority, ready_at, attempts, payload) VALUES (2, 0, 0, ?1)";
@@ -17,10 +17,28 @@ const RECEIVE: &str = "UPDATE messages SET ready_at = unixepoch() + 300, attempt
 const ACK: &str = "DELETE FROM messages WHERE id = ?1";
 const POLL: Duration = Duration::from_millis(1);
 
-pub struct Sqlite(Connection);
+/// What has to be on stable storage at `power`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Synced {
+    /// Every commit.
+    All,
+    /// The sends.
+    Sends,
+}
+
+pub struct Sqlite {
+    connection: Connection,
+    synced: Synced,
+    /// Whether the connection is set up to sync its commits, where only some of them are to be synced.
+    syncs: bool,
+}
 
 impl Sqlite {
-    pub fn open(directory: &Path, durability: Durability) -> Result<Self> {
+    pub fn open(directory: &Path, durability: Durability, synced: Synced) -> Result<Self> {
+        if (durability, synced) == (Durability::System, Synced::Sends) {
+            let why = "the same as SQLite: it differs in what it syncs";
+            return Err(Failure::Unsupported(why.into()));
+        }
         let connection = Connection::open(directory.join("queue.db"))?;
         // First of all, because changing to WAL needs the file alone for a moment.
         connection.busy_timeout(Duration::from_secs(30))?;
@@ -36,12 +54,27 @@ impl Sqlite {
              CREATE INDEX IF NOT EXISTS next ON messages (priority, id) WHERE ready_at = 0;
              COMMIT;"
         ))?;
-        Ok(Self(connection))
+        Ok(Self {
+            connection,
+            synced,
+            syncs: durability == Durability::Power,
+        })
+    }
+
+    /// Sets the connection up for sends, or for receives and acks.
+    fn sync(&mut self, syncs: bool) -> Result<()> {
+        if self.synced == Synced::Sends && self.syncs != syncs {
+            let synchronous = if syncs { "FULL" } else { "NORMAL" };
+            self.connection
+                .execute_batch(&format!("PRAGMA synchronous = {synchronous}"))?;
+            self.syncs = syncs;
+        }
+        Ok(())
     }
 
     /// Marks up to `max` messages as taken and returns them with their ids.
     fn receive(&mut self, max: usize) -> Result<Vec<(i64, String)>> {
-        let mut receive = self.0.prepare_cached(RECEIVE)?;
+        let mut receive = self.connection.prepare_cached(RECEIVE)?;
         let rows =
             receive.query_map([i64::try_from(max)?], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
@@ -67,7 +100,7 @@ impl Sqlite {
 
     /// A number that changes when another connection has committed. Reading it takes no lock.
     fn version(&self) -> Result<i64> {
-        let mut version = self.0.prepare_cached("PRAGMA data_version")?;
+        let mut version = self.connection.prepare_cached("PRAGMA data_version")?;
         Ok(version.query_row([], |row| row.get(0))?)
     }
 
@@ -75,11 +108,11 @@ impl Sqlite {
         match taken {
             [] => {}
             [(id, _)] => {
-                self.0.prepare_cached(ACK)?.execute([id])?;
+                self.connection.prepare_cached(ACK)?.execute([id])?;
             }
             _ => {
                 let transaction = self
-                    .0
+                    .connection
                     .transaction_with_behavior(TransactionBehavior::Immediate)?;
                 for (id, _) in taken {
                     transaction.prepare_cached(ACK)?.execute([id])?;
@@ -93,13 +126,15 @@ impl Sqlite {
 
 impl Peer for Sqlite {
     fn send(&mut self, payload: &str) -> Result<()> {
-        self.0.prepare_cached(SEND)?.execute(params![payload])?;
+        self.sync(true)?;
+        self.connection.prepare_cached(SEND)?.execute(params![payload])?;
         Ok(())
     }
 
     fn send_many(&mut self, payloads: &[String]) -> Result<()> {
+        self.sync(true)?;
         let transaction = self
-            .0
+            .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         {
             let mut insert = transaction.prepare_cached(SEND)?;
@@ -112,6 +147,7 @@ impl Peer for Sqlite {
     }
 
     fn deliver(&mut self, max: usize, until: Option<Instant>, work: &mut Work) -> Result<usize> {
+        self.sync(false)?;
         let taken = match until {
             Some(until) => self.wait(max, until)?,
             None => self.receive(max)?,
@@ -125,7 +161,7 @@ impl Peer for Sqlite {
 
     fn depth(&mut self) -> Result<u64> {
         let count: i64 = self
-            .0
+            .connection
             .query_row("SELECT count(*) FROM messages", [], |row| row.get(0))?;
         Ok(u64::try_from(count)?)
     }
@@ -133,7 +169,14 @@ impl Peer for Sqlite {
     fn about(&mut self) -> Result<About> {
         Ok(About {
             version: format!("SQLite {}, {}", rusqlite::version(), pinned("rusqlite")),
-            power: "journal_mode WAL, synchronous FULL: every commit syncs the log, sends, receives and acks alike",
+            power: match self.synced {
+                Synced::All => {
+                    "journal_mode WAL, synchronous FULL: every commit syncs the log, sends, receives and acks alike"
+                }
+                Synced::Sends => {
+                    "journal_mode WAL, synchronous FULL while it sends and NORMAL while it receives and acks"
+                }
+            },
             system: "journal_mode WAL, synchronous NORMAL: the log is synced at checkpoints only (every 1,000 pages), so a power cut \
                  may lose the last commits, and nothing else",
             ack: "UPDATE ... RETURNING marks and counts the attempt in one commit, DELETE removes in another",
@@ -144,6 +187,6 @@ impl Peer for Sqlite {
     }
 
     fn close(self: Box<Self>) -> Result<()> {
-        self.0.close().map_err(|(_, error)| error.into())
+        self.connection.close().map_err(|(_, error)| error.into())
     }
 }
