@@ -127,10 +127,11 @@ impl Files {
             Seen::Journal(journal) => journal.refresh(store, name, Some(&mut self.index)),
             _ => Ok(Looked::Replaced),
         };
-        if !matches!(looked, Ok(Looked::Current)) {
-            self.begin_anew(store, name, need)?;
+        if matches!(looked, Ok(Looked::Current)) {
+            self.follow_config(store, name)
+        } else {
+            self.begin_anew(store, name, need)
         }
-        Ok(())
     }
 
     /// Finds out what there is, and reads it.
