@@ -8,100 +8,16 @@
     reason = "tests"
 )]
 
+mod shell;
 mod support;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
-
-/// What a command left behind.
-struct Ran {
-    code: i32,
-    out: String,
-    error: String,
-}
-
-impl Ran {
-    /// It went well; what it printed.
-    fn ok(self) -> String {
-        assert_eq!((self.code, self.error.as_str()), (0, ""), "{}", self.out);
-        self.out
-    }
-
-    /// It went well; every line that it printed, as JSON.
-    fn lines(self) -> Vec<Value> {
-        let lines = self.ok();
-        lines
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
-    }
-
-    /// It failed with this code, printed nothing, and said in one line why.
-    fn failed(self, code: i32, why: &str) {
-        assert_eq!((self.code, self.out.as_str()), (code, ""), "{}", self.error);
-        assert!(self.error.starts_with("flockq: "), "{}", self.error);
-        assert!(self.error.contains(why), "{}", self.error);
-        assert_eq!(self.error.lines().count(), 1, "{}", self.error);
-    }
-}
-
-struct Shell(TempDir);
-
-impl Shell {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_flockq"));
-        command.args(arguments).env("FLOCKQ_DIR", self.path());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Ran {
-        self.feed(arguments, b"")
-    }
-
-    fn feed(&self, arguments: &[&str], input: &[u8]) -> Ran {
-        let mut child = self
-            .command(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // A command that does not read its input is free to end before it was written.
-        let _ = child.stdin.take().unwrap().write_all(input);
-        let output = child.wait_with_output().unwrap();
-        Ran {
-            code: output.status.code().unwrap(),
-            out: String::from_utf8(output.stdout).unwrap(),
-            error: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
-
-    fn file(&self, name: &str) -> String {
-        fs::read_to_string(self.path().join(name)).unwrap()
-    }
-
-    fn receive(&self) -> Value {
-        self.run(&["receive", "inbound"]).lines().remove(0)
-    }
-}
-
-fn text<'a>(line: &'a Value, key: &str) -> &'a str {
-    line[key].as_str().unwrap()
-}
+use shell::{Shell, text};
 
 #[test]
 fn a_message_goes_in_and_comes_out() {
@@ -402,14 +318,6 @@ fn the_directory_is_that_of_the_option_the_environment_or_the_current_one() {
     assert!(one.path().join("outbound.json").exists());
 }
 
-impl Ran {
-    /// The arguments were refused by their grammar, with a manual of several lines.
-    fn failed_usage(self) {
-        assert_eq!((self.code, self.out.as_str()), (2, ""), "{}", self.error);
-        assert!(self.error.contains("--help"), "{}", self.error);
-    }
-}
-
 #[test]
 fn wrong_usage_is_exit_2() {
     let shell = Shell::new();
@@ -454,51 +362,6 @@ fn what_is_wrong_with_a_file_or_a_payload_is_exit_1_in_one_line() {
         .run(&["--dir", "/nowhere/at/all", "cat", "inbound"])
         .failed(1, "there is no directory");
     assert!(!shell.path().join("outbound.json").exists());
-}
-
-#[test]
-fn a_lock_runs_a_command_and_hands_its_exit_code_on() {
-    let shell = Shell::new();
-    let path = shell.path().join("inbound.json");
-    let file = path.to_str().unwrap();
-    assert_eq!(
-        shell.run(&["lock", file, "--", "echo", "ran"]).ok(),
-        "ran\n"
-    );
-    assert_eq!(
-        shell.run(&["lock", file, "--", "sh", "-c", "exit 7"]).code,
-        7
-    );
-    assert_eq!(
-        shell
-            .run(&["lock", file, "--", "sh", "-c", "kill -9 $$"])
-            .code,
-        137
-    );
-    shell
-        .run(&["lock", file, "--", "/no/such/program"])
-        .failed(2, "/no/such/program");
-    let mut holder = shell
-        .command(&["lock", file, "--", "sh", "-c", "echo held; cat"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut out = BufReader::new(holder.stdout.take().unwrap());
-    let mut line = String::new();
-    out.read_line(&mut line).unwrap();
-    assert_eq!(line, "held\n");
-    shell
-        .run(&["lock", file, "--timeout", "0s", "--", "true"])
-        .failed(4, "lock");
-    shell
-        .run(&["lock", file, "--shared", "--timeout", "50ms", "--", "true"])
-        .failed(4, "lock");
-    drop(holder.stdin.take());
-    assert!(holder.wait().unwrap().success());
-    shell
-        .run(&["lock", file, "--shared", "--timeout", "0s", "--", "true"])
-        .ok();
 }
 
 #[test]
@@ -658,113 +521,6 @@ fn the_mail_policy_is_set_shown_and_changed() {
 }
 
 #[test]
-fn run_gives_messages_to_a_command_and_settles_them() {
-    let shell = Shell::new();
-    for (id, message) in [("a", "good"), ("b", "bad"), ("c", "good")] {
-        let payload = json!({"id": id, "say": message}).to_string();
-        shell.run(&["send", "inbound", &payload]).ok();
-    }
-    let script = r#"cat > "got-$FLOCKQ_ID-$FLOCKQ_ATTEMPTS"; echo one >&2
-        if grep -q bad "got-$FLOCKQ_ID-$FLOCKQ_ATTEMPTS"; then echo 'no session' >&2; exit 7; fi"#;
-    let mut command = shell.command(&[
-        "run",
-        "inbound",
-        "--workers",
-        "2",
-        "--lease",
-        "1s",
-        "--",
-        "sh",
-        "-c",
-        script,
-    ]);
-    shell.run(&["config", "set", "inbound.backoff", "1h"]).ok();
-    let mut worker = command.current_dir(shell.path()).spawn().unwrap();
-    let started = std::time::Instant::now();
-    let is_there = |state: &str| {
-        !shell
-            .run(&["list", "inbound", "--state", state])
-            .ok()
-            .is_empty()
-    };
-    while is_there("ready") || is_there("leased") {
-        assert!(started.elapsed().as_secs() < 20);
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-    let pid = i32::try_from(worker.id()).unwrap();
-    let pid = rustix::process::Pid::from_raw(pid).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    assert!(worker.wait().unwrap().success());
-    assert_eq!(shell.file("got-a-1"), r#"{"id":"a","say":"good"}"#);
-    let left = shell.run(&["get", "inbound", "b"]).lines().remove(0);
-    assert_eq!(text(&left, "error"), "no session");
-    assert_eq!(left["attempts"], json!(1));
-    assert_eq!(shell.run(&["list", "inbound"]).lines().len(), 1);
-}
-
-#[test]
-fn run_stops_when_it_is_told_to_although_there_is_more_to_do() {
-    let shell = Shell::new();
-    for number in 0..200 {
-        shell.run(&["send", "inbound", &number.to_string()]).ok();
-    }
-    let mut command =
-        shell.command(&["run", "inbound", "--", "sh", "-c", "touch going; sleep 0.2"]);
-    let mut worker = command.current_dir(shell.path()).spawn().unwrap();
-    while !shell.path().join("going").exists() {
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    let pid = rustix::process::Pid::from_raw(i32::try_from(worker.id()).unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    assert!(worker.wait().unwrap().success());
-    assert!(
-        shell
-            .run(&["list", "inbound", "--state", "ready"])
-            .lines()
-            .len()
-            > 100
-    );
-}
-
-#[test]
-fn run_waits_for_the_command_and_not_for_what_it_leaves_running() {
-    let shell = Shell::new();
-    shell.run(&["send", "inbound", "1"]).ok();
-    let script = "sleep 60 & echo 'left it' >&2; exit 3";
-    let mut command = shell.command(&["run", "inbound", "--", "sh", "-c", script]);
-    shell.run(&["config", "set", "inbound.backoff", "1h"]).ok();
-    let mut worker = command.stderr(Stdio::null()).spawn().unwrap();
-    let started = Instant::now();
-    loop {
-        let found = shell
-            .run(&["list", "inbound", "--state", "delayed"])
-            .lines();
-        if let Some(found) = found.first() {
-            assert_eq!(text(found, "error"), "left it");
-            break;
-        }
-        assert!(started.elapsed() < Duration::from_secs(30));
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    worker.kill().unwrap();
-    worker.wait().unwrap();
-}
-
-#[test]
-fn a_command_that_cannot_be_started_is_no_messages_fault() {
-    let shell = Shell::new();
-    shell.run(&["send", "inbound", "1"]).ok();
-    shell
-        .run(&["run", "inbound", "--", "/no/such/program"])
-        .failed(2, "/no/such/program");
-    let left = shell
-        .run(&["list", "inbound", "--state", "ready"])
-        .lines()
-        .remove(0);
-    assert_eq!(left.get("error"), None, "{left}");
-}
-
-#[test]
 fn the_directory_that_is_named_holds_for_every_path() {
     let shell = Shell::new();
     let elsewhere = tempfile::tempdir().unwrap();
@@ -798,95 +554,6 @@ fn the_directory_that_is_named_holds_for_every_path() {
     command.current_dir(elsewhere.path()).status().unwrap();
     assert!(shell.path().join(".gastown/locks/other.json.lock").exists());
     assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
-}
-
-/// As `nohup` starts it.
-#[test]
-fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
-    let shell = Shell::new();
-    let script = r#"trap '' HUP; exec "$0" lock state.json -- sh -c 'kill -HUP $PPID; sleep 0.3; echo "it goes on"'"#;
-    let mut command = Command::new("sh");
-    command
-        .args(["-c", script, env!("CARGO_BIN_EXE_flockq")])
-        .env("FLOCKQ_DIR", shell.path());
-    let output = command.output().unwrap();
-    assert_eq!(output.status.code(), Some(0));
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "it goes on\n");
-}
-
-/// The same command, for which the system refuses the thread of this number.
-fn without_thread(
-    shell: &Shell,
-    number: usize,
-    arguments: &[&str],
-) -> Option<std::process::Output> {
-    let mut command = Command::new("strace");
-    command
-        .args(["-f", "-o", "/dev/null", "-e", "trace=clone3", "-e"])
-        .arg(format!("inject=clone3:error=EAGAIN:when={number}"))
-        .arg(env!("CARGO_BIN_EXE_flockq"))
-        .args(arguments)
-        .env("FLOCKQ_DIR", shell.path());
-    match command.output() {
-        Ok(output) => Some(output),
-        Err(error) => {
-            assert!(
-                std::env::var("FLOCKQ_REQUIRE_ALL").is_err(),
-                "strace is missing: {error}"
-            );
-            eprintln!("LEFT OUT: strace is missing; install it (apt-get install strace)");
-            None
-        }
-    }
-}
-
-#[test]
-fn where_there_are_no_threads_nothing_is_given_to_a_command_and_no_lock_is_given_back() {
-    let shell = Shell::new();
-    shell.run(&["send", "inbound", "1"]).ok();
-    let ran = shell.path().join("ran");
-    let touch = ["--", "touch", ran.to_str().unwrap()];
-    let lock = [&["lock", "state.json"][..], &touch].concat();
-    let Some(locked) = without_thread(&shell, 1, &lock) else {
-        return;
-    };
-    assert_eq!(locked.status.code(), Some(1), "{locked:?}");
-    assert!(!ran.exists());
-    // Of the signals, the worker, the command's input and its errors.
-    let run = [&["run", "inbound"][..], &touch].concat();
-    for number in 1..=4 {
-        let output = without_thread(&shell, number, &run).unwrap();
-        assert!(
-            matches!(output.status.code(), Some(1 | 2)),
-            "thread {number}: {output:?}"
-        );
-        let error = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(error.starts_with("flockq: "), "thread {number}: {error}");
-        assert!(!ran.exists(), "thread {number}");
-        let ready = shell.run(&["list", "inbound", "--state", "ready"]).lines();
-        assert_eq!(ready.len(), 1, "thread {number}");
-    }
-}
-
-#[test]
-fn an_id_that_fits_into_no_environment_is_the_messages_fault() {
-    let shell = Shell::new();
-    let payload = json!({"id": "x".repeat(140_000)}).to_string();
-    shell.feed(&["send", "inbound"], payload.as_bytes()).ok();
-    shell.run(&["config", "set", "inbound.backoff", "1h"]).ok();
-    shell.run(&["send", "inbound", r#"{"id": "short"}"#]).ok();
-    let mut command = shell.command(&["run", "inbound", "--", "true"]);
-    let mut worker = command.stderr(Stdio::null()).spawn().unwrap();
-    let started = Instant::now();
-    while shell.run(&["list", "inbound"]).lines().len() > 1 {
-        assert!(started.elapsed() < Duration::from_secs(30));
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    worker.kill().unwrap();
-    worker.wait().unwrap();
-    let left = shell.run(&["list", "inbound"]).lines().remove(0);
-    assert_eq!(text(&left, "state"), "delayed");
-    assert!(text(&left, "error").contains("too long"), "{left}");
 }
 
 /// An agent's worktree is removed while it works.

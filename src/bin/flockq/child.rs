@@ -15,8 +15,14 @@ pub(crate) fn ready<T: Send + 'static>(
             job(what);
         }
     };
-    thread::Builder::new().spawn(wait)?;
+    thread::Builder::new().spawn(wait).map_err(no_thread)?;
     Ok(give)
+}
+
+/// The error where the system refuses a thread.
+pub(crate) fn no_thread(error: io::Error) -> io::Error {
+    let text = format!("cannot start a thread: {error}; allow this user more processes");
+    io::Error::new(error.kind(), text)
 }
 
 /// Those of the signals that were not ignored when this process was started, as `nohup` and a shell's background have it: they

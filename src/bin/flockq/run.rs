@@ -44,7 +44,9 @@ pub(crate) fn run(
             waiters.iter().for_each(Queue::interrupt);
         }
     };
-    let listener = thread::Builder::new().spawn(listen)?;
+    let listener = thread::Builder::new()
+        .spawn(listen)
+        .map_err(child::no_thread)?;
     let mut how = Work::new();
     if let Some(lease) = lease {
         how = how.lease(lease);
@@ -79,9 +81,11 @@ pub(crate) fn run(
         if started.iter().any(Result::is_err) {
             end_all();
         }
-        let ends = started.into_iter().map(|started| match started?.join() {
-            Ok(done) => done,
-            Err(_) => Err(Failure::Stream(io::Error::other("a worker has panicked"))),
+        let ends = started.into_iter().map(|started| {
+            let ended = started.map_err(child::no_thread)?.join();
+            let panicked =
+                "a worker has panicked, and its message was given back; please report it";
+            ended.unwrap_or_else(|_| Err(Failure::Stream(io::Error::other(panicked))))
         });
         ends.collect()
     });
