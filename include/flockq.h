@@ -48,22 +48,33 @@
  *
  * CAVEATS: what is not promised.
  *
- *  - Delivery is at least once: a message comes again when its lease ran out, its consumer died or gave it back, or a
- *    power cut forgot an unsynced ack or pop.
- *  - In a plain queue every commit writes the whole file: its cost grows with the length of the queue.
- *  - The file of a journalled queue shows what was folded last. What another program takes away by replacing it is gone.
- *  - Programs that do not use the library do not know leases. Where they take messages too, use flockq_queue_pop().
- *  - A program that unlinks the lock file while it unlocks leaves a gap in which its changes and flockq's can overwrite
- *    each other. Processes with the library never lose each other's messages as long as nobody removes the guard file
+ *  - Delivery is at least once: a message is delivered again when its lease runs out, its consumer dies or gives it
+ *    back, or a power cut undoes an unsynced ack or pop.
+ *  - In a plain queue every commit rewrites the whole file: its cost grows with the length of the queue.
+ *  - The file of a journalled queue shows the queue as of the last checkpoint. What another program removes by
+ *    replacing that file is gone.
+ *  - Programs that do not use the library do not know about leases. Where they take messages too, use
+ *    flockq_queue_pop().
+ *  - A program that does not know about moves can cause a second delivery: when a killed process has left a message
+ *    between two queues, and the program takes it from one of the files, or drops its "move" key, before flockq has
+ *    finished the move.
+ *  - A queue takes back every message that is ready in its retry queue, unless it came from another queue.
+ *  - A program that unlinks the lock file when it unlocks leaves a gap in which its changes and flockq's can overwrite
+ *    each other. Processes with the library never lose each other's messages, as long as nobody removes the guard file
  *    as well.
  *  - At durability "off" a power cut can lose the last commits, and leave a plain queue's file empty or zeroed; it is
  *    then reported as damaged, not as an empty queue.
- *  - How a lock was used is told once a second; a process that is killed takes the last of that with it. In a
- *    journalled queue what is done with messages is counted exactly.
- *  - A plain queue does not know which ids have left it: there dedup sees what is in the queue.
- *  - Leases end at a reboot. Network file systems are refused.
- *  - Whoever may open the lock file can keep everybody waiting: the directory's permissions are the boundary.
- *  - Linux is what is built and tested.
+ *  - Lock statistics are written once a second, when the process next does something: a killed process takes the last
+ *    of them with it. In a journalled queue the counts of messages are exact. Writes of other programs to a plain
+ *    queue are counted when flockq next writes it, so several can count as one.
+ *  - On a full disk, acks in a journalled queue use a reserve of 64 KiB. Once it is in use, a send by another process,
+ *    or on btrfs any large send that fails, may take that space, and a new consumer may get leases that do not end
+ *    with its process. A plain queue cannot be changed at all: each change writes a new file.
+ *  - A plain queue does not remember the ids that have left it: there dedup sees only what is in the queue.
+ *  - All senders that wait for room in a full queue wake together; which of them sends first is a matter of chance.
+ *  - Leases end at a reboot. Network file systems are refused by default.
+ *  - Whoever can open the lock file can keep everybody else waiting: the directory's permissions are the boundary.
+ *  - Only Linux is built and tested.
  */
 
 
