@@ -60,7 +60,7 @@ kinds! {
     Closed = 13, "The handle was closed, or belongs to the process before a fork.";
     Poisoned = 14, "An earlier failure left the state in memory unusable; open the spool again.";
     OutcomeUnknown = 15, "The change may or may not have become durable; look before doing it again.";
-    WouldDeadlock = 16, "The caller already holds this lock; waiting for it would never end.";
+    WouldDeadlock = 16, "The caller already holds this lock, or waits for it; waiting for it would never end.";
     UnsafeFilesystem = 17, "Locks do not exclude on this file system, or it is not known that they do.";
     Internal = 18, "A bug in flockq; please report it.";
 }

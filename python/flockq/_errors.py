@@ -119,7 +119,7 @@ class OutcomeUnknown(FlockqError, OSError):
 
 
 class WouldDeadlock(FlockqError, RuntimeError):
-    """The caller already holds this lock; waiting for it would never end."""
+    """The caller already holds this lock, or waits for it; waiting for it would never end."""
 
     code = 16
 

@@ -73,7 +73,7 @@ pub enum flockq_status {
     Poisoned = 14,
     /// The change may or may not have become durable; look before doing it again.
     OutcomeUnknown = 15,
-    /// The caller already holds this lock; waiting for it would never end.
+    /// The caller already holds this lock, or waits for it; waiting for it would never end.
     WouldDeadlock = 16,
     /// Locks do not exclude on this file system, or it is not known that they do.
     UnsafeFilesystem = 17,

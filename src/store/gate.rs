@@ -21,7 +21,8 @@ pub(crate) struct Gate {
 #[derive(Debug, Default)]
 struct State {
     next_ticket: u64,
-    line: VecDeque<u64>,
+    /// Who waits, by ticket; and the thread, if what it waits for is to be its.
+    line: VecDeque<(u64, Option<ThreadId>)>,
     taken: bool,
     /// Threads that hold the lock, through the gate or shared beside it.
     holders: Vec<ThreadId>,
@@ -48,11 +49,34 @@ pub(crate) enum Tie {
     None,
 }
 
+/// A place in line, which is given up when this is dropped.
+struct Place<'a> {
+    gate: &'a Gate,
+    ticket: u64,
+}
+
+impl Place<'_> {
+    fn keep(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut state = self.gate.state();
+        state.line.retain(|(waiting, _)| *waiting != self.ticket);
+        drop(state);
+        self.gate.changed.notify_all();
+    }
+}
+
 impl State {
-    /// The thread that asks, if holds are its; refused when it has one.
+    /// The thread that asks, if holds are its; refused when it has one, or when it asks while it waits for one: a check or a
+    /// signal handler that ran meanwhile would wait behind itself.
     fn whoever(&self, tie: Tie) -> std::result::Result<Option<ThreadId>, Refused> {
         let me = (tie == Tie::Thread).then(|| thread::current().id());
-        if me.is_some_and(|me| self.holders.contains(&me)) {
+        let waits = || self.line.iter().any(|(_, waiting)| *waiting == me);
+        if me.is_some_and(|me| self.holders.contains(&me) || waits()) {
             return Err(Refused::WouldDeadlock);
         }
         Ok(me)
@@ -71,29 +95,29 @@ impl Gate {
         let mut waited = false;
         let ticket = state.next_ticket;
         state.next_ticket += 1;
-        state.line.push_back(ticket);
+        state.line.push_back((ticket, me));
         loop {
-            if !state.taken && state.line.front() == Some(&ticket) {
+            if !state.taken && state.line.front() == Some(&(ticket, me)) {
                 state.line.pop_front();
                 state.taken = true;
                 state.holders.extend(me);
                 return Ok((Pass(me), waited));
             }
             waited = true;
+            let place = Place { gate: self, ticket };
             let Some(slice) = patience.slice(Duration::from_secs(1)) else {
-                return Err(self.step_out(state, ticket, Refused::TimedOut));
+                drop(state);
+                return Err(Refused::TimedOut);
             };
             drop(
                 self.changed
                     .wait_timeout(state, slice)
                     .unwrap_or_else(PoisonError::into_inner),
             );
-            // The check is the caller's code: it must not run under the mutex.
-            let asked = patience.ask();
+            // The check is the caller's code: it must not run under the mutex, and it may panic.
+            patience.ask().map_err(Refused::Failed)?;
+            place.keep();
             state = self.state();
-            if let Err(error) = asked {
-                return Err(self.step_out(state, ticket, Refused::Failed(error)));
-            }
         }
     }
 
@@ -133,13 +157,6 @@ impl Gate {
         }
     }
 
-    fn step_out(&self, mut state: MutexGuard<'_, State>, ticket: u64, why: Refused) -> Refused {
-        state.line.retain(|waiting| *waiting != ticket);
-        drop(state);
-        self.changed.notify_all();
-        why
-    }
-
     /// How many came so far.
     #[cfg(all(test, shuttle))]
     pub(crate) fn came(&self) -> u64 {
@@ -150,7 +167,8 @@ impl Gate {
     #[cfg(all(test, shuttle))]
     pub(crate) fn went(&self) -> u64 {
         let state = self.state();
-        state.line.front().copied().unwrap_or(state.next_ticket)
+        let first = state.line.front();
+        first.map_or(state.next_ticket, |(ticket, _)| *ticket)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -162,7 +180,7 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::patience::LockWait;
+    use crate::store::patience::{InterruptCheck, LockWait};
     use std::sync::Arc;
 
     fn at_most(ms: u64) -> Patience {
@@ -185,6 +203,39 @@ mod tests {
             )
         });
         assert!(refused.join().unwrap());
+        gate.leave(&pass);
+        assert!(gate.enter(Tie::Thread, &at_most(0)).is_ok());
+    }
+
+    #[test]
+    fn a_thread_whose_check_panics_gives_up_its_place_in_line() {
+        let gate = Arc::new(Gate::default());
+        let (pass, _) = gate.enter(Tie::Thread, &at_most(1000)).unwrap();
+        let other = Arc::clone(&gate);
+        let check: InterruptCheck = Arc::new(|| panic!("on purpose"));
+        let panicked = thread::spawn(move || {
+            let patience = Patience::new(LockWait::Forever, Some(check));
+            other.enter(Tie::Thread, &patience).is_ok()
+        });
+        assert!(panicked.join().is_err());
+        gate.leave(&pass);
+        assert!(gate.enter(Tie::Thread, &at_most(1000)).is_ok());
+    }
+
+    #[test]
+    fn a_thread_that_asks_again_while_it_waits_is_told_so_and_nobody_stands_behind_it() {
+        let gate = Arc::new(Gate::default());
+        let (pass, _) = gate.enter(Tie::Thread, &at_most(1000)).unwrap();
+        let (other, again) = (Arc::clone(&gate), Arc::clone(&gate));
+        let check: InterruptCheck = Arc::new(move || {
+            let asked = again.enter(Tie::Thread, &at_most(60_000));
+            matches!(asked, Err(Refused::WouldDeadlock))
+        });
+        let interrupted = thread::spawn(move || {
+            let patience = Patience::new(LockWait::Forever, Some(check));
+            matches!(other.enter(Tie::Thread, &patience), Err(Refused::Failed(_)))
+        });
+        assert!(interrupted.join().unwrap());
         gate.leave(&pass);
         assert!(gate.enter(Tie::Thread, &at_most(0)).is_ok());
     }

@@ -140,8 +140,16 @@ pub(crate) struct Hold {
     /// How many messages it made ready, as far as it knows: so many receivers are woken when it ends.
     brought: AtomicUsize,
     generation: u64,
-    /// A shared hold has a descriptor of its own, so that it can stand beside others.
-    beside: Option<LockFile>,
+    place: Place,
+}
+
+/// Where a hold stands: what it gives back when it goes, also when it never came to be.
+#[derive(Debug)]
+enum Place {
+    /// In the gate, with the process's one descriptor.
+    Inside,
+    /// Beside it and others, shared, with a descriptor of its own as soon as that is locked.
+    Beside(Option<LockFile>),
 }
 
 impl Lock {
@@ -225,7 +233,7 @@ impl Lock {
             guarded: AtomicBool::new(care == Care::Guarded),
             brought: AtomicUsize::new(0),
             generation: generation(),
-            beside: None,
+            place: Place::Inside,
         };
         let guarded = self.take(kind, care, patience, &mut waited, meanwhile)?;
         hold.guarded.store(guarded, Ordering::Relaxed);
@@ -250,7 +258,7 @@ impl Lock {
             guarded: AtomicBool::new(false),
             brought: AtomicUsize::new(0),
             generation: generation(),
-            beside: None,
+            place: Place::Beside(None),
         };
         loop {
             let file = self.open(&self.names.lock)?;
@@ -264,7 +272,7 @@ impl Lock {
             )?;
             if self.is_at(&self.names.lock, &file)? {
                 self.prove(&file)?;
-                hold.beside = Some(file);
+                hold.place = Place::Beside(Some(file));
                 return Ok(hold);
             }
         }
@@ -469,7 +477,7 @@ impl Lock {
             Refused::Failed(error) => error,
             Refused::WouldDeadlock => {
                 let text = format!(
-                    "this thread already holds {}; finish the open change or release the lock first",
+                    "this thread already holds {} or waits for it; finish the open change, release the lock, or leave the signal handler first",
                     path.display()
                 );
                 Error::new(ErrorKind::WouldDeadlock, text).at(path)
@@ -628,15 +636,20 @@ impl Drop for Hold {
         if self.generation != generation() {
             return;
         }
-        if let Some(beside) = self.beside.take() {
-            let ring = self.lock.bell().before_release(0);
-            let _ = beside.unlock();
-            self.lock.bell().after_release(&ring);
-            self.lock.gate.leave_beside(&self.pass);
-        } else {
-            let brought = self.brought.load(Ordering::Relaxed);
-            self.lock.give_back(self.is_guarded(), brought);
-            self.lock.gate.leave(&self.pass);
+        match &self.place {
+            Place::Inside => {
+                let brought = self.brought.load(Ordering::Relaxed);
+                self.lock.give_back(self.is_guarded(), brought);
+                self.lock.gate.leave(&self.pass);
+            }
+            Place::Beside(file) => {
+                if let Some(file) = file {
+                    let ring = self.lock.bell().before_release(0);
+                    let _ = file.unlock();
+                    self.lock.bell().after_release(&ring);
+                }
+                self.lock.gate.leave_beside(&self.pass);
+            }
         }
     }
 }
@@ -646,6 +659,37 @@ mod tests {
     use super::*;
     use crate::store::fault::FaultStore;
     use crate::store::patience::LockWait;
+
+    /// Whoever cannot have a shared lock has nothing to give back.
+    #[test]
+    fn a_shared_lock_that_cannot_be_had_takes_the_lock_from_nobody() {
+        let store = FaultStore::new();
+        let lock_of = |store: FaultStore| {
+            let store: Arc<dyn Store> = Arc::new(store);
+            let names = LockNames::new(".gastown/locks", "inbound.json");
+            Arc::new(Lock::new(&store, names, 0o644, true))
+        };
+        let (here, there) = (lock_of(store.clone()), lock_of(store.another_process()));
+        let at_once = || Patience::new(LockWait::NoWait, None);
+        let try_exclusive = |lock: &Arc<Lock>| {
+            lock.acquire(LockKind::Exclusive, Care::Guarded, Tie::None, &at_once())
+        };
+        let held = try_exclusive(&here).unwrap();
+        for lock in [&here, &there] {
+            assert!(lock.acquire_beside(Tie::None, &at_once()).is_err());
+            for lock in [&here, &there] {
+                let refused = try_exclusive(lock).unwrap_err();
+                assert_eq!(refused.kind(), ErrorKind::LockTimeout);
+            }
+        }
+        assert!(held.is_current().unwrap());
+        drop(held);
+        drop(try_exclusive(&there).unwrap());
+        let shared = here.acquire_beside(Tie::None, &at_once()).unwrap();
+        assert!(try_exclusive(&there).is_err());
+        drop(shared);
+        drop(try_exclusive(&here).unwrap());
+    }
 
     #[test]
     fn the_first_change_under_a_lock_file_holds_the_guard_also_when_it_was_opened_to_look() {
