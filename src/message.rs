@@ -60,7 +60,8 @@ impl Message {
         }
     }
 
-    /// The message's id. Without it, the payload's own string `id` serves, else a new UUIDv7.
+    /// The message's id: 1 to 512 bytes without control characters. Without it, the payload's own string `id` serves, else a
+    /// new UUIDv7.
     /// One that is already in the queue is `AlreadyExists`.
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.id = Some(id.into());

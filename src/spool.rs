@@ -114,6 +114,13 @@ impl Spool {
         Ok(Queue::from(handle))
     }
 
+    /// A queue that is only looked at: no journal is folded when this goes.
+    pub(crate) fn seen(&self, name: &str) -> Result<Queue> {
+        self.shared.require_open()?;
+        let handle = Handle::beside(&self.shared, QueueName::parse(name)?);
+        Ok(Queue::from(Arc::new(handle)))
+    }
+
     /// The names of the queues that have a file, in order.
     pub fn queues(&self) -> Result<Vec<String>> {
         self.shared.require_open()?;
@@ -182,15 +189,15 @@ impl Spool {
     /// Tells those who keep journals that the configuration was changed. A queue's lock is never waited for under the
     /// configuration's.
     fn announce(&self) -> Result<()> {
-        let tell = || {
-            for name in self.queues()? {
-                Handle::beside(&self.shared, QueueName::parse(&name)?).announce()?;
-            }
-            Ok(())
-        };
-        tell().map_err(|error: Error| {
+        let tell = |name: &String| self.seen(name)?.handle.announce();
+        let told = self.queues().and_then(|names| {
+            // One queue that cannot be told is no reason not to tell the others.
+            let told: Vec<Result<()>> = names.iter().map(tell).collect();
+            told.into_iter().collect()
+        });
+        told.map_err(|error: Error| {
             let text = format!(
-                "the configuration was changed, but not every process that runs was told: {error}; set it again"
+                "the configuration was changed, but not every process that runs was told: {error}; set a setting once more, which tells all of them"
             );
             Error::new(error.kind(), text)
         })

@@ -212,10 +212,7 @@ impl<'a> Waiting<'a> {
             );
             Woken::Changed
         };
-        if self.interrupts.count.load(Ordering::Acquire) != self.seen {
-            self.is_interrupted = true;
-            return Err(interrupted());
-        }
+        self.heed()?;
         self.is_chosen = woken == Woken::Chosen;
         match woken {
             Woken::Changed | Woken::Chosen => patience.ask_sometimes()?,
@@ -227,6 +224,22 @@ impl<'a> Waiting<'a> {
         } else {
             Slept::Woken
         })
+    }
+
+    /// Whether the patience of one who does not sleep is at its end.
+    pub(crate) fn is_over(&mut self, patience: &Patience) -> Result<bool> {
+        self.heed()?;
+        patience.ask_sometimes()?;
+        Ok(patience.left().is_none())
+    }
+
+    /// Fails when an interrupt has ended the wait.
+    fn heed(&mut self) -> Result<()> {
+        if self.interrupts.count.load(Ordering::Acquire) != self.seen {
+            self.is_interrupted = true;
+            return Err(interrupted());
+        }
+        Ok(())
     }
 
     /// Ends the wait of one who got up; the bed can serve the next one.

@@ -9,11 +9,12 @@
 
 mod support;
 
-use std::sync::mpsc::{Receiver, channel};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use flockq::{ErrorKind, Message, Nack, Queue, Receive, Spool};
+use flockq::{ErrorKind, FileLock, LockKind, LockWait, Message, Nack, Queue, Receive, Spool};
 use serde_json::json;
 
 /// Much less than the heartbeat of a second.
@@ -21,6 +22,33 @@ const AT_ONCE: Duration = Duration::from_millis(500);
 
 fn queue(directory: &std::path::Path) -> Queue {
     Spool::open(directory).unwrap().queue("inbound").unwrap()
+}
+
+/// A thread that keeps the lock of a queue's file until this goes.
+struct Holder(Option<(Sender<()>, thread::JoinHandle<()>)>);
+
+impl Holder {
+    fn of(file: PathBuf) -> Self {
+        let (tell, told) = channel();
+        let (stop, stopped) = channel::<()>();
+        let thread = thread::spawn(move || {
+            let wait = LockWait::default();
+            let _lock = FileLock::acquire(file, LockKind::Exclusive, wait).unwrap();
+            tell.send(()).unwrap();
+            let _ = stopped.recv();
+        });
+        told.recv().unwrap();
+        Self(Some((stop, thread)))
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        if let Some((stop, thread)) = self.0.take() {
+            drop(stop);
+            thread.join().unwrap();
+        }
+    }
 }
 
 /// So many threads that wait for one message each, and when each had it.
@@ -159,25 +187,77 @@ fn a_message_is_there_although_somebody_keeps_the_lock_of_the_retry_queue() {
     let due = serde_json::value::RawValue::from_string(due.to_owned()).unwrap();
     outbound.save(&[due]).unwrap();
     inbound.send(&json!({"id": "here"})).unwrap();
-    let (tell, told) = channel();
-    let (stop, stopped) = channel::<()>();
-    let file = directory.path().join("outbound.json");
-    let keeper = thread::spawn(move || {
-        let wait = flockq::LockWait::default();
-        let _lock = flockq::FileLock::acquire(file, flockq::LockKind::Exclusive, wait).unwrap();
-        tell.send(()).unwrap();
-        let _ = stopped.recv();
-    });
-    told.recv().unwrap();
+    let holder = Holder::of(directory.path().join("outbound.json"));
     let since = Instant::now();
     let here = inbound.receive(Receive::new()).unwrap().unwrap();
     assert_eq!(here.id(), "here");
     // A third of what a lock is waited for.
     assert!(since.elapsed() < Duration::from_secs(10));
-    drop(stop);
-    keeper.join().unwrap();
+    drop(holder);
     let how = Receive::new().wait(Duration::from_secs(20));
     assert_eq!(inbound.receive(how).unwrap().unwrap().id(), "due");
+}
+
+/// A dead letter is none of the business of who only receives, or gives back what is to be tried again.
+#[test]
+fn nobody_waits_for_the_lock_of_a_queue_that_he_has_no_message_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let spool = Spool::mail(directory.path()).unwrap();
+    let inbound = spool.queue("inbound").unwrap();
+    let dead = spool.queue("dead-letter").unwrap();
+    dead.send(&json!(1)).unwrap();
+    let used_up = r#"{"message":{"id":"used up"},"attempts":3}"#;
+    let used_up = serde_json::value::RawValue::from_string(used_up.to_owned()).unwrap();
+    inbound.save(&[used_up]).unwrap();
+    inbound.send(&json!({"id": "fresh"})).unwrap();
+    let holder = Holder::of(directory.path().join("dead-letter.json"));
+    let since = Instant::now();
+    let fresh = inbound.receive(Receive::new()).unwrap().unwrap();
+    assert_eq!(fresh.id(), "fresh");
+    fresh.nack(&Nack::new().error("not yet")).unwrap();
+    // A third of what a lock is waited for.
+    assert!(since.elapsed() < Duration::from_secs(10));
+    drop(holder);
+}
+
+#[test]
+fn a_receiver_that_sleeps_learns_of_what_is_to_be_tried_again_soon() {
+    let directory = tempfile::tempdir().unwrap();
+    let spool = Spool::mail(directory.path()).unwrap();
+    spool.set_config("inbound.backoff", "100ms").unwrap();
+    spool.set_config("inbound.attempts", "1000").unwrap();
+    let inbound = spool.queue("inbound").unwrap();
+    let prepare = || {
+        inbound.send(&json!(1)).unwrap();
+        inbound.receive(Receive::new()).unwrap().unwrap()
+    };
+    heard_at_once(&inbound, 1, AT_ONCE, prepare, |delivery| {
+        delivery.nack(&Nack::new().error("not yet")).unwrap();
+    });
+}
+
+/// Whoever ends it waits until it has ended.
+#[test]
+fn a_keeper_ends_soon_although_somebody_keeps_the_lock() {
+    let directory = support::spool("journal");
+    let spool = Spool::builder(directory.path()).lock_wait(LockWait::Forever);
+    let queue = spool.open().unwrap().queue("inbound").unwrap();
+    queue.send(&json!(1)).unwrap();
+    let lease = Duration::from_millis(300);
+    let delivery = queue.receive(Receive::new().lease(lease)).unwrap().unwrap();
+    let keeper = queue.keep(delivery.receipt(), Some(lease)).unwrap();
+    let holder = Holder::of(directory.path().join("inbound.json"));
+    // Until it waits for the lock.
+    thread::sleep(lease);
+    let (tell, told) = channel();
+    let end = thread::spawn(move || {
+        drop(keeper);
+        let _ = tell.send(());
+    });
+    let ended = told.recv_timeout(Duration::from_secs(20));
+    drop(holder);
+    end.join().unwrap();
+    assert_eq!(ended, Ok(()));
 }
 
 /// One of them works when it comes, and the other one waits.

@@ -77,6 +77,10 @@ impl Backoff {
         let chance =
             f64::from(u32::try_from(random >> 32).unwrap_or_default()) / f64::from(u32::MAX);
         let exponent = i32::try_from(attempts.saturating_sub(1)).unwrap_or(i32::MAX);
+        if self.first.is_zero() {
+            // Times infinity it would be no number.
+            return Duration::ZERO;
+        }
         let grown = self.first.as_secs_f64() * self.factor.powi(exponent);
         let capped = grown.min(self.max.as_secs_f64());
         let seconds = capped * (1.0 - self.jitter * chance);
@@ -289,6 +293,13 @@ impl Settings {
                 "told to move messages to another queue than itself",
             ));
         }
+        if settings.retry_queue.is_some() && settings.retry_queue == settings.dead_letter_queue {
+            return Err(wrong(
+                &format!("{owner}.retry_queue"),
+                settings.retry_queue.as_ref().map_or("", QueueName::as_str),
+                "another queue than dead_letter_queue: what is given up would be tried again",
+            ));
+        }
         Ok((settings, unknown))
     }
 
@@ -326,6 +337,10 @@ impl Settings {
         let parsed = |text: &str| parse_duration(text).unwrap_or_default();
         // What is said for all does not make a queue its own retry queue.
         let another = |queue: Option<QueueName>| queue.filter(|queue| queue.as_str() != name);
+        let dead_letter_queue = another(said.dead_letter_queue);
+        // What is given up is not tried again, whatever is said for all.
+        let retry_queue = another(said.retry_queue);
+        let retry_queue = retry_queue.filter(|queue| Some(queue) != dead_letter_queue.as_ref());
         Policy {
             lease: said.lease.unwrap_or(parsed("5m")),
             attempts: said.attempts,
@@ -339,8 +354,8 @@ impl Settings {
                 ),
                 jitter: said.backoff_jitter.unwrap_or_default(),
             },
-            retry_queue: another(said.retry_queue),
-            dead_letter_queue: another(said.dead_letter_queue),
+            retry_queue,
+            dead_letter_queue,
             expired: said.expired.unwrap_or_default(),
             dedup_window: said.dedup_window.filter(|window| !window.is_zero()),
             max_messages: said.max_messages,
@@ -388,6 +403,22 @@ pub(super) fn wrong(key: &str, value: &str, allowed: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_time_is_no_time_however_often_it_grows() {
+        let backoff = Backoff {
+            first: Duration::ZERO,
+            factor: 100.0,
+            max: Duration::from_secs(3600),
+            jitter: 0.0,
+        };
+        assert_eq!(backoff.after(200, 0), Duration::ZERO);
+        let backoff = Backoff {
+            first: Duration::from_secs(1),
+            ..backoff
+        };
+        assert_eq!(backoff.after(200, 0), Duration::from_secs(3600));
+    }
 
     #[test]
     fn what_is_shown_where_nothing_is_said_is_what_holds() {

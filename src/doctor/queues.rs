@@ -21,7 +21,7 @@ const PAGE: usize = 1000;
 
 pub(super) fn look(spool: &Spool, name: &str, findings: &mut Findings) {
     let looked = spool
-        .queue(name)
+        .seen(name)
         .and_then(|queue| look_at(spool, &queue, findings));
     if let Err(error) = looked {
         let holder = who_has(spool, name);

@@ -350,7 +350,7 @@ impl Both {
         let plan = plan::send(
             &self.index,
             &[message],
-            queued_at,
+            (queued_at, queued_at),
             &String::new,
             (&unlimited().0, unlimited().1),
         )

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
@@ -96,7 +96,8 @@ pub(super) fn nack(
 
 fn send(index: &Index, messages: &[Outgoing]) -> crate::Result<Plan<Vec<String>>> {
     let (policy, totals) = unlimited();
-    plan::send(index, messages, now().wall, &fresh_id, (&policy, totals))
+    let times = (now().wall, now().wall);
+    plan::send(index, messages, times, &fresh_id, (&policy, totals))
 }
 
 fn filled(payloads: &[&str]) -> Index {
@@ -483,6 +484,45 @@ fn the_samples_come_out_byte_for_byte_whatever_is_changed_beside_them() {
                 .any(|window| window == payload)
         );
     }
+}
+
+/// Two queues between which so many messages are in a move whose copies are there.
+fn halves(count: usize) -> (Index, Index) {
+    let half = |way: &str, queue: &str| {
+        let element = |number| {
+            format!(r#"{{"message":{number},"move":{{"id":"move-{number}","{way}":"{queue}"}}}}"#)
+        };
+        let all: Vec<String> = (0..count).map(element).collect();
+        Index::parse(format!("[{}]", all.join(",")).as_bytes()).unwrap()
+    };
+    (half("to", "outbound"), half("from", "inbound"))
+}
+
+/// Somebody died in the middle of a large move. What is left is found under the locks of two queues.
+#[test]
+#[cfg_attr(miri, ignore = "speed")]
+fn what_is_left_of_a_move_is_found_in_time_that_grows_with_its_length_and_not_with_its_square() {
+    let name = |name| QueueName::parse(name).unwrap();
+    let (own, other) = (name("inbound"), name("outbound"));
+    let policy = unlimited().0;
+    let time = |count: usize| {
+        let (source, target) = halves(count);
+        let once = || {
+            let started = Instant::now();
+            let finish =
+                plan::finish((&source, &own), (&target, &other), (&policy, &now())).unwrap();
+            let time = started.elapsed();
+            assert!(finish.arrive.is_empty());
+            // Each is removed or arrives, and one change counts them.
+            assert_eq!(finish.leave.len(), count + 1);
+            assert_eq!(finish.arrived.len(), count + 1);
+            time
+        };
+        (0..3).map(|_| once()).min().unwrap()
+    };
+    // The squares are a thousand times as far apart.
+    let (short, long) = (time(1_000), time(32_000));
+    assert!(long < 150 * short, "{short:?} {long:?}");
 }
 
 /// A sample file, as existing programs wrote it.

@@ -74,6 +74,28 @@ fn a_send_that_is_repeated_because_nobody_knows_is_durable() {
     }
 }
 
+/// The system tells of a failure once, and of the next try that all is well although the bytes are gone.
+#[test]
+fn a_sync_after_one_that_failed_makes_durable_what_is_there() {
+    for which in [0, 1] {
+        let mut failed = 0;
+        for number in 0..8 {
+            let store = &both()[which];
+            let inbound = queue(store, Sync::Off);
+            inbound.send(once()).unwrap();
+            store.fail(number, libc::EIO);
+            failed += usize::from(inbound.sync().is_err());
+            // Nothing new can be written either.
+            store.fail_from(2, libc::EIO);
+            let _ = inbound.sync();
+            store.heal();
+            inbound.sync().unwrap();
+            assert_eq!(count_after_a_power_cut(store), 3, "{which} {number}");
+        }
+        assert!(failed > 0, "{which}");
+    }
+}
+
 #[test]
 fn what_is_taken_out_is_returned_although_nobody_knows_whether_that_is_durable() {
     for which in [0, 1] {

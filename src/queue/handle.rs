@@ -145,10 +145,15 @@ impl Handle {
 
     /// How long a lock is waited for in what is done on the side: whoever keeps it is no reason not to do what was asked for.
     pub(super) fn briefly(&self) -> LockWait {
+        self.at_most(BRIEF)
+    }
+
+    /// As long as a lock is waited for, but at most so long.
+    pub(super) fn at_most(&self, limit: Duration) -> LockWait {
         match self.spool.lock_wait {
             LockWait::NoWait => LockWait::NoWait,
-            LockWait::For(wait) => LockWait::For(wait.min(BRIEF)),
-            LockWait::Forever => LockWait::For(BRIEF),
+            LockWait::For(wait) => LockWait::For(wait.min(limit)),
+            LockWait::Forever => LockWait::For(limit),
         }
     }
 
@@ -417,11 +422,11 @@ impl Handle {
     /// Makes durable what was read.
     pub(super) fn sync_files(&self, files: &mut Files, hold: &Hold) -> Result<()> {
         let store = &*self.spool.store;
-        if files.mode() == Mode::Journal && !files.is_appended_to() {
-            // After a sync that failed the system may not fail again: a new generation is written.
-            if !files.checkpoint(store, &self.name, hold)? {
+        if !files.is_sound() {
+            // After a sync that failed the system may not fail again: what is there is written anew.
+            if !files.write_anew(store, &self.name, hold)? {
                 let text = "another program removed the lock file meanwhile; nothing was made durable, call again";
-                return Err(Error::new(ErrorKind::Interrupted, text));
+                return Err(Error::new(ErrorKind::LockTimeout, text));
             }
         }
         files.sync(store, &self.name)
@@ -558,12 +563,22 @@ impl Handle {
     pub(crate) fn look_at_files<T>(
         &self,
         probe: Probe,
+        look: impl FnMut(&mut Files, &Now) -> Result<T>,
+    ) -> Result<T> {
+        self.look_within(self.spool.lock_wait, probe, look)
+    }
+
+    /// The same, for which the lock is waited for so long.
+    pub(super) fn look_within<T>(
+        &self,
+        wait: LockWait,
+        probe: Probe,
         mut look: impl FnMut(&mut Files, &Now) -> Result<T>,
     ) -> Result<T> {
         let attached = self.attached()?;
         let mut once = || {
             self.mending(&attached, || {
-                let _hold = attached.hold_shared(&self.patience())?;
+                let _hold = attached.hold_shared(&self.patience_of(wait))?;
                 let mut state = attached.entry.state();
                 let State {
                     files, probed_ms, ..

@@ -29,6 +29,8 @@ mod crashes;
 mod damaged;
 #[cfg(test)]
 mod doubtful;
+#[cfg(test)]
+mod given_up;
 mod handle;
 #[cfg(test)]
 mod interleaved;

@@ -2,6 +2,7 @@
 //! comes first. `docs/format.md`, section 18.
 
 use std::cell::RefCell;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use crate::LockWait;
@@ -12,8 +13,9 @@ use crate::format::name::QueueName;
 use crate::index::plan::{self, Finish, Mover, Which};
 use crate::index::state::State;
 use crate::index::{Change, Index, Now, Plan};
-use crate::store::files::Need;
+use crate::store::files::{Files, Need};
 use crate::store::lock::Hold;
+use crate::wait::HEARTBEAT;
 
 use super::Queue;
 use super::attached::Attached;
@@ -28,12 +30,12 @@ const TRIES: u32 = 10;
 /// The moves that one call has begun, by their ids. Only that call takes them back when they cannot be brought to their end: it is the one
 /// that says so.
 #[derive(Debug, Default)]
-pub(super) struct Begun(RefCell<Vec<String>>);
+pub(super) struct Begun(RefCell<HashSet<String>>);
 
 impl Begun {
     /// Notes the id of a move; of those that were decided anew, more than there are.
     pub(super) fn note(&self, id: String) -> String {
-        self.0.borrow_mut().push(id.clone());
+        self.0.borrow_mut().insert(id.clone());
         id
     }
 
@@ -105,7 +107,7 @@ impl Queue {
             let text = format!("messages of queue {target} cannot be moved to itself");
             return Err(Error::new(ErrorKind::InvalidArgument, text));
         }
-        handle.require_usable(&target)?;
+        handle.require_usable(&target, handle.spool.lock_wait)?;
         let (moved, begun) = handle.mark(handle.spool.lock_wait, |index, now, _, mover| {
             plan::move_to(index, now, &filter.which, &target, mover)
         })?;
@@ -128,18 +130,22 @@ impl Queue {
             let plan = plan::redrive(index, now, &filter.which, &home, mover)?;
             Ok(plan)
         };
-        let redriven = if dry_run {
-            let dry = handle.mark(handle.spool.lock_wait, |index, now, told, mover| {
-                let plan = decide(index, now, told, mover)?;
-                let changes = Vec::new();
-                Ok(Plan { changes, ..plan })
-            });
-            dry?.0
-        } else {
-            let (redriven, begun) = handle.mark(handle.spool.lock_wait, decide)?;
+        let wait = handle.spool.lock_wait;
+        let dry = handle.mark(wait, |index, now, told, mover| {
+            let plan = decide(index, now, told, mover)?;
+            let changes = Vec::new();
+            Ok(Plan { changes, ..plan })
+        });
+        let mut redriven = dry?.0;
+        if !dry_run {
+            let homes: BTreeSet<&QueueName> = redriven.iter().map(|(_, to)| to).collect();
+            for home in homes {
+                handle.require_usable(home, wait)?;
+            }
+            let (moved, begun) = handle.mark(wait, decide)?;
             handle.finish_begun(&begun)?;
-            redriven
-        };
+            redriven = moved;
+        }
         let told = redriven.into_iter().map(|(id, to)| Redriven {
             id,
             to: to.to_string(),
@@ -149,8 +155,11 @@ impl Queue {
 
     /// The queue that a message came from.
     fn home(&self, element: &Element, sources: &[QueueName]) -> Result<QueueName> {
-        if let Some(from) = element.texts().from {
-            return QueueName::parse(&from);
+        let from = element.texts().from;
+        let from = from.and_then(|from| QueueName::parse(&from).ok());
+        // One whose array somebody has put into the queue that it names is at home.
+        if let Some(from) = from.filter(|from| *from != self.handle.name) {
+            return Ok(from);
         }
         if let [home] = sources {
             return Ok(home.clone());
@@ -180,8 +189,9 @@ impl Handle {
     }
 
     /// Fails when messages cannot be moved there, before anything is changed.
-    pub(super) fn require_usable(&self, name: &QueueName) -> Result<()> {
-        self.partner(name)?.look(Probe::None, |_, _| Ok(()))
+    pub(super) fn require_usable(&self, name: &QueueName, wait: LockWait) -> Result<()> {
+        let look = |_: &mut Files, _: &Now| Ok(());
+        self.partner(name)?.look_within(wait, Probe::None, look)
     }
 
     /// The first step of moves: a commit in the queue that they leave.
@@ -207,16 +217,22 @@ impl Handle {
         Ok((result, begun))
     }
 
-    /// Gives up what is delivered no more, as the policy says.
+    /// Gives up what is delivered no more, as the policy says. What goes wrong in the other queue does not concern this one.
     pub(crate) fn give_up(&self) -> Result<u64> {
         let target = self.policy()?.dead_letter_queue.clone();
-        let usable = target.map_or(Ok(()), |target| self.require_usable(&target));
-        let unusable = usable.err();
-        let (count, begun) = self.mark(self.spool.lock_wait, |index, now, told, mover| {
-            plan::give_up(index, now, &told.policy, mover, unusable.as_ref())
-        })?;
-        self.finish_moves(&begun, self.spool.lock_wait)?;
-        Ok(count)
+        let usable = target.map(|target| self.require_usable(&target, self.briefly()));
+        let mut unusable = usable.is_some_and(|usable| usable.is_err());
+        loop {
+            let (count, begun) = self.mark(self.spool.lock_wait, |index, now, told, mover| {
+                plan::give_up(index, now, &told.policy, mover, unusable)
+            })?;
+            match self.finish_moves(&begun, self.briefly()) {
+                // Once more, so that they are not in the way.
+                Err(error) if !unusable && stays(&error) => unusable = true,
+                // Whoever comes next goes on.
+                _ => return Ok(count),
+            }
+        }
     }
 
     /// Gets back what waits in the retry queue and is due. What goes wrong there does not concern this queue.
@@ -230,7 +246,7 @@ impl Handle {
         let is_due = partner
             .attached()
             .is_ok_and(|attached| partner.peek_ready(&attached).0);
-        if !is_due {
+        if !is_due || !self.is_readable() {
             return;
         }
         let marked = partner.mark(self.briefly(), |index, now, _, mover| {
@@ -239,6 +255,15 @@ impl Handle {
         if let Ok((_, begun)) = marked {
             let _ = partner.finish_moves(&begun, self.briefly());
         }
+    }
+
+    /// Whether messages can be moved here, as far as can be seen without the lock.
+    fn is_readable(&self) -> bool {
+        let store = &*self.spool.store;
+        self.attached().is_ok_and(|attached| {
+            let files = &mut attached.entry.state().files;
+            files.refresh(store, &self.name, Need::Index).is_ok()
+        })
     }
 
     /// The queue in which this one's messages wait until they are tried again, as of the last look.
@@ -277,12 +302,11 @@ impl Handle {
     pub(super) fn finish_begun(&self, begun: &Begun) -> Result<()> {
         let wait = self.spool.lock_wait;
         self.finish_moves(begun, wait).map_err(|error| {
-            let text = error.to_string();
-            if text.starts_with(STAY) {
+            if stays(&error) {
                 return error;
             }
             let text = format!(
-                "{text}; the messages are on their way, whoever uses one of the queues next goes on with it"
+                "{error}; the messages are on their way, whoever uses one of the queues next goes on with it"
             );
             Error::new(error.kind(), text)
         })
@@ -293,8 +317,7 @@ impl Handle {
     pub(super) fn finish_moves(&self, begun: &Begun, wait: LockWait) -> Result<()> {
         let (wish, need, probe) = (Wish::MayForget, Need::Index, Probe::None);
         let partners = self.change_within(wait, wish, need, probe, |index, _, _| {
-            let (changes, result) = (Vec::new(), plan::partners(index)?);
-            Ok(Plan { changes, result })
+            plan::partners(index, &self.name)
         })?;
         let ends = partners
             .iter()
@@ -320,7 +343,7 @@ impl Handle {
             }
         }
         let text = "other programs keep removing the lock files; the move has not ended and will be gone on with";
-        Err(Error::new(ErrorKind::Interrupted, text))
+        Err(Error::new(ErrorKind::LockTimeout, text))
     }
 
     /// The queue, locked and read.
@@ -375,6 +398,7 @@ impl Handle {
                         return Err(error);
                     }
                     let stays = source.commit(&stay);
+                    source.hold.brought(stay.len());
                     source.refresh()?;
                     let left = Self::what_is_left(source, target)?;
                     if !begun.own(left.stay).is_empty() {
@@ -402,8 +426,16 @@ impl Handle {
         target
             .hold
             .brought(arrived.iter().filter(is_message).count());
+        if source.waits_for(target) {
+            source.hold.brought(1);
+        }
         Ok(done)
     }
+}
+
+/// Whether the error says that nothing was moved.
+fn stays(error: &Error) -> bool {
+    error.to_string().starts_with(STAY)
 }
 
 /// A queue under its lock and guard.
@@ -428,6 +460,18 @@ impl Held<'_> {
         let (handle, files) = (self.handle, &mut self.attached.entry.state().files);
         let refreshed = files.refresh(&*handle.spool.store, &handle.name, Need::Index);
         refreshed.map(drop)
+    }
+
+    /// Whether the other one is this one's retry queue, and has something soon: who sleeps on this one has to know until when.
+    fn waits_for(&self, other: &Self) -> bool {
+        let policy = Arc::clone(self.attached.entry.state().files.policy());
+        if policy.retry_queue.as_ref() != Some(&other.handle.name) {
+            return false;
+        }
+        let mut state = other.attached.entry.state();
+        let index = state.files.index();
+        let now = other.handle.now(index, Probe::None, &mut 0);
+        index.has_ready(&now) || index.next_due(&now).is_some_and(|due| due <= HEARTBEAT)
     }
 
     fn sync(&self) -> Result<()> {

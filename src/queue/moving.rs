@@ -322,6 +322,23 @@ fn a_process_that_runs_sees_a_change_of_the_configuration_at_its_next_operation(
 }
 
 #[test]
+fn one_queue_that_cannot_be_told_of_a_setting_is_no_reason_not_to_tell_the_others() {
+    let store = store(&[]);
+    let (here, there) = (spool(&store), spool(&store.another_process()));
+    let inbound = there.queue("inbound").unwrap();
+    inbound.send(&json!(1)).unwrap();
+    there.queue("archive").unwrap().send(&json!(1)).unwrap();
+    store.refuse(Some("archive.json.journal"));
+    let told = here.set_config("inbound.max_payload_bytes", "3");
+    store.refuse(None);
+    assert!(told.unwrap_err().to_string().contains("not every process"));
+    assert_eq!(
+        inbound.send(&json!("long")).unwrap_err().kind(),
+        ErrorKind::TooLarge
+    );
+}
+
+#[test]
 fn a_wrong_setting_names_the_key_the_value_and_what_is_allowed() {
     let store = store(&[]);
     let spool = spool(&store);

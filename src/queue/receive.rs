@@ -77,11 +77,13 @@ impl Queue {
         Ok(self.receive_many(1, how)?.pop())
     }
 
-    /// Takes up to `max` ready messages in one commit; waiting ends with the first that come.
+    /// Takes up to `max` ready messages in one commit; waiting ends with the first that come. `InvalidArgument` when `max`
+    /// is 0: a wait for nothing would have no end.
     pub fn receive_many(&self, max: usize, how: Receive) -> Result<Vec<Delivery>> {
         how.lease.map(require_lease).transpose()?;
         if max == 0 {
-            return Ok(Vec::new());
+            let text = "max is 0; ask for at least one message";
+            return Err(Error::new(ErrorKind::InvalidArgument, text));
         }
         if how.wait.is_some() {
             // Also when there is something: a worker with a backlog would never hear of it.
@@ -101,13 +103,17 @@ impl Queue {
         // Closed since it was asked: that interrupted the waits there were then.
         self.handle.attached()?;
         let mut waiting = waiting?;
+        let mut in_vain = false;
         loop {
             waiting.lie_down();
             self.handle.bring_back();
             let (ready, due) = self.handle.peek_ready(&attached);
             let due = due.into_iter().chain(self.handle.retry_due()).min();
             let (mut probe, mut over) = (Probe::Now, false);
-            if !ready {
+            if ready {
+                // What is there may be taken by others, or given up, each time.
+                over = in_vain && waiting.is_over(&patience)?;
+            } else {
                 let slept = waiting.sleep(due, &patience);
                 // Closing the handle interrupts its waits: then that is what is to be told.
                 self.handle.attached()?;
@@ -123,6 +129,7 @@ impl Queue {
                 waiting.end();
                 return Ok(taken);
             }
+            in_vain = ready;
         }
     }
 

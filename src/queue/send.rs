@@ -75,8 +75,8 @@ impl Queue {
                 .change(wish, need, Probe::None, |index, now, told| {
                     let limits = (&*told.policy, told.totals);
                     let queued_at = next_queued(now.wall, told.queued);
-                    let plan =
-                        plan::send(index, &outgoing, queued_at, &|| system.fresh_id(), limits)?;
+                    let times = (now.wall, queued_at);
+                    let plan = plan::send(index, &outgoing, times, &|| system.fresh_id(), limits)?;
                     let last = std::time::Duration::from_nanos(count as u64 - 1);
                     told.queued = Some(after(queued_at, last));
                     Ok(plan)
@@ -178,6 +178,10 @@ fn check_id(id: String) -> Result<String> {
             "an id has 1 to {MAX_ID_BYTES} bytes, this one has {}",
             id.len()
         );
+        return Err(Error::new(ErrorKind::InvalidArgument, text));
+    }
+    if id.contains(char::is_control) {
+        let text = format!("{id:?} cannot be an id: it has a control character");
         return Err(Error::new(ErrorKind::InvalidArgument, text));
     }
     Ok(id)

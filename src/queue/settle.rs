@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::time::Duration;
 
+use crate::LockWait;
+use crate::config::Policy;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::name::QueueName;
 use crate::format::receipt::Receipt;
@@ -10,10 +12,10 @@ use crate::index::plan::{self, Back, Mover};
 use crate::index::{Change, Index, Now, Plan};
 use crate::store::files::Need;
 
-use super::Queue;
 use super::handle::{Probe, Told, Wish};
 use super::moves::Begun;
 use super::receive::require_lease;
+use super::{Handle, Queue};
 
 /// How a message is given back.
 #[derive(Debug, Clone, Default)]
@@ -42,13 +44,22 @@ impl Nack {
     }
 }
 
+/// How receipts are settled.
+struct Settling {
+    /// How long the lock is waited for.
+    wait: LockWait,
+    wish: Wish,
+    /// A receipt that was good is not this handle's to give back any more.
+    ends: bool,
+}
+
 impl Queue {
     /// Removes the messages that these receipts name: they are done. One commit; a result per receipt, in order.
     ///
     /// A receipt whose lease has ended is `StaleReceipt`, a text that is no receipt `InvalidArgument`; the others
     /// are done all the same.
     pub fn ack<R: AsRef<str>>(&self, receipts: &[R]) -> Result<Vec<Result<()>>> {
-        let told = self.settle(receipts, true, true, |index, now, receipts, told| {
+        let told = self.settle(&self.settling(), receipts, |index, now, receipts, told| {
             plan::ack(index, now, receipts, &told.policy)
         })?;
         self.handle.go_on();
@@ -66,11 +77,10 @@ impl Queue {
         };
         // Where messages cannot be moved to now, they are not sent on their way.
         let policy = self.handle.policy()?;
-        let targets = [&policy.retry_queue, &policy.dead_letter_queue];
-        let unusable: Vec<(&QueueName, Error)> = targets
-            .into_iter()
-            .flatten()
-            .filter_map(|queue| Some((queue, self.handle.require_usable(queue).err()?)))
+        let wait = self.handle.spool.lock_wait;
+        let unusable: Vec<(&QueueName, Error)> = self
+            .targets(receipts, nack, &policy)
+            .filter_map(|queue| Some((queue, self.handle.require_usable(queue, wait).err()?)))
             .collect();
         let stayed = Cell::new(None);
         let is_usable = |queue: &QueueName| {
@@ -80,9 +90,12 @@ impl Queue {
             }
             place.is_none()
         };
-        let forgettable = nack.error.is_none();
+        let mut how = self.settling();
+        if nack.error.is_some() {
+            how.wish = Wish::Keep(None);
+        }
         let mut moves = false;
-        let told = self.settle(receipts, forgettable, true, |index, now, receipts, told| {
+        let told = self.settle(&how, receipts, |index, now, receipts, told| {
             let back = Back {
                 error: nack.error.as_deref(),
                 delay: nack.delay.filter(|delay| !delay.is_zero()),
@@ -112,14 +125,51 @@ impl Queue {
         Ok(told)
     }
 
+    /// The queues that these messages may go to when they are given back; nobody has to wait for another one's lock.
+    fn targets<'a, R: AsRef<str>>(
+        &self,
+        receipts: &[R],
+        nack: &Nack,
+        policy: &'a Policy,
+    ) -> impl Iterator<Item = &'a QueueName> {
+        let (retry, last) = (&policy.retry_queue, &policy.dead_letter_queue);
+        let retry = retry.as_ref().filter(|_| nack.error.is_some());
+        let is_last = |attempts| policy.attempts.is_some_and(|most| attempts >= most);
+        let (mut retried, mut given_up) = (false, false);
+        if retry.is_some() || last.is_some() {
+            for receipt in receipts {
+                let attempts = self.handle.attempts(receipt.as_ref());
+                retried |= !attempts.is_some_and(is_last);
+                given_up |= attempts.is_none_or(is_last);
+            }
+        }
+        let retry = retry.filter(|_| retried).into_iter();
+        retry.chain(last.as_ref().filter(|_| given_up))
+    }
+
     /// Lets the leases run for `lease` from now, which is not zero. One commit; a result per receipt as for [`Queue::ack`].
     pub fn extend<R: AsRef<str>>(
         &self,
         receipts: &[R],
         lease: Duration,
     ) -> Result<Vec<Result<()>>> {
+        self.extend_within(self.handle.spool.lock_wait, receipts, lease)
+    }
+
+    /// The same, for which the lock is waited for so long.
+    pub(super) fn extend_within<R: AsRef<str>>(
+        &self,
+        wait: LockWait,
+        receipts: &[R],
+        lease: Duration,
+    ) -> Result<Vec<Result<()>>> {
         require_lease(lease)?;
-        let told = self.settle(receipts, true, false, |index, now, receipts, _| {
+        let how = Settling {
+            wait,
+            ends: false,
+            ..self.settling()
+        };
+        let told = self.settle(&how, receipts, |index, now, receipts, _| {
             plan::extend(index, now, receipts, lease)
         })?;
         self.handle.go_on();
@@ -129,19 +179,25 @@ impl Queue {
     /// Unties the leases from their process: from now on they end at their deadline or a reboot. One commit; a result per
     /// receipt as for [`Queue::ack`].
     pub fn detach<R: AsRef<str>>(&self, receipts: &[R]) -> Result<Vec<Result<()>>> {
-        let told = self.settle(receipts, true, true, |index, now, receipts, _| {
+        let told = self.settle(&self.settling(), receipts, |index, now, receipts, _| {
             plan::detach(index, now, receipts)
         })?;
         self.handle.go_on();
         Ok(told)
     }
 
-    /// `ends`: a receipt that was good is not this handle's to give back any more.
+    fn settling(&self) -> Settling {
+        Settling {
+            wait: self.handle.spool.lock_wait,
+            wish: Wish::MayForget,
+            ends: true,
+        }
+    }
+
     fn settle<R: AsRef<str>>(
         &self,
+        how: &Settling,
         receipts: &[R],
-        forgettable: bool,
-        ends: bool,
         mut decide: impl FnMut(&mut Index, &Now, &[Receipt], &Told) -> Result<Plan<Vec<bool>>>,
     ) -> Result<Vec<Result<()>>> {
         let parsed: Vec<Result<Receipt>> = receipts
@@ -152,17 +208,15 @@ impl Queue {
             .iter()
             .filter_map(|receipt| receipt.as_ref().ok().cloned())
             .collect();
-        let wish = if forgettable {
-            Wish::MayForget
-        } else {
-            Wish::Keep(None)
-        };
+        let (need, probe) = (Need::Index, Probe::Sometimes);
         let done =
             self.handle
-                .change_once(wish, Need::Index, Probe::Sometimes, |index, now, told| {
+                .change_within(how.wait, how.wish, need, probe, |index, now, told| {
                     decide(index, now, &good, told)
                 })?;
-        if ends && let Ok(attached) = self.handle.attached() {
+        if how.ends
+            && let Ok(attached) = self.handle.attached()
+        {
             let mut leases = attached.leases();
             for text in receipts {
                 leases.receipts.remove(text.as_ref());
@@ -185,6 +239,21 @@ impl Queue {
             self.name()
         );
         Error::new(ErrorKind::StaleReceipt, text)
+    }
+}
+
+impl Handle {
+    /// How often the message that a receipt names has been delivered, as far as can be seen without the lock: that does not change
+    /// as long as the receipt is good.
+    fn attempts(&self, receipt: &str) -> Option<u64> {
+        let receipt = Receipt::parse(receipt).ok()?;
+        let attached = self.attached().ok()?;
+        let mut state = attached.entry.state();
+        let store = &*self.spool.store;
+        let index = state.files.refresh(store, &self.name, Need::Index).ok()?;
+        let mut leases = index.leases_of(&receipt.id);
+        let (seq, ..) = leases.find(|(_, token, _)| *token == receipt.token)?;
+        Some(index.element_of(seq).ok()?.attempts())
     }
 }
 

@@ -114,7 +114,7 @@ impl Spool {
         let names = self.queues()?.into_iter();
         names
             .map(|name| {
-                let stats = self.queue(&name)?.stats()?;
+                let stats = self.seen(&name)?.stats()?;
                 Ok((name, stats))
             })
             .collect()

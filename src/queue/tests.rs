@@ -498,3 +498,77 @@ fn an_id_that_no_send_could_give_is_not_remembered() {
         "{text}"
     );
 }
+
+/// A plain queue's file says nothing of what has left it, and what one process knows no other one does.
+#[test]
+fn a_plain_queue_remembers_nobody_who_has_left_it() {
+    for store in [FaultStore::plain(), FaultStore::new()] {
+        let inbound = queue(&store, Sync::Off);
+        let spool = Spool::builder("unused")
+            .open_on(Arc::new(store.clone()))
+            .unwrap();
+        spool.set_config("inbound.dedup_window", "1h").unwrap();
+        let send = || {
+            let message = Message::new(&json!("once")).id("m1").dedup(true);
+            inbound.send(message).unwrap();
+            inbound.len().unwrap()
+        };
+        assert_eq!(send(), 1);
+        inbound.pop().unwrap().unwrap();
+        let is_plain = inbound.mode().unwrap() == crate::Mode::Plain;
+        assert_eq!(send(), u64::from(is_plain));
+    }
+}
+
+#[test]
+fn a_send_that_is_repeated_is_no_second_message_although_the_clock_was_ahead() {
+    let store = FaultStore::new();
+    let inbound = queue(&store, Sync::Off);
+    let spool = Spool::builder("unused")
+        .open_on(Arc::new(store.clone()))
+        .unwrap();
+    spool.set_config("inbound.dedup_window", "1h").unwrap();
+    store.pass(2 * 60 * 60 * 1000);
+    inbound.send(&json!("ahead")).unwrap();
+    inbound.pop().unwrap().unwrap();
+    store.set_back(2 * 60 * 60 * 1000);
+    for expected in [1, 0] {
+        let message = Message::new(&json!("once")).id("m1").dedup(true);
+        inbound.send(message).unwrap();
+        assert_eq!(inbound.len().unwrap(), expected);
+        inbound.pop().unwrap();
+    }
+}
+
+#[test]
+fn who_only_looks_writes_nothing() {
+    let store = FaultStore::new();
+    let inbound = queue(&store, Sync::Off);
+    inbound.send(&json!(1)).unwrap();
+    let spool = Spool::builder("unused")
+        .open_on(Arc::new(store.another_process()))
+        .unwrap();
+    let before = store.content("inbound.json");
+    spool.stats().unwrap();
+    spool.metrics().unwrap();
+    spool.doctor().unwrap();
+    assert_eq!(store.content("inbound.json"), before);
+}
+
+#[test]
+fn what_no_queue_has_room_for_is_refused_at_once() {
+    let store = FaultStore::new();
+    let inbound = queue(&store, Sync::Off);
+    let spool = Spool::builder("unused")
+        .open_on(Arc::new(store.clone()))
+        .unwrap();
+    spool.set_config("inbound.max_messages", "5").unwrap();
+    spool.set_config("inbound.max_bytes", "1000").unwrap();
+    let six = (0..6).map(|number| Message::new(&json!(number)).wait_forever());
+    let large = Message::new(&json!("x".repeat(2000))).wait_forever();
+    for refused in [inbound.send_many(six), inbound.send_many([large])] {
+        let error = refused.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TooLarge);
+        assert!(error.to_string().contains("send less at once"), "{error}");
+    }
+}

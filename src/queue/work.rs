@@ -13,6 +13,10 @@ use super::{Nack, Queue, Receive};
 
 /// A lease is extended when a third of it has passed: two tries may fail before it ends.
 const PARTS: u32 = 3;
+/// So long it waits for the lock at a time, because whoever ends it waits for that.
+const SLICE: Duration = Duration::from_millis(500);
+/// So soon it tries again when somebody has the lock.
+const AGAIN: Duration = Duration::from_millis(10);
 
 /// Extends a lease until it is dropped, in a thread of its own; until the lease is lost, or the queue is closed.
 #[derive(Debug)]
@@ -73,7 +77,10 @@ impl Queue {
                 Err(error) => return Err(error),
             };
             let keeper = (!how.let_go).then(|| self.keep(delivery.receipt(), how.lease));
-            let keeper = keeper.transpose()?;
+            let keeper = match keeper.transpose() {
+                Err(error) if has_ended(&error) => return Ok(()),
+                keeper => keeper?,
+            };
             let worked = handler(&delivery);
             drop(keeper);
             let settled = match worked {
@@ -111,18 +118,19 @@ impl Queue {
         require_lease(lease)?;
         let stopped = Arc::new((Mutex::new(false), Condvar::new()));
         let (queue, receipt, seen) = (self.clone(), receipt.to_owned(), Arc::clone(&stopped));
+        let wait = self.handle.at_most(SLICE);
         let keep = move || {
-            while !is_stopped_within(&seen, lease / PARTS) {
-                let extended = queue.extend(&[&receipt], lease).and_then(super::single);
-                let is_over = |error: &Error| {
-                    matches!(
-                        error.kind(),
-                        ErrorKind::StaleReceipt | ErrorKind::InvalidArgument | ErrorKind::Closed
-                    )
+            let mut pause = lease / PARTS;
+            while !is_stopped_within(&seen, pause) {
+                let extended = queue.extend_within(wait, &[&receipt], lease);
+                let failed = extended.and_then(super::single).err();
+                pause = match failed.map(|error| error.kind()) {
+                    Some(
+                        ErrorKind::StaleReceipt | ErrorKind::InvalidArgument | ErrorKind::Closed,
+                    ) => return,
+                    Some(ErrorKind::LockTimeout) => AGAIN.min(lease / PARTS),
+                    _ => lease / PARTS,
                 };
-                if extended.is_err_and(|error| is_over(&error)) {
-                    return;
-                }
             }
         };
         let named = std::thread::Builder::new().name("flockq keeper".to_owned());

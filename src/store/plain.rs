@@ -18,6 +18,8 @@ pub(crate) struct Plain {
     file: Arc<dyn File>,
     stat: Stat,
     attributes: Attributes,
+    /// No sync of this file has failed. After one that has, the next may succeed although the bytes are gone.
+    is_sound: bool,
 }
 
 /// What a commit makes durable before it returns.
@@ -83,6 +85,7 @@ impl Plain {
             file,
             stat,
             attributes,
+            is_sound: true,
         }))
     }
 
@@ -91,11 +94,16 @@ impl Plain {
         &self.stat
     }
 
+    pub(crate) fn is_sound(&self) -> bool {
+        self.is_sound
+    }
+
     /// Makes the file's content durable.
-    pub(crate) fn sync(&self, store: &dyn Store, name: &QueueName) -> Result<()> {
-        self.file
-            .sync()
-            .map_err(|error| Error::io("sync", store.root().join(name.snapshot()), error))
+    pub(crate) fn sync(&mut self, store: &dyn Store, name: &QueueName) -> Result<()> {
+        self.file.sync().map_err(|error| {
+            self.is_sound = false;
+            Error::io("sync", store.root().join(name.snapshot()), error)
+        })
     }
 }
 
@@ -133,6 +141,7 @@ pub(crate) fn read(store: &dyn Store, file_name: &str) -> std::io::Result<(Plain
                     file,
                     stat,
                     attributes,
+                    is_sound: true,
                 },
                 bytes,
             ));

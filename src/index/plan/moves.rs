@@ -1,6 +1,7 @@
 //! Moving: the first of the steps of `docs/format.md`, section 18. A message that is marked is given to nobody; the
 //! steps that follow are the same whoever makes them.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use serde_json::json;
@@ -8,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::{edited, remember};
 use crate::config::{Expired, Policy};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::format::counters::Counters;
 use crate::format::envelope::{Edit, Element};
 use crate::format::lease::Lease;
@@ -112,13 +113,38 @@ pub(crate) fn history(element: &Element, error: &str, now: &Now) -> Edit<'static
     Edit::Errors(format!("[{}]", kept.join(",")))
 }
 
-/// Gives up the ready messages that are over, as far as they are among the next ones; says how many.
+/// Why a message is given up; `None` when its envelope says so already.
+fn last_word(element: &Element, over: Over) -> Option<String> {
+    let known = element.texts().error;
+    let error = match (over, element.lease()) {
+        (Over::Expired, _) => {
+            let expires = element.expires().unwrap_or_default();
+            format!("its time to live ended at {expires}")
+        }
+        // It was given back, and is here because it could not be moved then.
+        (Over::Exhausted, Some(Lease { held: None, .. })) if known.is_some() => return None,
+        (Over::Exhausted, Some(Lease { held: None, .. })) => {
+            format!(
+                "attempt {}, the last one, was given back",
+                element.attempts()
+            )
+        }
+        (Over::Exhausted, _) => format!(
+            "attempt {} had no result: its consumer died or kept it for longer than its lease",
+            element.attempts()
+        ),
+    };
+    Some(error).filter(|error| known.as_deref() != Some(error))
+}
+
+/// Gives up the ready messages that are over, as far as they are among the next ones; says how many. `unusable`: they cannot be
+/// moved now, and are left alone for a while.
 pub(crate) fn give_up(
     index: &mut Index,
     now: &Now,
     policy: &Policy,
     mover: &Mover<'_>,
-    unusable: Option<&Error>,
+    unusable: bool,
 ) -> Result<Plan<u64>> {
     let mut changes = Vec::new();
     let mut result = 0;
@@ -138,37 +164,19 @@ pub(crate) fn give_up(
             changes.extend(element.id().and_then(|id| remember(id, policy, now)));
             continue;
         };
-        let error = match over {
-            Over::Expired => format!(
-                "its time to live ended at {}",
-                element.expires().unwrap_or_default()
-            ),
-            // The last attempt ended without a word, or it would have been moved then.
-            Over::Exhausted => format!(
-                "attempt {} had no result: its consumer died or kept it for longer than its lease",
-                element.attempts()
-            ),
-        };
-        if let Some(why) = unusable {
-            let error = format!("{error}; it could not be moved to {target}: {why}");
-            let edits = [
-                Edit::NotBefore(Some(after(now.wall, STUCK))),
-                Edit::Error(&error),
-            ];
-            result += 1;
+        result += 1;
+        if unusable {
+            let edits = [Edit::NotBefore(Some(after(now.wall, STUCK)))];
             changes.push(Change::Envelope(seq, edited(&element, &edits)?));
             continue;
         }
-        result += 1;
-        counters.expired += u64::from(over == Over::Expired);
-        counters.dead_lettered += 1;
-        let edits = vec![
-            Edit::NotBefore(None),
-            Edit::Expires(None),
-            Edit::Error(&error),
-            history(&element, &error, now),
-            mover.origin(),
-        ];
+        let error = last_word(&element, over);
+        let mut edits = vec![Edit::NotBefore(None), Edit::Expires(None), mover.origin()];
+        if let Some(error) = &error {
+            counters.expired += u64::from(over == Over::Expired);
+            edits.push(Edit::Error(error));
+            edits.push(history(&element, error, now));
+        }
         changes.push(Change::Envelope(seq, mover.mark(&element, target, edits)?));
     }
     Ok(Plan::counting(changes, result, counters))
@@ -296,14 +304,14 @@ pub(crate) fn finish(
     let mut finish = Finish::default();
     let mut left = Counters::default();
     let come = of(target, Way::From, own)?;
+    let moves = come.iter().filter_map(|(_, copy)| copy.transit());
+    let copied: HashSet<&str> = moves.map(|transit| transit.id.as_str()).collect();
     let forgets = cfg!(mutant = "move_forgotten");
     for (seq, element) in of(source, Way::To, other)? {
         let Some(transit) = element.transit() else {
             continue;
         };
-        let is_there =
-            |(_, copy): &(Seq, Element)| copy.transit().is_some_and(|other| other.id == transit.id);
-        if forgets || !come.iter().any(is_there) {
+        if forgets || !copied.contains(transit.id.as_str()) {
             let arriving = Transit {
                 id: transit.id.clone(),
                 way: Way::From,
@@ -318,6 +326,8 @@ pub(crate) fn finish(
         }
         finish.leave.push(Change::Remove(seq));
         left.moved_out += 1;
+        left.retried += u64::from(policy.retry_queue.as_ref() == Some(other));
+        left.dead_lettered += u64::from(policy.dead_letter_queue.as_ref() == Some(other));
         let gone = element.id().and_then(|id| remember(id, policy, now));
         finish.leave.extend(gone);
     }
@@ -334,13 +344,20 @@ pub(crate) fn finish(
     Ok(finish)
 }
 
-/// The queues with which moves have not ended.
-pub(crate) fn partners(index: &Index) -> Result<Vec<QueueName>> {
-    let mut all: Vec<QueueName> = Vec::new();
-    for (_, element) in index.in_transit()? {
-        all.extend(element.transit().map(|transit| transit.queue.clone()));
+/// The queues with which moves have not ended. One that leads to this queue itself has: somebody has put one queue's array
+/// into another.
+pub(crate) fn partners(index: &Index, own: &QueueName) -> Result<Plan<Vec<QueueName>>> {
+    let (mut changes, mut result) = (Vec::new(), Vec::new());
+    for (seq, element) in index.in_transit()? {
+        match element.transit() {
+            Some(transit) if transit.queue == *own => {
+                let stays = edited(&element, &[Edit::Move(None)])?;
+                changes.push(Change::Envelope(seq, stays));
+            }
+            transit => result.extend(transit.map(|transit| transit.queue.clone())),
+        }
     }
-    all.sort_unstable();
-    all.dedup();
-    Ok(all)
+    result.sort_unstable();
+    result.dedup();
+    Ok(Plan { changes, result })
 }

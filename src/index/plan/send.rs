@@ -28,7 +28,7 @@ pub(crate) struct Outgoing {
 pub(crate) fn send(
     index: &Index,
     messages: &[Outgoing],
-    queued_at: Timestamp,
+    (wall, queued_at): (Timestamp, Timestamp),
     fresh_id: &dyn Fn() -> String,
     (policy, before): (&Policy, Totals),
 ) -> Result<Plan<Vec<String>>> {
@@ -57,7 +57,7 @@ pub(crate) fn send(
         if is_there && !message.dedup {
             return Err(exists(&id));
         }
-        let was_there = message.dedup && index.past().remembers(&id, queued_at);
+        let was_there = message.dedup && index.past().remembers(&id, wall);
         if !is_there && !was_there {
             changes.push(Change::Append(element));
         }
@@ -80,23 +80,27 @@ fn require_room(changes: &[Change], policy: &Policy, before: Totals) -> Result<(
         Change::Append(element) => element.text().len() as u64,
         _ => 0,
     });
-    // What a journal says of itself may be nonsense.
-    let after = [
+    let rooms = [
         (
             "messages",
-            before.messages.saturating_add(changes.len() as u64),
+            before.messages,
+            changes.len() as u64,
             policy.max_messages,
         ),
-        (
-            "bytes",
-            before.bytes.saturating_add(bytes.sum()),
-            policy.max_bytes,
-        ),
+        ("bytes", before.bytes, bytes.sum(), policy.max_bytes),
     ];
-    for (what, after, limit) in after {
+    for (what, before, more, limit) in rooms {
+        // What a journal says of itself may be nonsense.
+        let after = before.saturating_add(more);
         let Some(limit) = limit.filter(|limit| after > *limit) else {
             continue;
         };
+        if more > limit {
+            let text = format!(
+                "what is sent has {more} {what}, and the queue holds at most {limit} (max_{what}); nothing was sent, send less at once"
+            );
+            return Err(Error::new(ErrorKind::TooLarge, text));
+        }
         if !changes.is_empty() {
             let text = format!(
                 "the queue would have {after} {what}, the limit (max_{what}) is {limit}; nothing was sent, try again when some are done"

@@ -59,11 +59,14 @@ pub(crate) fn nack(
         let policy = back.policy;
         let attempts = element.attempts();
         let is_last = policy.attempts.is_some_and(|most| attempts >= most);
-        let given_up = policy.dead_letter_queue.as_ref().filter(|_| is_last);
+        let is_usable = |queue: &&QueueName| (back.is_usable)(queue);
+        let last_queue = policy.dead_letter_queue.as_ref().filter(|_| is_last);
+        let given_up = last_queue.filter(is_usable);
         let delay = match back.delay {
+            // Nobody tries it again.
+            _ if given_up.is_some() => Duration::ZERO,
             Some(delay) => delay,
-            _ if given_up.is_some_and(|queue| (back.is_usable)(queue)) => Duration::ZERO,
-            _ if given_up.is_some() => STUCK,
+            None if last_queue.is_some() => STUCK,
             None if back.error.is_none() => Duration::ZERO,
             None => policy.backoff.after(attempts, (back.random)()),
         };
@@ -76,17 +79,16 @@ pub(crate) fn nack(
             edits.push(Edit::Error(error));
             edits.push(history(&element, error, now));
         }
-        // What failed waits elsewhere; what was only given back stays.
-        let retry = policy.retry_queue.as_ref().filter(|_| back.error.is_some());
-        let target = given_up.or(retry).filter(|queue| (back.is_usable)(queue));
+        // What failed waits elsewhere; what was only given back stays, as does what is to be given up and cannot be.
+        let may_retry = back.error.is_some() && last_queue.is_none();
+        let retry = policy.retry_queue.as_ref().filter(|_| may_retry);
         counters.nacked += 1;
-        let element = match target {
+        let element = match given_up.or_else(|| retry.filter(is_usable)) {
             None => edited(&element, &edits)?,
             Some(target) => {
                 if given_up.is_some() {
-                    counters.dead_lettered += 1;
-                } else {
-                    counters.retried += 1;
+                    // It is kept until somebody looks at it.
+                    edits.push(Edit::Expires(None));
                 }
                 edits.push(back.mover.origin());
                 back.mover.mark(&element, target, edits)?

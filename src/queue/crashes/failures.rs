@@ -30,11 +30,11 @@ struct Known {
 }
 
 impl Known {
-    /// One operation, and what its process saw afterwards.
+    /// One operation, under which something may have failed, and what its process saw afterwards.
     fn learn(
         &mut self,
         step: Step,
-        sync: Sync,
+        (sync, fails): (Sync, bool),
         done: &crate::Result<()>,
         after: &Model,
         seen: &Model,
@@ -51,7 +51,10 @@ impl Known {
             may_be.contains(&seen),
             "{done:?}, but there is {seen:#?}, {after:#?} was meant: {why}"
         );
-        let is_kept = done.is_ok() && (sync == Sync::Full || !step.is_forgettable());
+        // Where nobody can say whether it is durable that a message was taken out, it is returned all the same.
+        let is_doubtful = fails && step == Step::Pop;
+        let is_promised = (sync == Sync::Full || !step.is_forgettable()) && !is_doubtful;
+        let is_kept = done.is_ok() && is_promised;
         if *seen != self.live && is_kept {
             self.allowed.clear();
         }
@@ -87,7 +90,8 @@ fn workload(images: &mut Images, seed: u64) {
         let process = &mut processes[who];
         let step = Step::ALL[chance.below(Step::ALL.len())];
         let after = known.live.after(step, &process.held(), number);
-        if chance.below(3) == 0 {
+        let fails = chance.below(3) == 0;
+        if fails {
             let errno = [libc::EIO, libc::ENOSPC][chance.below(2)];
             store.fail(chance.below(12), errno);
         }
@@ -101,7 +105,7 @@ fn workload(images: &mut Images, seed: u64) {
         let seen = seen.unwrap_or_else(|error| panic!("{error}: {}", why()));
         let mut during = known.allowed.clone();
         during.extend([after.clone(), seen.clone()]);
-        known.learn(step, sync, &done, &after, &seen, &why());
+        known.learn(step, (sync, fails), &done, &after, &seen, &why());
         let one = &moments[chance.below(moments.len())];
         let cut = Cut::Chance(mix(seed, number as u64));
         images.check(&one.crash(cut), &during, seed, &|| {

@@ -12,6 +12,8 @@ use crate::store::System;
 pub(super) struct Clock {
     drawn: AtomicU64,
     passed_ms: AtomicU64,
+    /// So far the wall clock was set back.
+    back_ms: AtomicU64,
     boots: u64,
 }
 
@@ -21,11 +23,17 @@ impl Clock {
         self.passed_ms.fetch_add(milliseconds, Ordering::Relaxed);
     }
 
+    /// Sets the wall clock back, at most to where it began.
+    pub(super) fn set_back(&self, milliseconds: u64) {
+        self.back_ms.fetch_add(milliseconds, Ordering::Relaxed);
+    }
+
     /// The same clock on another disk: what is drawn there has not been drawn here.
     pub(super) fn copy(&self) -> Self {
         Self {
             drawn: AtomicU64::new(self.drawn.load(Ordering::Relaxed)),
             passed_ms: AtomicU64::new(self.passed_ms.load(Ordering::Relaxed)),
+            back_ms: AtomicU64::new(self.back_ms.load(Ordering::Relaxed)),
             boots: self.boots,
         }
     }
@@ -43,6 +51,7 @@ impl System for Clock {
     fn wall(&self) -> Timestamp {
         let start = "2026-02-03T09:00:00Z".parse().unwrap();
         let passed = self.passed_ms.load(Ordering::Relaxed);
+        let passed = passed.saturating_sub(self.back_ms.load(Ordering::Relaxed));
         crate::format::time::after(start, Duration::from_millis(passed))
     }
 

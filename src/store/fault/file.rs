@@ -48,7 +48,12 @@ impl FaultFile {
         } else {
             bytes.len()
         };
-        let length = disk.take_space(wanted);
+        let is_refused = disk.unwritable.as_ref() == Some(&disk.short_name(self.inode));
+        let length = if is_refused {
+            0
+        } else {
+            disk.take_space(wanted)
+        };
         let full = || io::Error::from_raw_os_error(libc::ENOSPC);
         let failed = failed.or_else(|| (length < wanted).then(full));
         let what = What::Write(at, Arc::from(&bytes[..length]));

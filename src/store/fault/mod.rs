@@ -58,6 +58,8 @@ struct Disk {
     files_read: usize,
     /// A file that cannot be opened.
     refused: Option<String>,
+    /// One to which nothing can be written.
+    unwritable: Option<String>,
     fail: Option<Failing>,
     /// The bytes that are left on a disk that is full.
     left: Option<usize>,
@@ -169,6 +171,11 @@ impl FaultStore {
         self.disk().refused = name.map(str::to_owned);
     }
 
+    /// From now on nothing can be written to this file, or to none: there is no space for it.
+    pub(crate) fn refuse_writes(&self, name: Option<&str>) {
+        self.disk().unwritable = name.map(str::to_owned);
+    }
+
     /// The same file system, as a process sees it that shares nothing else.
     pub(crate) fn another_process(&self) -> Self {
         Self {
@@ -226,6 +233,11 @@ impl FaultStore {
     /// Lets time pass.
     pub(crate) fn pass(&self, milliseconds: u64) {
         self.clock.pass(milliseconds);
+    }
+
+    /// Sets the wall clock back, at most to where it began.
+    pub(crate) fn set_back(&self, milliseconds: u64) {
+        self.clock.set_back(milliseconds);
     }
 
     /// Puts a file there, durably, as another program would.

@@ -19,6 +19,7 @@ use crate::config::{Config, Mode, Policy};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::journal::Totals;
 use crate::format::name::{CONFIG_FILE, QueueName};
+use crate::index::past::Past;
 use crate::index::{Change, Index};
 
 /// What this process knows of a queue.
@@ -417,12 +418,18 @@ impl Files {
                 let image = self.index.image(changes)?;
                 let mode = self.policy.file_mode;
                 let still_ours = || hold.is_current();
-                let after = Plain::commit(before, mode, store, name, &image, durable, still_ours)?;
-                let Some(after) = after else {
-                    self.seen = seen;
-                    return Ok(Committed::No);
+                let after = Plain::commit(before, mode, store, name, &image, durable, still_ours);
+                let after = match after {
+                    Ok(Some(after)) => after,
+                    // What is at the path tells whether this still holds.
+                    other => {
+                        self.seen = seen;
+                        return other.map(|_| Committed::No);
+                    }
                 };
                 self.index.apply(changes, &[]);
+                // The file says nothing of what is gone, and no other process would know.
+                *self.index.past_mut() = Past::default();
                 let found = before.map(|before| *before.stat());
                 self.uncounted.replaced(found, *after.stat());
                 for change in changes {
@@ -528,6 +535,10 @@ impl Files {
                     return Ok(false);
                 }
                 if let Seen::Plain(_) = self.seen {
+                    // What the journal builds on has to be durable.
+                    if !self.is_sound() && !self.write_anew(store, name, hold)? {
+                        return Ok(false);
+                    }
                     self.seen = Seen::Nothing;
                     Journal::adopt(store, name, hold.lock_file()?)?;
                 } else if let Seen::Missing(mode) = &mut self.seen {
@@ -574,6 +585,29 @@ impl Files {
             Seen::Journal(journal) | Seen::Tail(journal) => Some(journal),
             _ => None,
         }
+    }
+
+    /// Whether a sync that succeeds says that what is there is durable: none of it has failed before.
+    pub(crate) fn is_sound(&self) -> bool {
+        match &self.seen {
+            Seen::Journal(_) | Seen::Tail(_) => self.is_appended_to(),
+            Seen::Plain(plain) => plain.is_sound(),
+            Seen::Missing(_) | Seen::Replaced | Seen::Nothing => true,
+        }
+    }
+
+    /// Writes what is there to another file, under lock and guard. False: the lock is no longer ours.
+    pub(crate) fn write_anew(
+        &mut self,
+        store: &dyn Store,
+        name: &QueueName,
+        hold: &Hold,
+    ) -> Result<bool> {
+        if let Seen::Plain(_) = self.seen {
+            let committed = self.commit(store, name, &[], Durable::Yes, hold)?;
+            return Ok(matches!(committed, Committed::Yes));
+        }
+        self.checkpoint(store, name, hold)
     }
 
     /// Makes what is there durable.

@@ -43,7 +43,7 @@ impl Journal {
     /// Gives a plain queue a journal; its file stays as it is.
     pub(crate) fn adopt(store: &dyn Store, name: &QueueName, lock: u64) -> Result<()> {
         let path = || store.root().join(name.snapshot());
-        let (plain, bytes) = plain::read(store, &name.snapshot())
+        let (mut plain, bytes) = plain::read(store, &name.snapshot())
             .map_err(|error| Error::io("read", path(), error))?;
         // Makes the bytes that the journal builds on durable, and their name: whoever wrote them may not have.
         plain.sync(store, name)?;
