@@ -62,7 +62,7 @@ var (
 	ErrPoisoned = sentinel(CodePoisoned)
 	// ErrOutcomeUnknown is returned when the change may or may not have become durable; look before doing it again.
 	ErrOutcomeUnknown = sentinel(CodeOutcomeUnknown)
-	// ErrWouldDeadlock is returned when the caller already holds this lock; waiting for it would never end.
+	// ErrWouldDeadlock is returned when the caller already holds this lock, or waits for it; waiting for it would never end.
 	ErrWouldDeadlock = sentinel(CodeWouldDeadlock)
 	// ErrUnsafeFilesystem is returned where locks do not exclude, or it is not known that they do.
 	ErrUnsafeFilesystem = sentinel(CodeUnsafeFilesystem)

@@ -124,7 +124,7 @@ class Queue:
     def receive_many(
         self, max: int, *, lease: Seconds | None = None, wait: Seconds | None = None, detached: bool = False
     ) -> list[Delivery]:
-        """Take up to ``max`` ready messages in one commit; waiting ends with the first that come."""
+        """Take up to ``max`` ready messages, at least 1, in one commit; waiting ends with the first that come."""
         return [Delivery(inner) for inner in self._inner.receive_many(max, lease, wait, detached)]
 
     # A text is a sequence of texts too; the first signature that fits is taken.

@@ -49,7 +49,7 @@ pub extern "C" fn flockq_queue_free(queue: *mut flockq_queue) {
 /// default durability, on stable storage. `id` (may be NULL) becomes the message's id, to be freed by flockq_text_free().
 ///
 /// FLOCKQ_STATUS_INVALID_JSON, FLOCKQ_STATUS_TOO_LARGE: the payload. FLOCKQ_STATUS_INVALID_ARGUMENT: an id of 0 or more than
-/// 512 bytes, an unknown priority. FLOCKQ_STATUS_ALREADY_EXISTS: the id option is in the queue. FLOCKQ_STATUS_LOCK_TIMEOUT,
+/// 512 bytes or with a control character, an unknown priority. FLOCKQ_STATUS_ALREADY_EXISTS: the id option is in the queue. FLOCKQ_STATUS_LOCK_TIMEOUT,
 /// FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_IO: nothing was sent. FLOCKQ_STATUS_FULL: a limit of the queue is reached.
 /// FLOCKQ_STATUS_INTERRUPTED: a wait for room was ended. FLOCKQ_STATUS_OUTCOME_UNKNOWN: it may have been sent.
 #[unsafe(no_mangle)]
@@ -121,7 +121,8 @@ pub extern "C" fn flockq_queue_receive(
 }
 
 /// Takes up to `max` ready messages in one commit; waiting ends with the first that come. `deliveries` becomes a list,
-/// perhaps empty, to be freed by flockq_deliveries_free(). Statuses as for flockq_queue_receive().
+/// perhaps empty, to be freed by flockq_deliveries_free(). Statuses as for flockq_queue_receive();
+/// FLOCKQ_STATUS_INVALID_ARGUMENT also when `max` is 0.
 #[unsafe(no_mangle)]
 pub extern "C" fn flockq_queue_receive_many(
     queue: *const flockq_queue,

@@ -229,7 +229,7 @@ enum flockq_status
    */
   FLOCKQ_STATUS_OUTCOME_UNKNOWN = 15,
   /**
-   * The caller already holds this lock; waiting for it would never end.
+   * The caller already holds this lock, or waits for it; waiting for it would never end.
    */
   FLOCKQ_STATUS_WOULD_DEADLOCK = 16,
   /**
@@ -1126,7 +1126,7 @@ void flockq_queue_free(flockq_queue *queue);
  * default durability, on stable storage. `id` (may be NULL) becomes the message's id, to be freed by flockq_text_free().
  *
  * FLOCKQ_STATUS_INVALID_JSON, FLOCKQ_STATUS_TOO_LARGE: the payload. FLOCKQ_STATUS_INVALID_ARGUMENT: an id of 0 or more than
- * 512 bytes, an unknown priority. FLOCKQ_STATUS_ALREADY_EXISTS: the id option is in the queue. FLOCKQ_STATUS_LOCK_TIMEOUT,
+ * 512 bytes or with a control character, an unknown priority. FLOCKQ_STATUS_ALREADY_EXISTS: the id option is in the queue. FLOCKQ_STATUS_LOCK_TIMEOUT,
  * FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_IO: nothing was sent. FLOCKQ_STATUS_FULL: a limit of the queue is reached.
  * FLOCKQ_STATUS_INTERRUPTED: a wait for room was ended. FLOCKQ_STATUS_OUTCOME_UNKNOWN: it may have been sent.
  */
@@ -1161,7 +1161,8 @@ flockq_status flockq_queue_receive(const flockq_queue *queue,
 
 /**
  * Takes up to `max` ready messages in one commit; waiting ends with the first that come. `deliveries` becomes a list,
- * perhaps empty, to be freed by flockq_deliveries_free(). Statuses as for flockq_queue_receive().
+ * perhaps empty, to be freed by flockq_deliveries_free(). Statuses as for flockq_queue_receive();
+ * FLOCKQ_STATUS_INVALID_ARGUMENT also when `max` is 0.
  */
 flockq_status flockq_queue_receive_many(const flockq_queue *queue,
                                         size_t max,
