@@ -14,7 +14,7 @@ import (
 
 // Load returns the whole array, read under a shared lock: every element byte for byte as it is in the file.
 func (q *Queue) Load(ctx context.Context) ([]json.RawMessage, error) {
-	if err := ended(ctx); err != nil {
+	if err := ended(ctx, "load"); err != nil {
 		return nil, err
 	}
 	defer runtime.KeepAlive(q)
@@ -31,7 +31,7 @@ func (q *Queue) Load(ctx context.Context) ([]json.RawMessage, error) {
 // whose id is that of a leased message gets that lease. What others changed since the load is lost; [Queue.Update] is
 // the change that loses nothing.
 func (q *Queue) Save(ctx context.Context, array []json.RawMessage) error {
-	if err := ended(ctx); err != nil {
+	if err := ended(ctx, "save"); err != nil {
 		return err
 	}
 	defer runtime.KeepAlive(q)
@@ -45,7 +45,7 @@ func (q *Queue) Save(ctx context.Context, array []json.RawMessage) error {
 // returns is written; an error from it writes nothing and is returned. Change must not use this queue: it would get
 // ErrWouldDeadlock.
 func (q *Queue) Update(ctx context.Context, change func([]json.RawMessage) ([]json.RawMessage, error)) error {
-	if err := ended(ctx); err != nil {
+	if err := ended(ctx, "update"); err != nil {
 		return err
 	}
 	defer runtime.KeepAlive(q)

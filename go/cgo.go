@@ -7,7 +7,6 @@ package flockq
 import "C"
 
 import (
-	"context"
 	"runtime"
 	"syscall"
 	"time"
@@ -129,12 +128,4 @@ func flag(set bool) C.uint32_t {
 		return 1
 	}
 	return 0
-}
-
-// ended returns the context's error, told as this operation's.
-func ended(ctx context.Context) error {
-	if ctx == nil {
-		return nil
-	}
-	return context.Cause(ctx)
 }

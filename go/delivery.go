@@ -125,7 +125,7 @@ func (e *ReceiptError) Error() string { return e.Err.Error() + " (" + e.Receipt 
 func (e *ReceiptError) Unwrap() error { return e.Err }
 
 func (q *Queue) settle(ctx context.Context, op string, receipts []string, call func(*C.flockq_bytes, C.size_t, *C.flockq_status, **C.flockq_error) C.flockq_status) error {
-	if err := ended(ctx); err != nil {
+	if err := ended(ctx, op); err != nil {
 		return err
 	}
 	if len(receipts) == 0 {

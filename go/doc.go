@@ -24,6 +24,8 @@
 //
 // A context that ends interrupts a waiting receive at once. It is looked at before every other
 // operation; one that has begun to wait for a lock goes on until the lock wait of [Options] ends.
+// The error names the operation and is the context's: errors.Is finds [context.Canceled] or
+// [context.DeadlineExceeded]. When the context has a cause, the error's text ends with it.
 //
 // # Caveats
 //

@@ -94,7 +94,7 @@ func newEnvelopes(list *C.flockq_envelopes) ([]*Envelope, string) {
 
 // Peek returns the next count ready messages, in order of delivery, without taking them.
 func (q *Queue) Peek(ctx context.Context, count int) ([]*Envelope, error) {
-	if err := ended(ctx); err != nil {
+	if err := ended(ctx, "peek"); err != nil {
 		return nil, err
 	}
 	defer runtime.KeepAlive(q)
@@ -111,7 +111,7 @@ func (q *Queue) Peek(ctx context.Context, count int) ([]*Envelope, error) {
 // List returns a page of the messages, by priority and then by age, and where the next page begins: empty when this is
 // the last. Each page is consistent; what changes between two pages may be seen or not.
 func (q *Queue) List(ctx context.Context, options *ListOptions) ([]*Envelope, string, error) {
-	if err := ended(ctx); err != nil {
+	if err := ended(ctx, "list"); err != nil {
 		return nil, "", err
 	}
 	defer runtime.KeepAlive(q)
@@ -136,7 +136,7 @@ func (q *Queue) List(ctx context.Context, options *ListOptions) ([]*Envelope, st
 
 // Get returns every message with this id; ids may repeat.
 func (q *Queue) Get(ctx context.Context, id string) ([]*Envelope, error) {
-	if err := ended(ctx); err != nil {
+	if err := ended(ctx, "get"); err != nil {
 		return nil, err
 	}
 	defer runtime.KeepAlive(q)
@@ -154,7 +154,7 @@ func (q *Queue) Get(ctx context.Context, id string) ([]*Envelope, error) {
 
 // Len returns how many messages there are, in whatever state.
 func (q *Queue) Len(ctx context.Context) (int, error) {
-	if err := ended(ctx); err != nil {
+	if err := ended(ctx, "len"); err != nil {
 		return 0, err
 	}
 	defer runtime.KeepAlive(q)
@@ -166,7 +166,7 @@ func (q *Queue) Len(ctx context.Context) (int, error) {
 
 // Remove removes every message with one of these ids, leased or not, and returns how many.
 func (q *Queue) Remove(ctx context.Context, ids ...string) (int, error) {
-	if err := ended(ctx); err != nil {
+	if err := ended(ctx, "remove"); err != nil {
 		return 0, err
 	}
 	defer runtime.KeepAlive(q)
@@ -181,7 +181,7 @@ func (q *Queue) Remove(ctx context.Context, ids ...string) (int, error) {
 
 // Purge removes every message in one state, or with [StateAny] every message, and returns how many.
 func (q *Queue) Purge(ctx context.Context, state State) (int, error) {
-	if err := ended(ctx); err != nil {
+	if err := ended(ctx, "purge"); err != nil {
 		return 0, err
 	}
 	defer runtime.KeepAlive(q)

@@ -1,6 +1,7 @@
 package flockq
 
 import (
+	"context"
 	"errors"
 	"syscall"
 )
@@ -122,4 +123,29 @@ func CodeOf(err error) Code {
 		return failed.Code
 	}
 	return 0
+}
+
+// A contextError is the end of a context, told as an operation's. It does not unwrap to the cause: that may be an error of
+// this package that another operation returned, as with errgroup, which would be taken for this one's.
+type contextError struct {
+	op         string
+	err, cause error
+}
+
+func (e *contextError) Error() string {
+	text := "flockq: " + e.op + ": " + e.err.Error()
+	if e.cause != nil && e.cause.Error() != e.err.Error() {
+		text += ": " + e.cause.Error()
+	}
+	return text
+}
+
+func (e *contextError) Unwrap() error { return e.err }
+
+// ended returns the context's error, told as this operation's.
+func ended(ctx context.Context, op string) error {
+	if ctx == nil || ctx.Err() == nil {
+		return nil
+	}
+	return &contextError{op: op, err: ctx.Err(), cause: context.Cause(ctx)}
 }

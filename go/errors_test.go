@@ -1,6 +1,7 @@
 package flockq
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -93,6 +94,36 @@ func TestEveryWrongArgumentIsRefused(t *testing.T) {
 	wants(t, err, CodeInvalidArgument)
 	wants(t, queue.Ack(background, "nonsense"), CodeInvalidArgument)
 	wants(t, queue.Save(background, nil), 0)
+	equal(t, length(t, queue), 0)
+}
+
+func TestTheEndOfAContextIsToldAsTheOperationsAndItsCauseInWords(t *testing.T) {
+	queue := inbound(t)
+	canceled, cancel := context.WithCancelCause(background)
+	cancel(ErrFull)
+	late, stop := context.WithTimeoutCause(background, 20*time.Millisecond, ErrStaleReceipt)
+	defer stop()
+	plain, end := context.WithCancel(background)
+	end()
+	for _, ended := range []struct {
+		ctx        context.Context
+		is, cause  error
+		afterwards string
+	}{
+		{late, context.DeadlineExceeded, ErrStaleReceipt, ": context deadline exceeded: " + ErrStaleReceipt.Error()},
+		{canceled, context.Canceled, ErrFull, ": context canceled: " + ErrFull.Error()},
+		{plain, context.Canceled, ErrClosed, ": context canceled"},
+	} {
+		_, receive := queue.Receive(ended.ctx, nil)
+		_, send := queue.Send(ended.ctx, 1, &SendOptions{Wait: Forever})
+		_, lock := AcquireFileLock(ended.ctx, t.TempDir(), nil)
+		for op, err := range map[string]error{"receive": receive, "send": send, "lock": lock, "ack": queue.Ack(ended.ctx, "r")} {
+			equal(t, err.Error(), "flockq: "+op+ended.afterwards)
+			equal(t, errors.Is(err, ended.is), true)
+			equal(t, errors.Is(err, ended.cause), false)
+			equal(t, CodeOf(err), 0)
+		}
+	}
 	equal(t, length(t, queue), 0)
 }
 

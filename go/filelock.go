@@ -23,7 +23,7 @@ type FileLock struct {
 // touched and need not exist; the lock of a queue's file is that queue's lock. As with a sync.Mutex, a goroutine that
 // asks for a lock that it has waits for itself, until ErrLockTimeout.
 func AcquireFileLock(ctx context.Context, path string, options *FileLockOptions) (*FileLock, error) {
-	if err := ended(ctx); err != nil {
+	if err := ended(ctx, "lock"); err != nil {
 		return nil, err
 	}
 	set := defaults(options)

@@ -50,7 +50,7 @@ func (p *pinned) filter(filter *Filter) C.flockq_filter_options {
 // MoveTo moves messages to another queue, each exactly once wherever a process dies, and returns their ids. Those under a
 // lease are left. When the other queue cannot be written, they stay.
 func (q *Queue) MoveTo(ctx context.Context, target string, filter *Filter) ([]string, error) {
-	if err := ended(ctx); err != nil {
+	if err := ended(ctx, "move to"); err != nil {
 		return nil, err
 	}
 	defer runtime.KeepAlive(q)
@@ -70,7 +70,7 @@ func (q *Queue) MoveTo(ctx context.Context, target string, filter *Filter) ([]st
 // Redrive sends messages back to the queues that they came from, ready at once and with all attempts before them. With
 // dryRun nothing is moved.
 func (q *Queue) Redrive(ctx context.Context, filter *Filter, dryRun bool) ([]Redriven, error) {
-	if err := ended(ctx); err != nil {
+	if err := ended(ctx, "redrive"); err != nil {
 		return nil, err
 	}
 	defer runtime.KeepAlive(q)

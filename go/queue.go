@@ -47,7 +47,7 @@ func encode(payload any) ([]byte, error) {
 // untouched; anything else is marshalled. When it returns without error, the message is in the queue and, at the default
 // durability, on stable storage.
 func (q *Queue) Send(ctx context.Context, payload any, options *SendOptions) (string, error) {
-	if err := ended(ctx); err != nil {
+	if err := ended(ctx, "send"); err != nil {
 		return "", err
 	}
 	encoded, err := encode(payload)
@@ -59,7 +59,7 @@ func (q *Queue) Send(ctx context.Context, payload any, options *SendOptions) (st
 	defer pins.Unpin()
 	json := pins.bytes(encoded)
 	var id *C.flockq_text
-	err = q.send(ctx, &pins, options, func(c *C.flockq_send_options) error {
+	err = q.send(ctx, "send", &pins, options, func(c *C.flockq_send_options) error {
 		var failed *C.flockq_error
 		return failure("send", C.flockq_queue_send(q.c, json, c, &id, &failed), &failed)
 	})
@@ -70,7 +70,7 @@ func (q *Queue) Send(ctx context.Context, payload any, options *SendOptions) (st
 }
 
 // send calls send, again for as long as it may wait for room and only another goroutine's context has ended that.
-func (q *Queue) send(ctx context.Context, pins *pinned, options *SendOptions, send func(*C.flockq_send_options) error) error {
+func (q *Queue) send(ctx context.Context, op string, pins *pinned, options *SendOptions, send func(*C.flockq_send_options) error) error {
 	set := defaults(options)
 	var c C.flockq_send_options
 	c.size = C.sizeof_flockq_send_options
@@ -85,7 +85,7 @@ func (q *Queue) send(ctx context.Context, pins *pinned, options *SendOptions, se
 		return send(&c)
 	}
 	end := time.Now().Add(set.Wait)
-	return q.wait(ctx, func() (bool, error) {
+	return q.wait(ctx, op, func() (bool, error) {
 		c.wait_ms = C.FLOCKQ_FOREVER
 		if set.Wait != Forever {
 			c.wait_ms = milliseconds(time.Until(end))
@@ -97,7 +97,7 @@ func (q *Queue) send(ctx context.Context, pins *pinned, options *SendOptions, se
 // SendMany sends all payloads or none, in one commit, and returns their ids in order. The options are those of each; only
 // one message can have the ID.
 func (q *Queue) SendMany(ctx context.Context, payloads []any, options *SendOptions) ([]string, error) {
-	if err := ended(ctx); err != nil {
+	if err := ended(ctx, "send_many"); err != nil {
 		return nil, err
 	}
 	all := make([]string, len(payloads))
@@ -113,7 +113,7 @@ func (q *Queue) SendMany(ctx context.Context, payloads []any, options *SendOptio
 	defer pins.Unpin()
 	array, count := pins.texts(all)
 	var ids *C.flockq_texts
-	err := q.send(ctx, &pins, options, func(c *C.flockq_send_options) error {
+	err := q.send(ctx, "send_many", &pins, options, func(c *C.flockq_send_options) error {
 		var failed *C.flockq_error
 		return failure("send_many", C.flockq_queue_send_many(q.c, array, count, c, &ids, &failed), &failed)
 	})
@@ -138,11 +138,11 @@ func (q *Queue) ReceiveMany(ctx context.Context, max int, options *ReceiveOption
 	if max < 1 {
 		return nil, &Error{Op: "receive", Code: CodeInvalidArgument, Message: "max is less than 1", Offset: -1}
 	}
-	if err := ended(ctx); err != nil {
+	if err := ended(ctx, "receive"); err != nil {
 		return nil, err
 	}
 	var deliveries []*Delivery
-	err := q.wait(ctx, func() (bool, error) {
+	err := q.wait(ctx, "receive", func() (bool, error) {
 		var err error
 		deliveries, err = q.receive(max, options, C.FLOCKQ_FOREVER)
 		return len(deliveries) > 0, err
@@ -152,7 +152,7 @@ func (q *Queue) ReceiveMany(ctx context.Context, max int, options *ReceiveOption
 
 // wait calls wait until it has what it waits for or ctx ends. It is called again when an interrupt ended it that was
 // another goroutine's.
-func (q *Queue) wait(ctx context.Context, wait func() (bool, error)) error {
+func (q *Queue) wait(ctx context.Context, op string, wait func() (bool, error)) error {
 	listening := q.interruptAtTheEndOf(ctx)
 	defer listening()
 	began := q.interrupts.Load()
@@ -163,8 +163,8 @@ func (q *Queue) wait(ctx context.Context, wait func() (bool, error)) error {
 			return nil
 		case CodeOf(err) != CodeInterrupted && err != nil:
 			return err
-		case ended(ctx) != nil:
-			return ended(ctx)
+		case ended(ctx, op) != nil:
+			return ended(ctx, op)
 		}
 		now := q.interrupts.Load()
 		if told := q.told.Swap(now); now != told || now != began {
@@ -185,7 +185,7 @@ func (q *Queue) TryReceive(ctx context.Context, options *ReceiveOptions) (*Deliv
 
 // TryReceiveMany takes up to max ready messages in one commit, without waiting.
 func (q *Queue) TryReceiveMany(ctx context.Context, max int, options *ReceiveOptions) ([]*Delivery, error) {
-	if err := ended(ctx); err != nil {
+	if err := ended(ctx, "receive"); err != nil {
 		return nil, err
 	}
 	return q.receive(max, options, 0)
@@ -254,7 +254,7 @@ func (q *Queue) Interrupt() {
 // Pop receives and acks in one commit: the message is the caller's, and gone if it dies with it. It does not wait: nil
 // without an error when nothing is ready.
 func (q *Queue) Pop(ctx context.Context) (*Envelope, error) {
-	if err := ended(ctx); err != nil {
+	if err := ended(ctx, "pop"); err != nil {
 		return nil, err
 	}
 	defer runtime.KeepAlive(q)
@@ -270,7 +270,7 @@ func (q *Queue) Pop(ctx context.Context) (*Envelope, error) {
 
 // Sync makes everything committed so far durable, whatever the durability of the commits was.
 func (q *Queue) Sync(ctx context.Context) error {
-	if err := ended(ctx); err != nil {
+	if err := ended(ctx, "sync"); err != nil {
 		return err
 	}
 	defer runtime.KeepAlive(q)
@@ -280,7 +280,7 @@ func (q *Queue) Sync(ctx context.Context) error {
 
 // Checkpoint folds the journal into the queue's file. There is nothing to do for a plain queue.
 func (q *Queue) Checkpoint(ctx context.Context) error {
-	if err := ended(ctx); err != nil {
+	if err := ended(ctx, "checkpoint"); err != nil {
 		return err
 	}
 	defer runtime.KeepAlive(q)
@@ -290,7 +290,7 @@ func (q *Queue) Checkpoint(ctx context.Context) error {
 
 // Check checks every byte of the queue's files. Damage is in the report and no error.
 func (q *Queue) Check(ctx context.Context) (*Report, error) {
-	if err := ended(ctx); err != nil {
+	if err := ended(ctx, "check"); err != nil {
 		return nil, err
 	}
 	defer runtime.KeepAlive(q)
@@ -307,7 +307,7 @@ func (q *Queue) Check(ctx context.Context) (*Report, error) {
 // NAME.json.damaged-N and NAME.json.journal.damaged-N. The report says what could not be saved. Nothing is done to a sound
 // queue. A message may be delivered again whose ack was in what is lost.
 func (q *Queue) Repair(ctx context.Context) (*Report, error) {
-	if err := ended(ctx); err != nil {
+	if err := ended(ctx, "repair"); err != nil {
 		return nil, err
 	}
 	defer runtime.KeepAlive(q)
@@ -322,7 +322,7 @@ func (q *Queue) Repair(ctx context.Context) (*Report, error) {
 
 // Mode returns how the queue commits.
 func (q *Queue) Mode(ctx context.Context) (Mode, error) {
-	if err := ended(ctx); err != nil {
+	if err := ended(ctx, "mode"); err != nil {
 		return 0, err
 	}
 	defer runtime.KeepAlive(q)
@@ -337,7 +337,7 @@ func (q *Queue) Mode(ctx context.Context) (Mode, error) {
 
 // Convert gives the queue a journal, or folds it and takes it away. Its messages and their leases stay.
 func (q *Queue) Convert(ctx context.Context, to Mode) error {
-	if err := ended(ctx); err != nil {
+	if err := ended(ctx, "convert"); err != nil {
 		return err
 	}
 	defer runtime.KeepAlive(q)

@@ -103,7 +103,7 @@ type Advice struct {
 
 // Stats returns how the queue stands.
 func (q *Queue) Stats(ctx context.Context) (Stats, error) {
-	if err := ended(ctx); err != nil {
+	if err := ended(ctx, "stats"); err != nil {
 		return Stats{}, err
 	}
 	defer runtime.KeepAlive(q)
