@@ -85,6 +85,9 @@ type Error struct {
 	Errno syscall.Errno
 	// Offset is where in the file or the payload the rule is broken, or -1.
 	Offset int64
+
+	// cause is the error in this process that led to it, if any.
+	cause error
 }
 
 // Error returns the operation and the message.
@@ -101,10 +104,11 @@ func (e *Error) Is(target error) bool {
 	return ok && other.Op == "" && other.Code == e.Code
 }
 
-// Unwrap returns the operating system's error, so that errors.Is(err, fs.ErrNotExist) works.
+// Unwrap returns the operating system's error, so that errors.Is(err, fs.ErrNotExist) works; for a payload that cannot be
+// marshalled, the error that says so.
 func (e *Error) Unwrap() error {
 	if e.Errno == 0 {
-		return nil
+		return e.cause
 	}
 	return e.Errno
 }

@@ -97,6 +97,26 @@ func TestEveryWrongArgumentIsRefused(t *testing.T) {
 	equal(t, length(t, queue), 0)
 }
 
+// unwritable is a payload that cannot be marshalled.
+type unwritable struct{}
+
+var errUnwritable = errors.New("no such mail")
+
+func (unwritable) MarshalJSON() ([]byte, error) { return nil, errUnwritable }
+
+func TestAPayloadThatCannotBeMarshalledTellsWhy(t *testing.T) {
+	queue := inbound(t)
+	_, one := queue.Send(background, unwritable{}, nil)
+	_, many := queue.SendMany(background, []any{1, unwritable{}}, nil)
+	for op, err := range map[string]error{"send": one, "send_many": many} {
+		wants(t, err, CodeInvalidJson)
+		equal(t, errors.Is(err, errUnwritable), true)
+		var failed *Error
+		equal(t, errors.As(err, &failed), true)
+		equal(t, failed.Op, op)
+	}
+}
+
 func TestTheEndOfAContextIsToldAsTheOperationsAndItsCauseInWords(t *testing.T) {
 	queue := inbound(t)
 	canceled, cancel := context.WithCancelCause(background)

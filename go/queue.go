@@ -27,7 +27,7 @@ type Queue struct {
 func (q *Queue) Name() string { return q.name }
 
 // encode returns the payload as JSON; json.RawMessage and []byte go through untouched.
-func encode(payload any) ([]byte, error) {
+func encode(op string, payload any) ([]byte, error) {
 	switch encoded := payload.(type) {
 	case json.RawMessage:
 		return encoded, nil
@@ -38,7 +38,8 @@ func encode(payload any) ([]byte, error) {
 	encoder := json.NewEncoder(&buffer)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(payload); err != nil {
-		return nil, &Error{Op: "send", Code: CodeInvalidJson, Message: "the payload cannot be written as JSON: " + err.Error(), Offset: -1}
+		message := "the payload cannot be written as JSON: " + err.Error()
+		return nil, &Error{Op: op, Code: CodeInvalidJson, Message: message, Offset: -1, cause: err}
 	}
 	return buffer.Bytes(), nil
 }
@@ -50,7 +51,7 @@ func (q *Queue) Send(ctx context.Context, payload any, options *SendOptions) (st
 	if err := ended(ctx, "send"); err != nil {
 		return "", err
 	}
-	encoded, err := encode(payload)
+	encoded, err := encode("send", payload)
 	if err != nil {
 		return "", err
 	}
@@ -102,7 +103,7 @@ func (q *Queue) SendMany(ctx context.Context, payloads []any, options *SendOptio
 	}
 	all := make([]string, len(payloads))
 	for i, payload := range payloads {
-		encoded, err := encode(payload)
+		encoded, err := encode("send_many", payload)
 		if err != nil {
 			return nil, err
 		}
