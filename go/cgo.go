@@ -7,6 +7,7 @@ package flockq
 import "C"
 
 import (
+	"fmt"
 	"runtime"
 	"syscall"
 	"time"
@@ -103,24 +104,46 @@ func statusSummary(code Code) string { return text(C.flockq_status_summary(C.int
 // Version returns the version of the library that is running.
 func Version() string { return text(C.flockq_version()) }
 
-// milliseconds rounds up, so that a short wait is not taken for the default.
-func milliseconds(d time.Duration) C.uint64_t {
-	if d <= 0 {
-		return 0
+// milliseconds returns what C is told of a duration. The error names the operation, and the argument or option.
+func milliseconds(op, name string, d time.Duration) (C.uint64_t, error) {
+	if d < 0 {
+		return 0, negative(op, name, d)
 	}
-	return C.uint64_t((d + time.Millisecond - 1) / time.Millisecond)
+	return roundedUp(d), nil
 }
 
-// lockWait translates a wait for a lock: 0 is the default.
-func lockWait(d time.Duration) C.uint64_t {
-	switch {
-	case d == NoWait:
-		return C.FLOCKQ_NO_WAIT
-	case d == Forever:
-		return C.FLOCKQ_FOREVER
-	default:
-		return milliseconds(d)
+// waiting is milliseconds for a wait, which may be NoWait or Forever; 0 is the default.
+func waiting(op, name string, d time.Duration) (C.uint64_t, error) {
+	switch d {
+	case NoWait:
+		return C.FLOCKQ_NO_WAIT, nil
+	case Forever:
+		return C.FLOCKQ_FOREVER, nil
 	}
+	return milliseconds(op, name, d)
+}
+
+// roundedUp rounds up to milliseconds, so that a short time is not taken for the default.
+func roundedUp(d time.Duration) C.uint64_t {
+	ms := C.uint64_t(d / time.Millisecond)
+	if d%time.Millisecond > 0 {
+		ms++
+	}
+	return ms
+}
+
+// count is milliseconds for a number of messages.
+func count(op, name string, n int) (C.size_t, error) {
+	if n < 0 {
+		return 0, negative(op, name, n)
+	}
+	return C.size_t(n), nil
+}
+
+// negative refuses what has no number in C. It is often what is left: of the time until a moment that has passed, or of a
+// number of which more was taken. As 0 it would mean the default: for ever, or all.
+func negative(op, name string, value any) error {
+	return &Error{Op: op, Code: CodeInvalidArgument, Message: fmt.Sprintf("%s is %v; it must not be less than 0", name, value), Offset: -1}
 }
 
 func flag(set bool) C.uint32_t {

@@ -89,13 +89,17 @@ func (q *Queue) Ack(ctx context.Context, receipts ...string) error {
 // Nack gives the messages back; errors as for [Queue.Ack].
 func (q *Queue) Nack(ctx context.Context, options *NackOptions, receipts ...string) error {
 	set := defaults(options)
+	delay, err := milliseconds("nack", "Delay", set.Delay)
+	if err != nil {
+		return err
+	}
 	return q.settle(ctx, "nack", receipts, func(c *C.flockq_bytes, n C.size_t, results *C.flockq_status, failed **C.flockq_error) C.flockq_status {
 		var pins pinned
 		defer pins.Unpin()
 		var how C.flockq_nack_options
 		how.size = C.sizeof_flockq_nack_options
 		how.reason = pins.text(set.Reason)
-		how.delay_ms = milliseconds(set.Delay)
+		how.delay_ms = delay
 		pins.Pin(&how)
 		return C.flockq_queue_nack(q.c, c, n, &how, results, failed)
 	})
@@ -103,8 +107,12 @@ func (q *Queue) Nack(ctx context.Context, options *NackOptions, receipts ...stri
 
 // Extend lets the leases run for lease from now, which is more than 0; errors as for [Queue.Ack].
 func (q *Queue) Extend(ctx context.Context, lease time.Duration, receipts ...string) error {
+	ms, err := milliseconds("extend", "lease", lease)
+	if err != nil {
+		return err
+	}
 	return q.settle(ctx, "extend", receipts, func(c *C.flockq_bytes, n C.size_t, results *C.flockq_status, failed **C.flockq_error) C.flockq_status {
-		return C.flockq_queue_extend(q.c, c, n, milliseconds(lease), results, failed)
+		return C.flockq_queue_extend(q.c, c, n, ms, results, failed)
 	})
 }
 

@@ -92,15 +92,19 @@ func newEnvelopes(list *C.flockq_envelopes) ([]*Envelope, string) {
 	return all, text(C.flockq_envelopes_cursor(list))
 }
 
-// Peek returns the next count ready messages, in order of delivery, without taking them.
-func (q *Queue) Peek(ctx context.Context, count int) ([]*Envelope, error) {
+// Peek returns the next n ready messages, in order of delivery, without taking them.
+func (q *Queue) Peek(ctx context.Context, n int) ([]*Envelope, error) {
 	if err := ended(ctx, "peek"); err != nil {
+		return nil, err
+	}
+	most, err := count("peek", "n", n)
+	if err != nil {
 		return nil, err
 	}
 	defer runtime.KeepAlive(q)
 	var list *C.flockq_envelopes
 	var failed *C.flockq_error
-	status := C.flockq_queue_peek(q.c, C.size_t(maxZero(count)), &list, &failed)
+	status := C.flockq_queue_peek(q.c, most, &list, &failed)
 	if err := failure("peek", status, &failed); err != nil {
 		return nil, err
 	}
@@ -114,14 +118,18 @@ func (q *Queue) List(ctx context.Context, options *ListOptions) ([]*Envelope, st
 	if err := ended(ctx, "list"); err != nil {
 		return nil, "", err
 	}
-	defer runtime.KeepAlive(q)
 	set := defaults(options)
+	limit, err := count("list", "Limit", set.Limit)
+	if err != nil {
+		return nil, "", err
+	}
+	defer runtime.KeepAlive(q)
 	var pins pinned
 	defer pins.Unpin()
 	var c C.flockq_list_options
 	c.size = C.sizeof_flockq_list_options
 	c.state = C.uint32_t(set.State)
-	c.limit = C.uint64_t(maxZero(set.Limit))
+	c.limit = C.uint64_t(limit)
 	c.cursor = pins.text(set.Cursor)
 	pins.Pin(&c)
 	var list *C.flockq_envelopes

@@ -97,6 +97,74 @@ func TestEveryWrongArgumentIsRefused(t *testing.T) {
 	equal(t, length(t, queue), 0)
 }
 
+// failed returns the error of a call.
+func failed[T any](_ T, err error) error { return err }
+
+func TestANegativeTimeOrCountIsRefusedAndNothingIsDone(t *testing.T) {
+	spool := open(t)
+	queue := must[*Queue](t)(spool.Queue("inbound"))
+	send(t, queue, "1")
+	send(t, queue, "2")
+	delivery := take(t, queue)
+	before := must[Stats](t)(queue.Stats(background)).Counters
+	missing := filepath.Join(t.TempDir(), "missing")
+	for _, call := range []struct {
+		op, option string
+		do         func(n int) error
+	}{
+		{"send", "Delay", func(n int) error { return failed(queue.Send(background, 3, &SendOptions{Delay: time.Duration(n)})) }},
+		{"send", "TTL", func(n int) error { return failed(queue.Send(background, 3, &SendOptions{TTL: time.Duration(n)})) }},
+		{"send", "Wait", func(n int) error { return failed(queue.Send(background, 3, &SendOptions{Wait: time.Duration(n)})) }},
+		{"send_many", "TTL", func(n int) error {
+			return failed(queue.SendMany(background, []any{3, 4}, &SendOptions{TTL: time.Duration(n)}))
+		}},
+		{"receive", "Lease", func(n int) error {
+			return failed(queue.Receive(background, &ReceiveOptions{Lease: time.Duration(n)}))
+		}},
+		{"receive", "Lease", func(n int) error {
+			return failed(queue.TryReceive(background, &ReceiveOptions{Lease: time.Duration(n)}))
+		}},
+		{"receive", "Lease", func(n int) error {
+			return queue.Work(background, func(context.Context, *Delivery) error {
+				queue.Interrupt()
+				return nil
+			}, &WorkOptions{Lease: time.Duration(n)})
+		}},
+		{"keep", "lease", func(n int) error { return failed(queue.Keep(delivery.Receipt, time.Duration(n))) }},
+		{"extend", "lease", func(n int) error { return delivery.Extend(background, time.Duration(n)) }},
+		{"nack", "Delay", func(n int) error { return delivery.Nack(background, &NackOptions{Delay: time.Duration(n)}) }},
+		{"open", "LockWait", func(n int) error {
+			return failed(Open(missing, &Options{Create: true, LockWait: time.Duration(n)}))
+		}},
+		{"lock", "Wait", func(n int) error {
+			return failed(AcquireFileLock(background, missing, &FileLockOptions{Wait: time.Duration(n)}))
+		}},
+		{"peek", "n", func(n int) error { return failed(queue.Peek(background, n)) }},
+		{"list", "Limit", func(n int) error {
+			_, _, err := queue.List(background, &ListOptions{Limit: n})
+			return err
+		}},
+		{"move to", "Limit", func(n int) error { return failed(queue.MoveTo(background, "archive", &Filter{Limit: n})) }},
+		{"redrive", "Limit", func(n int) error { return failed(queue.Redrive(background, &Filter{Limit: n}, false)) }},
+	} {
+		// Also what would be rounded to nothing. NoWait is -1.
+		for _, n := range []int{-2, int(-2 * time.Second)} {
+			err := call.do(n)
+			wants(t, err, CodeInvalidArgument)
+			says := "flockq: " + call.op + ": " + call.option + " is -2"
+			equal(t, strings.HasPrefix(err.Error(), says), true)
+		}
+	}
+	wants(t, delivery.Extend(background, -1), CodeInvalidArgument)
+	equal(t, must[Stats](t)(queue.Stats(background)).Counters, before)
+	equal(t, files(t, filepath.Dir(missing)), nil)
+	check(t, delivery.Ack(background))
+
+	_, err := queue.Send(background, 3, &SendOptions{Wait: NoWait, TTL: Forever})
+	check(t, err)
+	equal(t, length(t, queue), 2)
+}
+
 // unwritable is a payload that cannot be marshalled.
 type unwritable struct{}
 

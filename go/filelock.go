@@ -27,6 +27,10 @@ func AcquireFileLock(ctx context.Context, path string, options *FileLockOptions)
 		return nil, err
 	}
 	set := defaults(options)
+	wait, err := waiting("lock", "Wait", set.Wait)
+	if err != nil {
+		return nil, err
+	}
 	var pins pinned
 	defer pins.Unpin()
 	var c C.flockq_file_lock_options
@@ -35,7 +39,7 @@ func AcquireFileLock(ctx context.Context, path string, options *FileLockOptions)
 	c.allow_unverified_fs = flag(set.AllowUnverifiedFS)
 	// A goroutine is no thread: the one that has the lock and the one that asks may share one.
 	c.untied = 1
-	c.wait_ms = lockWait(set.Wait)
+	c.wait_ms = wait
 	var held *C.flockq_file_lock
 	var failed *C.flockq_error
 	status := C.flockq_file_lock_acquire(pins.text(path), &c, &held, &failed)

@@ -30,9 +30,13 @@ type Redriven struct {
 	To string
 }
 
-func (p *pinned) filter(filter *Filter) C.flockq_filter_options {
+func (p *pinned) filter(op string, filter *Filter) (C.flockq_filter_options, error) {
 	set := defaults(filter)
 	var c C.flockq_filter_options
+	limit, err := count(op, "Limit", set.Limit)
+	if err != nil {
+		return c, err
+	}
 	c.size = C.sizeof_flockq_filter_options
 	c.ids, c.id_count = p.texts(set.IDs)
 	if set.IDs != nil && len(set.IDs) == 0 {
@@ -43,8 +47,8 @@ func (p *pinned) filter(filter *Filter) C.flockq_filter_options {
 	}
 	c.state = C.uint32_t(set.State)
 	c.error = p.text(set.Error)
-	c.limit = C.uint64_t(max(set.Limit, 0))
-	return c
+	c.limit = C.uint64_t(limit)
+	return c, nil
 }
 
 // MoveTo moves messages to another queue, each exactly once wherever a process dies, and returns their ids. Those under a
@@ -56,7 +60,10 @@ func (q *Queue) MoveTo(ctx context.Context, target string, filter *Filter) ([]st
 	defer runtime.KeepAlive(q)
 	var pins pinned
 	defer pins.Unpin()
-	c := pins.filter(filter)
+	c, err := pins.filter("move to", filter)
+	if err != nil {
+		return nil, err
+	}
 	pins.Pin(&c)
 	var ids *C.flockq_texts
 	var failed *C.flockq_error
@@ -76,7 +83,10 @@ func (q *Queue) Redrive(ctx context.Context, filter *Filter, dryRun bool) ([]Red
 	defer runtime.KeepAlive(q)
 	var pins pinned
 	defer pins.Unpin()
-	c := pins.filter(filter)
+	c, err := pins.filter("redrive", filter)
+	if err != nil {
+		return nil, err
+	}
 	pins.Pin(&c)
 	var ids, targets *C.flockq_texts
 	var failed *C.flockq_error

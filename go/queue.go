@@ -74,12 +74,20 @@ func (q *Queue) Send(ctx context.Context, payload any, options *SendOptions) (st
 func (q *Queue) send(ctx context.Context, op string, pins *pinned, options *SendOptions, send func(*C.flockq_send_options) error) error {
 	set := defaults(options)
 	var c C.flockq_send_options
+	var err error
+	if c.delay_ms, err = milliseconds(op, "Delay", set.Delay); err != nil {
+		return err
+	}
+	if c.ttl_ms, err = milliseconds(op, "TTL", set.TTL); err != nil {
+		return err
+	}
+	if _, err = waiting(op, "Wait", set.Wait); err != nil {
+		return err
+	}
 	c.size = C.sizeof_flockq_send_options
 	c.id = pins.text(set.ID)
 	c.priority = C.uint32_t(set.Priority)
 	c.dedup = flag(set.Dedup)
-	c.delay_ms = milliseconds(set.Delay)
-	c.ttl_ms = milliseconds(set.TTL)
 	c.sync = C.uint32_t(set.Sync)
 	pins.Pin(&c)
 	if set.Wait <= 0 {
@@ -89,7 +97,7 @@ func (q *Queue) send(ctx context.Context, op string, pins *pinned, options *Send
 	return q.wait(ctx, op, func() (bool, error) {
 		c.wait_ms = C.FLOCKQ_FOREVER
 		if set.Wait != Forever {
-			c.wait_ms = milliseconds(time.Until(end))
+			c.wait_ms = roundedUp(max(time.Until(end), 0))
 		}
 		return true, send(&c)
 	})
@@ -195,14 +203,20 @@ func (q *Queue) TryReceiveMany(ctx context.Context, max int, options *ReceiveOpt
 func (q *Queue) receive(max int, options *ReceiveOptions, wait C.uint64_t) ([]*Delivery, error) {
 	defer runtime.KeepAlive(q)
 	set := defaults(options)
+	most, err := count("receive", "max", max)
+	if err != nil {
+		return nil, err
+	}
 	var c C.flockq_receive_options
 	c.size = C.sizeof_flockq_receive_options
-	c.lease_ms = milliseconds(set.Lease)
+	if c.lease_ms, err = milliseconds("receive", "Lease", set.Lease); err != nil {
+		return nil, err
+	}
 	c.wait_ms = wait
 	c.detached = flag(set.Detached)
 	var list *C.flockq_deliveries
 	var failed *C.flockq_error
-	status := C.flockq_queue_receive_many(q.c, C.size_t(maxZero(max)), &c, &list, &failed)
+	status := C.flockq_queue_receive_many(q.c, most, &c, &list, &failed)
 	if err := failure("receive", status, &failed); err != nil {
 		return nil, err
 	}
@@ -213,8 +227,6 @@ func (q *Queue) receive(max int, options *ReceiveOptions, wait C.uint64_t) ([]*D
 	}
 	return deliveries, nil
 }
-
-func maxZero(n int) int { return max(n, 0) }
 
 // interruptAtTheEndOf interrupts this handle's waits from the end of ctx until the returned function is called. An
 // interrupt ends the waits in progress, or else the next one: it is repeated, because this goroutine's wait may be just

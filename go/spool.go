@@ -18,6 +18,10 @@ type Spool struct {
 // Open opens the spool in dir; nil options are the defaults.
 func Open(dir string, options *Options) (*Spool, error) {
 	set := defaults(options)
+	wait, err := waiting("open", "LockWait", set.LockWait)
+	if err != nil {
+		return nil, err
+	}
 	var pins pinned
 	defer pins.Unpin()
 	var c C.flockq_spool_options
@@ -25,7 +29,7 @@ func Open(dir string, options *Options) (*Spool, error) {
 	c.create = flag(set.Create)
 	c.allow_unverified_fs = flag(set.AllowUnverifiedFS)
 	c.sync = C.uint32_t(set.Sync)
-	c.lock_wait_ms = lockWait(set.LockWait)
+	c.lock_wait_ms = wait
 	var opened *C.flockq_spool
 	var failed *C.flockq_error
 	status := C.flockq_spool_open(pins.text(dir), &c, &opened, &failed)

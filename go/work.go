@@ -86,12 +86,16 @@ func handled(ctx context.Context, delivery *Delivery, handler func(context.Conte
 // Keep keeps the lease that a receipt names, in a thread of its own, until stop is called, the lease is lost or the queue
 // closed. Lease is as long as the receive's; 0 is as configured, else 5 minutes. Stop must be called; again it does nothing.
 func (q *Queue) Keep(receipt string, lease time.Duration) (stop func(), err error) {
+	ms, err := milliseconds("keep", "lease", lease)
+	if err != nil {
+		return nil, err
+	}
 	defer runtime.KeepAlive(q)
 	var pins pinned
 	defer pins.Unpin()
 	var keeper *C.flockq_keeper
 	var failed *C.flockq_error
-	status := C.flockq_queue_keep(q.c, pins.text(receipt), milliseconds(lease), &keeper, &failed)
+	status := C.flockq_queue_keep(q.c, pins.text(receipt), ms, &keeper, &failed)
 	if err := failure("keep", status, &failed); err != nil {
 		return nil, err
 	}
