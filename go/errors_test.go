@@ -130,6 +130,7 @@ func TestANegativeTimeOrCountIsRefusedAndNothingIsDone(t *testing.T) {
 				return nil
 			}, &WorkOptions{Lease: time.Duration(n)})
 		}},
+		{"receive", "max", func(n int) error { return failed(queue.ReceiveMany(background, n, nil)) }},
 		{"keep", "lease", func(n int) error { return failed(queue.Keep(delivery.Receipt, time.Duration(n))) }},
 		{"extend", "lease", func(n int) error { return delivery.Extend(background, time.Duration(n)) }},
 		{"nack", "Delay", func(n int) error { return delivery.Nack(background, &NackOptions{Delay: time.Duration(n)}) }},

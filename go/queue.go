@@ -144,9 +144,6 @@ func (q *Queue) Receive(ctx context.Context, options *ReceiveOptions) (*Delivery
 
 // ReceiveMany takes up to max ready messages in one commit, and waits for the first until ctx ends.
 func (q *Queue) ReceiveMany(ctx context.Context, max int, options *ReceiveOptions) ([]*Delivery, error) {
-	if max < 1 {
-		return nil, &Error{Op: "receive", Code: CodeInvalidArgument, Message: "max is less than 1", Offset: -1}
-	}
 	if err := ended(ctx, "receive"); err != nil {
 		return nil, err
 	}
