@@ -8,7 +8,9 @@ import "C"
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 )
@@ -21,9 +23,9 @@ type WorkOptions struct {
 	LetGo bool
 }
 
-// Work gives every message to handler: it acks it when handler returns nil, nacks it with the error's text when not, and
-// waits for the next. What handler itself acked, nacked or detached is left as it is. The lease is kept while handler runs,
-// which takes a thread.
+// Work gives every message to handler: it acks it when handler returns nil, nacks it with the error's text when not (its
+// type's name when that is empty), and waits for the next. What handler itself acked, nacked or detached is left as it is.
+// The lease is kept while handler runs, which takes a thread.
 //
 // It returns nil when ctx ends or the queue is interrupted or closed: after the message that is worked on, so that nothing
 // is left half done. A receipt that has become stale meanwhile is no error: the message is delivered again, or was.
@@ -32,38 +34,56 @@ func (q *Queue) Work(ctx context.Context, handler func(context.Context, *Deliver
 	began := q.interrupts.Load()
 	for !q.interruptedSince(began) {
 		delivery, err := q.Receive(ctx, &ReceiveOptions{Lease: set.Lease})
+		if err == nil {
+			err = q.work(ctx, delivery, handler, &set)
+		}
 		switch {
-		case ctx.Err() != nil && delivery == nil, errors.Is(err, ErrInterrupted), errors.Is(err, ErrClosed):
+		case err == nil, errors.Is(err, ErrStaleReceipt):
+		case endsWork(err):
 			return nil
-		case err != nil:
-			return err
-		case delivery == nil:
-			continue
-		}
-		stop := func() {}
-		if !set.LetGo {
-			if stop, err = q.Keep(delivery.Receipt, set.Lease); err != nil {
-				return err
-			}
-		}
-		failed := handled(ctx, delivery, handler, stop)
-		// What was worked on is settled also when ctx has ended meanwhile.
-		settle := context.WithoutCancel(ctx)
-		switch {
-		case delivery.settled.Load():
-		case failed == nil:
-			err = delivery.Ack(settle)
 		default:
-			err = delivery.Nack(settle, &NackOptions{Reason: failed.Error()})
-		}
-		if errors.Is(err, ErrClosed) {
-			return nil
-		}
-		if err != nil && !errors.Is(err, ErrStaleReceipt) {
 			return err
 		}
 	}
 	return nil
+}
+
+// endsWork says whether an error is only that somebody has ended the work. That the context has ended is not enough: what
+// failed meanwhile has failed.
+func endsWork(err error) bool {
+	var over *contextError
+	return errors.As(err, &over) || errors.Is(err, ErrInterrupted) || errors.Is(err, ErrClosed)
+}
+
+// work has handler do one delivery, under a lease that is kept meanwhile, and settles it.
+func (q *Queue) work(ctx context.Context, delivery *Delivery, handler func(context.Context, *Delivery) error, set *WorkOptions) error {
+	stop := func() {}
+	if !set.LetGo {
+		var err error
+		if stop, err = q.Keep(delivery.Receipt, set.Lease); err != nil {
+			return err
+		}
+	}
+	failed := handled(ctx, delivery, handler, stop)
+	// What was worked on is settled also when ctx has ended meanwhile.
+	settle := context.WithoutCancel(ctx)
+	switch {
+	case delivery.settled.Load():
+		return nil
+	case failed == nil:
+		return delivery.Ack(settle)
+	default:
+		return delivery.Nack(settle, &NackOptions{Reason: reason(failed)})
+	}
+}
+
+// reason says what an error says, in text that the file can hold. It is not empty: a nack without a reason is no failure,
+// and the message would come again at once.
+func reason(failed error) string {
+	if text := strings.ToValidUTF8(failed.Error(), "\uFFFD"); text != "" {
+		return text
+	}
+	return fmt.Sprintf("%T", failed)
 }
 
 // interruptedSince says whether Interrupt was called since then. An interrupt that came while a handler ran may have ended

@@ -161,3 +161,75 @@ func TestAKeeperMayBeStoppedTwice(t *testing.T) {
 	stop()
 	check(t, delivery.Ack(background))
 }
+
+func TestWhateverAnErrorSaysItsMessageIsGivenUpAndTheWorkerGoesOn(t *testing.T) {
+	spool := mail(t)
+	inbound, dead := must[*Queue](t)(spool.Queue("inbound")), must[*Queue](t)(spool.Queue("dead-letter"))
+	fails := map[string]struct{ says, reason string }{
+		"silent": {"", "*errors.errorString"},
+		"latin1": {"caf\xe9", "caf\uFFFD"},
+	}
+	for id := range fails {
+		must[string](t)(inbound.Send(background, 1, &SendOptions{ID: id}))
+	}
+	ctx, cancel := context.WithTimeout(background, 20*time.Second)
+	defer cancel()
+	seen := make(map[string]int)
+	check(t, inbound.Work(ctx, func(_ context.Context, d *Delivery) error {
+		if seen[d.ID]++; d.ID == "good" {
+			cancel()
+			return nil
+		}
+		if d.Attempts == 3 && seen["silent"] == 3 && seen["latin1"] == 3 {
+			must[string](t)(inbound.Send(background, 1, &SendOptions{ID: "good"}))
+		}
+		return errors.New(fails[d.ID].says)
+	}, nil))
+	equal(t, seen, map[string]int{"silent": 3, "latin1": 3, "good": 1})
+	for id, failed := range fails {
+		envelope := must[[]*Envelope](t)(dead.Get(background, id))[0]
+		equal(t, envelope.Reason, failed.reason)
+		equal(t, len(envelope.Errors), 3)
+	}
+	equal(t, length(t, inbound), 0)
+}
+
+// endsUnheard is a context that has ended when it is looked at again, and tells nobody.
+type endsUnheard struct {
+	context.Context
+	looks int
+}
+
+func (c *endsUnheard) Err() error {
+	if c.looks++; c.looks > 1 {
+		return context.Canceled
+	}
+	return nil
+}
+
+func TestWhatFailsIsToldAlsoWhenTheContextEndsMeanwhile(t *testing.T) {
+	spool := open(t)
+	queue := must[*Queue](t)(spool.Queue("inbound"))
+	write(t, spool.Path(), "inbound.json", "[")
+	handler := func(context.Context, *Delivery) error { return errors.New("there is nothing") }
+	wants(t, queue.Work(&endsUnheard{Context: background}, handler, nil), CodeCorrupt)
+}
+
+// whenItIsOver is a context that does something when a wait does not listen to it any more.
+type whenItIsOver struct {
+	context.Context
+	do func()
+}
+
+func (c whenItIsOver) Done() <-chan struct{} { return make(chan struct{}) }
+
+func (c whenItIsOver) AfterFunc(func()) func() bool {
+	return func() bool { c.do(); return true }
+}
+
+func TestAQueueThatIsClosedBetweenAReceiveAndItsHandlerEndsTheWorker(t *testing.T) {
+	queue := inbound(t)
+	send(t, queue, "1")
+	ctx := whenItIsOver{background, func() { check(t, queue.Close()) }}
+	check(t, queue.Work(ctx, func(context.Context, *Delivery) error { return errors.New("it was closed") }, nil))
+}
