@@ -34,4 +34,4 @@ install: ## header, libraries, pkg-config file and command line below PREFIX (/u
 	@scripts/install.sh "$(PREFIX)"
 
 clean: ## everything that was built
-	rm -rf target .venv go/internal/native/linux_* go/internal/native/flockq.h
+	rm -rf target .venv go/internal/native/*/libflockq.a go/internal/native/*/library.go

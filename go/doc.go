@@ -16,9 +16,10 @@
 //
 // # Linking
 //
-// By default the static library beside the package is linked, which `make build` puts there. With
-// the build tag flockq_system the installed library is found through pkg-config, with flockq_dev
-// the one in ../target/release.
+// By default the static library beside the package is linked, which `make build` puts there, and which
+// `go mod vendor` copies. With the build tag flockq_system the installed library is found through
+// pkg-config, with flockq_dev the one in ../target/release; only `go build -a` notices that that one
+// is new.
 //
 // # Contexts
 //
