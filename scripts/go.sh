@@ -29,6 +29,14 @@ build() {
     (cd go && go build -o ../target/drivers/go ./internal/driver && go build -o ../target/drivers/mail_daemon_go ./examples/mail_daemon)
 }
 
+# A module has its own licences: the root's do not go with it. pkg.go.dev knows both by these names.
+licences() {
+    local name
+    for name in LICENSE-MIT LICENSE-APACHE; do
+        cmp "$name" "go/$name"
+    done
+}
+
 # A program in another module, with the package vendored, is linked to the library that was copied, and to another one when
 # that takes its place.
 vendored() {
@@ -76,6 +84,7 @@ says() {
 
 run_tests() {
     build
+    licences
     vendored
     cd go
     test -z "$(gofmt -l .)" || { gofmt -d .; exit 1; }
