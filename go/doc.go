@@ -28,6 +28,13 @@
 // The error names the operation and is the context's: errors.Is finds [context.Canceled] or
 // [context.DeadlineExceeded]. When the context has a cause, the error's text ends with it.
 //
+// # Waiting
+//
+// What waits, for a message, for room or for a lock, waits in C: each such call has a thread of the
+// operating system to itself until it returns. A program with more than 10,000 threads crashes, unless
+// [runtime/debug.SetMaxThreads] allows more. So let a few goroutines receive, and hand the deliveries
+// to the others.
+//
 // # Caveats
 //
 //   - Delivery is at least once: a message is delivered again when its lease runs out, its consumer
