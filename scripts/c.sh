@@ -59,8 +59,25 @@ run_tests() {
     for name in send_receive worker; do
         (cd "$where" && FLOCKQ_DIR="$where/example-$name" "$OLDPWD/target/capi/$name")
     done
+    for name in send_receive worker mail_daemon; do
+        says_what_failed "target/capi/$name"
+        says_what_failed "target/capi/$name-cpp"
+    done
     have pkg-config && installed
     return 0
+}
+
+# An example that cannot open its spool ends with exit code 1 and one line that says which directory it was.
+says_what_failed() {
+    local spool=$where/a-file status=0
+    touch "$spool"
+    FLOCKQ_DIR=$spool "$1" "$spool" > "$where/output" 2> "$where/errors" || status=$?
+    if [ $status -ne 1 ] || [ "$(wc -l < "$where/errors")" -ne 1 ] || ! grep -qF "$spool" "$where/errors"; then
+        echo "$1 ended with $status and said:" >&2
+        cat "$where/errors" >&2
+        exit 1
+    fi
+    echo "test c::$(basename "$1")-fails ... ok"
 }
 
 # What `make install` puts in place is enough to build and run a program, and exports what the header declares.
