@@ -11,12 +11,18 @@ from ._flockq import FileLock as _FileLock
 from ._flockq import write_atomic as _write_atomic
 from ._message import Seconds
 
+_ALL_HELD: set[_FileLock] = set()
+"""What this process holds: a lock does not go with the object that took it."""
+
 
 class FileLock:
     """A lock on a file, by the same protocol as a queue's.
 
     The lock of ``DIR/NAME`` is ``DIR/.gastown/locks/NAME.lock``; the file itself is not touched and need not exist. So
     the lock of a queue's file is that queue's lock. ``with flockq.FileLock("state.json"):`` holds it in the block.
+
+    Once acquired it is held until :meth:`release` or the end of the process, also when nothing refers to the object
+    any more. A forked child does not hold its parent's locks: there, releasing them does nothing.
     """
 
     def __init__(
@@ -42,6 +48,7 @@ class FileLock:
     def acquire(self) -> None:
         """Take the lock. :class:`LockTimeout`: somebody else keeps it; :class:`WouldDeadlock`: this thread has it."""
         held = _FileLock(self._path, shared=self._shared, timeout=self._timeout, allow_unverified_fs=self._allow)
+        _ALL_HELD.add(held)
         self._held[get_ident()] = held
         self._waited = held.waited
 
@@ -56,6 +63,7 @@ class FileLock:
                 _, held = self._held.popitem()
         if held is not None:
             held.release()
+            _ALL_HELD.discard(held)
 
     @property
     def waited(self) -> float:

@@ -322,3 +322,34 @@ def test_control_c_is_heard_although_the_wait_that_it_ends_concerns_nobody(direc
         assert workers.line(waiting) == "interrupted"
     assert waiting.wait(10) == 0
     waiting.communicate()
+
+
+def test_a_file_lock_is_held_although_nothing_refers_to_it_until_its_process_ends(directory: Path) -> None:
+    path = directory / "daemon"
+    daemon = workers.script(
+        directory,
+        "flockq.FileLock('daemon').acquire(); gc.collect()\nprint('acquired', flush=True); sys.stdin.readline()\n",
+    )
+    assert workers.line(daemon) == "acquired"
+    with pytest.raises(flockq.LockTimeout):
+        flockq.FileLock(path, timeout=0).acquire()
+    daemon.communicate("end\n")
+    with flockq.FileLock(path, timeout=10):
+        pass
+
+
+def test_a_child_has_none_of_its_parent_s_file_locks(directory: Path) -> None:
+    lock = flockq.FileLock(directory / "daemon", timeout=0)
+
+    def in_the_child() -> None:
+        with pytest.raises(flockq.LockTimeout):
+            lock.acquire()
+        lock.release()
+        with pytest.raises(flockq.LockTimeout):
+            lock.acquire()
+
+    with lock:
+        workers.join(workers.fork(in_the_child))
+        # The child's release and its end are not this process's.
+        workers.join(workers.fork(in_the_child))
+    workers.join(workers.fork(lock.acquire))

@@ -71,7 +71,7 @@ def join(pid: int) -> None:
 
 def script(directory: Path, text: str) -> subprocess.Popen[str]:
     """Run a script in another Python; it finds the spool in `spool`, `inbound`, and its directory in `directory`."""
-    opening = f"import flockq, math, os, signal, sys, threading, time; directory = {str(directory)!r}\n"
+    opening = f"import flockq, gc, math, os, signal, sys, threading, time; directory = {str(directory)!r}\n"
     # Whoever runs the tests in the background may have SIGINT ignored, which is inherited.
     opening += "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     opening += "spool = flockq.Spool(directory, sync='off'); inbound = spool.queue('inbound')\n"
