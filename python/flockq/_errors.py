@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class FlockqError(Exception):
@@ -26,6 +26,12 @@ class FlockqError(Exception):
     def __str__(self) -> str:
         """Return the message alone: OSError would put numbers and names around it."""
         return str(self.args[0]) if self.args else ""
+
+    def __setstate__(self, state: dict[str, Any] | None, /) -> None:
+        """Come from another process: OSError keeps the file's name outside of what it hands on."""
+        if state and isinstance(self, OSError):
+            state = {**state, "filename": state.get("path")}
+        super().__setstate__(state)
 
 
 class InvalidArgument(FlockqError, ValueError):

@@ -60,6 +60,8 @@ def test_every_exception_crosses_processes(name: str) -> None:
     again = pickle.loads(pickle.dumps(made))
     assert type(again) is type(made)
     assert (str(again), again.path, again.errno) == ("one line", "a", 5)
+    if isinstance(again, OSError):
+        assert again.filename == "a"
 
 
 def test_a_missing_directory_is_not_found_and_says_which(tmp_path: Path) -> None:
