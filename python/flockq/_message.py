@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Literal
@@ -117,14 +118,21 @@ class Delivery:
         try:
             self.nack(reason_of(error))
         except FlockqError as failed:
-            # What escaped is what went wrong first; it goes up, and says that the message could not be given back.
-            if sys.version_info >= (3, 11):
-                error.add_note(f"and the message {self.id} could not be given back: {failed}")
+            # What escaped is what went wrong first; it goes up, and says this too.
+            say_too(error, f"and giving back the message {self.id} said: {failed}")
         return False
 
     def __repr__(self) -> str:
         """Name the delivery."""
         return f"<flockq.Delivery {self.id} attempts={self.attempts}>"
+
+
+def say_too(error: BaseException, text: str) -> None:
+    """Add a line to what an exception says; in Python 3.10, which shows no notes, it is a warning."""
+    if sys.version_info >= (3, 11):
+        error.add_note(text)
+    else:
+        warnings.warn(text, RuntimeWarning, stacklevel=3)
 
 
 def reason_of(error: BaseException) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -261,14 +263,46 @@ def test_a_with_block_lets_alone_what_was_settled_in_it(inbound: flockq.Queue) -
         }.get(settle, [])
 
 
-def test_what_escapes_a_with_block_is_not_hidden_by_a_lost_lease(inbound: flockq.Queue) -> None:
+def fail_with_a_lost_lease(inbound: flockq.Queue) -> list[str]:
+    """Leave a block by an exception when the lease is over; the notes of the exception."""
     inbound.send(1)
     delivery = inbound.receive(lease=0.05)
     assert delivery is not None
     with pytest.raises(ZeroDivisionError) as raised, delivery:
         time.sleep(0.1)
         _ = 1 / 0
-    assert "could not be given back" in getattr(raised.value, "__notes__", ["could not be given back"])[0]
+    notes: list[str] = getattr(raised.value, "__notes__", [])
+    return notes
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="exceptions have no notes")
+def test_what_escapes_a_with_block_is_not_hidden_by_a_lost_lease_and_tells_of_it(inbound: flockq.Queue) -> None:
+    (note,) = fail_with_a_lost_lease(inbound)
+    assert "giving back the message" in note
+    assert "lease" in note
+
+
+def test_before_python_3_11_a_lost_lease_is_a_warning(inbound: flockq.Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flockq._message.sys", SimpleNamespace(version_info=(3, 10)))
+    with pytest.warns(RuntimeWarning, match="giving back the message .* said: .*lease"):
+        assert fail_with_a_lost_lease(inbound) == []
+
+
+def test_what_could_not_be_moved_is_said_to_be_given_back_all_the_same(
+    directory: Path, spool: flockq.Spool, inbound: flockq.Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flockq._message.sys", SimpleNamespace(version_info=(3, 10)))
+    spool.set_config("inbound.retry_queue", "outbound")
+    inbound.send(1)
+    (directory / "outbound.json").write_text("[1,")
+    delivery = inbound.receive()
+    assert delivery is not None
+    with (
+        pytest.warns(RuntimeWarning, match="giving back the message .* said: given back, and kept in queue inbound"),
+        pytest.raises(ZeroDivisionError),
+        delivery,
+    ):
+        _ = 1 / 0
 
 
 def test_closing_gives_leases_back_and_leaves_detached_ones(spool: flockq.Spool, inbound: flockq.Queue) -> None:
