@@ -20,7 +20,7 @@ sources() {
     rustc --version
     "$bin/python" --version
     find Cargo.toml Cargo.lock build.rs src python/flockq python/.cargo python/pyproject.toml python/README.md \
-        -type f -not -name '*.pyc' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
+        python/LICENSE-* -type f -not -name '*.pyc' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
 }
 
 build() {
