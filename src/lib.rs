@@ -114,3 +114,4 @@ pub use queue::{
 pub use spool::{Spool, SpoolBuilder};
 pub use store::LockKind;
 pub use store::patience::LockWait;
+pub use wait::Cancel;

@@ -23,7 +23,7 @@ use crate::store::fault::FaultStore;
 use crate::store::fault::waiting::{OVERSLEPT, SLEEPS};
 use crate::store::gate::{Gate, Refused, Tie};
 use crate::store::patience::{LockWait, Patience};
-use crate::{ErrorKind, Queue, Receive, Spool, Sync};
+use crate::{Cancel, ErrorKind, Nack, Queue, Receive, Spool, Sync};
 
 const JOURNAL: &str = "inbound.json.journal";
 
@@ -187,6 +187,29 @@ fn an_interrupt_ends_a_worker_whenever_it_comes() {
         let sender = thread::spawn(move || drop(sending.send(&json!(1)).unwrap()));
         let interrupter = thread::spawn(move || ending.interrupt());
         all([worker, sender, interrupter]);
+    });
+}
+
+#[test]
+fn a_cancel_ends_its_wait_whenever_it_comes_and_no_other() {
+    schedules("a wait that is cancelled", 3, || {
+        let store = FaultStore::new();
+        let queue = queue(&store, Sync::Off);
+        let cancel = Cancel::new();
+        let (leaving, staying, sending) = (queue.clone(), queue.clone(), queue.clone());
+        let how = waiting().cancel(&cancel);
+        let leaver = thread::spawn(move || match leaving.receive(how) {
+            Ok(delivery) => delivery.unwrap().nack(&Nack::new()).unwrap(),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Interrupted),
+        });
+        let stayer = thread::spawn(move || {
+            let delivery = staying.receive(waiting()).unwrap().unwrap();
+            delivery.ack().unwrap();
+        });
+        let sender = thread::spawn(move || drop(sending.send(&json!(1)).unwrap()));
+        let canceller = thread::spawn(move || cancel.cancel());
+        all([leaver, stayer, sender, canceller]);
+        assert!(queue.len().unwrap() == 0);
     });
 }
 

@@ -1,4 +1,4 @@
-//! Waiting for a message: interrupts, and what a waiting receiver sleeps on.
+//! Waiting for a message: interrupts, cancels, and what a waiting receiver sleeps on.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -71,6 +71,81 @@ impl Interrupts {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends the wait that it is given to ([`Receive::cancel`](crate::Receive::cancel)), and no other of the same handle: for a task or
+/// a request that is given up. Clones are one.
+#[derive(Debug, Clone, Default)]
+pub struct Cancel(Arc<Mutex<Cancelled>>);
+
+#[derive(Debug, Default)]
+struct Cancelled {
+    is_cancelled: bool,
+    wakers: Vec<Arc<dyn Waker>>,
+}
+
+impl Cancel {
+    /// Nothing is cancelled yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The wait ends with `Interrupted`, whether it has begun or not; and so does every one that this is given to later.
+    pub fn cancel(&self) {
+        let mut state = self.state();
+        state.is_cancelled = true;
+        state.wakers.iter().for_each(|waker| waker.ring());
+    }
+
+    /// Whether it was cancelled.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.state().is_cancelled
+    }
+
+    /// Fails when it is cancelled.
+    pub(crate) fn ask(&self) -> Result<()> {
+        if self.is_cancelled() {
+            return Err(interrupted());
+        }
+        Ok(())
+    }
+
+    /// From here on it wakes this one; so the caller asks once more before it sleeps.
+    pub(crate) fn wakes(&self, waiting: &Waiting<'_>) -> Waking<'_> {
+        let waker = waiting.waker.clone();
+        self.state().wakers.extend(waker.clone());
+        Waking {
+            cancel: self,
+            waker,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, Cancelled> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Until it is dropped, a cancel wakes a wait.
+#[derive(Debug)]
+pub(crate) struct Waking<'a> {
+    cancel: &'a Cancel,
+    waker: Option<Arc<dyn Waker>>,
+}
+
+impl Drop for Waking<'_> {
+    fn drop(&mut self) {
+        if let Some(waker) = &self.waker {
+            forget(&mut self.cancel.state().wakers, waker);
+        }
+    }
+}
+
+fn forget(wakers: &mut Vec<Arc<dyn Waker>>, one: &Arc<dyn Waker>) {
+    if let Some(place) = wakers.iter().position(|waker| Arc::ptr_eq(waker, one)) {
+        wakers.swap_remove(place);
     }
 }
 
@@ -261,13 +336,8 @@ impl Drop for Waiting<'_> {
         // It came when there was something to take already: then it is the next wait that it ends.
         let came = self.interrupts.count.load(Ordering::Acquire) != self.seen;
         state.pending |= came && !self.is_interrupted;
-        let mine = |waker: &Arc<dyn Waker>| {
-            self.waker
-                .as_ref()
-                .is_some_and(|mine| Arc::ptr_eq(waker, mine))
-        };
-        if let Some(place) = state.wakers.iter().position(mine) {
-            state.wakers.swap_remove(place);
+        if let Some(waker) = &self.waker {
+            forget(&mut state.wakers, waker);
         }
     }
 }

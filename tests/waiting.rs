@@ -14,7 +14,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use flockq::{ErrorKind, FileLock, LockKind, LockWait, Message, Nack, Queue, Receive, Spool};
+use flockq::{
+    Cancel, ErrorKind, FileLock, LockKind, LockWait, Message, Nack, Queue, Receive, Spool,
+};
 use serde_json::json;
 
 /// Much less than the heartbeat of a second.
@@ -134,6 +136,31 @@ fn a_receiver_that_sleeps_learns_of_a_delay_that_ends_soon() {
     heard_at_once(&queue, 1, soon + AT_ONCE, nothing, |()| {
         queue.send(Message::new(&json!(1)).delay(soon)).unwrap();
     });
+}
+
+#[test]
+fn a_cancel_ends_its_own_wait_and_no_other_of_the_handle() {
+    let directory = tempfile::tempdir().unwrap();
+    let queue = queue(directory.path());
+    let wait = |cancel: &Cancel| {
+        let (queue, how) = (queue.clone(), Receive::new().wait_forever().cancel(cancel));
+        thread::spawn(move || queue.receive(how))
+    };
+    let (one, other) = (Cancel::new(), Cancel::new());
+    let (ends, goes_on) = (wait(&one), wait(&other));
+    // Until both of them sleep.
+    thread::sleep(Duration::from_millis(200));
+    one.cancel();
+    let ended = ends.join().unwrap().unwrap_err();
+    assert_eq!(ended.kind(), ErrorKind::Interrupted);
+    queue.send(&json!(1)).unwrap();
+    let delivery = goes_on.join().unwrap().unwrap().unwrap();
+    assert_eq!(delivery.attempts(), 1);
+    delivery.nack(&Nack::new()).unwrap();
+    // Before it begins, and although there is something.
+    let ended = wait(&one).join().unwrap().unwrap_err();
+    assert_eq!(ended.kind(), ErrorKind::Interrupted);
+    assert!(wait(&other).join().unwrap().unwrap().is_some());
 }
 
 /// A queue with room for two messages, full.

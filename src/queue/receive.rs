@@ -13,7 +13,7 @@ use crate::store::files::Need;
 use crate::store::journal::is_full;
 use crate::store::lock::make_directories;
 use crate::store::patience::Patience;
-use crate::wait::{Slept, Waiting};
+use crate::wait::{Cancel, Slept, Waiting};
 
 use super::attached::Attached;
 use super::handle::{Probe, Wish};
@@ -25,6 +25,7 @@ use super::{Handle, Queue};
 pub struct Receive {
     lease: Option<Duration>,
     wait: Option<LockWait>,
+    cancel: Option<Cancel>,
     detached: bool,
 }
 
@@ -34,6 +35,7 @@ impl Receive {
         Self {
             lease: None,
             wait: None,
+            cancel: None,
             detached: false,
         }
     }
@@ -56,10 +58,21 @@ impl Receive {
         self
     }
 
+    /// What ends this wait by itself. Waiting for the lock goes on; and a message that has come at that moment is delivered.
+    pub fn cancel(mut self, cancel: &Cancel) -> Self {
+        self.cancel = Some(cancel.clone());
+        self
+    }
+
     /// A lease that ends at its deadline or a reboot, but not with this process.
     pub fn detached(mut self) -> Self {
         self.detached = true;
         self
+    }
+
+    /// Fails when the wait is cancelled.
+    fn require_wanted(&self) -> Result<()> {
+        self.cancel.as_ref().map_or(Ok(()), Cancel::ask)
     }
 }
 
@@ -91,6 +104,7 @@ impl Queue {
             // Closing the handle interrupts its waits: then that is what is to be told.
             self.handle.attached()?;
             interrupted?;
+            how.require_wanted()?;
         }
         // Without waiting, or with something there, listening would be work for nothing.
         let taken = self.take(max, &how, Probe::Sometimes)?;
@@ -103,8 +117,10 @@ impl Queue {
         // Closed since it was asked: that interrupted the waits there were then.
         self.handle.attached()?;
         let mut waiting = waiting?;
+        let _waking = how.cancel.as_ref().map(|cancel| cancel.wakes(&waiting));
         let mut in_vain = false;
         loop {
+            how.require_wanted()?;
             waiting.lie_down();
             self.handle.bring_back();
             let (ready, due) = self.handle.peek_ready(&attached);
