@@ -16,6 +16,14 @@ an exception gives it back with the exception's text.
 Durations are seconds (``float`` or ``int``) or :class:`datetime.timedelta`. Everything may be used from any thread.
 After ``os.fork()`` parent and child both go on with the same objects.
 
+In asyncio ``await queue.receive_async(wait=60)`` waits for a message while the event loop goes on. When its task is
+cancelled (by a time-out, by Ctrl-C), the wait ends and takes nothing. The other calls are for
+:func:`asyncio.to_thread`, unless the loop may wait for a commit.
+
+While a call waits in the main thread, Python's signal handlers run, so that Ctrl-C ends it. What a handler raises goes
+up from the call. A handler may also call :meth:`Queue.interrupt`; any other use of the same queue raises
+:class:`WouldDeadlock` there while the call waits for the lock.
+
 Caveats:
 
 * Delivery is at least once: a message is delivered again when its lease runs out, its consumer dies or gives it back,

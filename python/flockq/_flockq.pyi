@@ -115,7 +115,9 @@ class Queue:
     ) -> _List[str]:
         """Send all or none and return the ids."""
 
-    def receive(self, lease: Seconds | None, wait: Seconds | None, detached: bool) -> Delivery | None:
+    def receive(
+        self, lease: Seconds | None, wait: Seconds | None, detached: bool, cancel: Cancel | None = None
+    ) -> Delivery | None:
         """Take the next ready message under a lease."""
 
     def receive_many(self, max: int, lease: Seconds | None, wait: Seconds | None, detached: bool) -> _List[Delivery]:
@@ -198,6 +200,16 @@ class Queue:
 
     def close(self) -> None:
         """Give back the leases taken through this handle."""
+
+@final
+class Cancel:
+    """Ends the wait that it is given to."""
+
+    def __new__(cls) -> Cancel:
+        """Nothing is cancelled yet."""
+
+    def cancel(self) -> None:
+        """End it, whether it has begun or not."""
 
 @final
 class Keeper:

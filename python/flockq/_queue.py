@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, NamedTuple, overload
 
+from . import _tasks
 from ._errors import Closed, FlockqError, Interrupted, StaleReceipt
 from ._flockq import Queue as _Queue
 from ._json import decode, encode, same
@@ -119,6 +120,17 @@ class Queue:
         this process.
         """
         inner = self._inner.receive(lease, wait, detached)
+        return None if inner is None else Delivery(inner)
+
+    async def receive_async(
+        self, *, lease: Seconds | None = None, wait: Seconds | None = None, detached: bool = False
+    ) -> Delivery | None:
+        """Receive in asyncio: as :meth:`receive`, in a thread of its own, while the event loop goes on.
+
+        Cancelling the task ends its wait, and no other one of this handle; a message that came at that moment is given
+        back. The end of a ``with delivery:`` block is a commit, for which the loop waits.
+        """
+        inner = await _tasks.receive(lambda cancel: self._inner.receive(lease, wait, detached, cancel))
         return None if inner is None else Delivery(inner)
 
     def receive_many(

@@ -225,6 +225,22 @@ def test_a_signal_whose_handler_returns_does_not_end_a_wait(directory: Path, inb
     waiting.communicate()
 
 
+def test_a_signal_handler_may_interrupt_the_wait(directory: Path) -> None:
+    waiting = workers.script(
+        directory,
+        "signal.signal(signal.SIGUSR1, lambda *_: inbound.interrupt())\n"
+        "print('waiting', flush=True)\n"
+        "try: inbound.receive(wait=math.inf)\n"
+        "except flockq.Interrupted: print('interrupted', flush=True)\n",
+    )
+    assert workers.line(waiting) == "waiting"
+    time.sleep(0.3)
+    waiting.send_signal(signal.SIGUSR1)
+    assert workers.line(waiting) == "interrupted"
+    assert waiting.wait(10) == 0
+    waiting.communicate()
+
+
 def test_control_c_ends_the_wait_for_a_lock(directory: Path, inbound: flockq.Queue) -> None:
     waiting = workers.script(
         directory,

@@ -7,17 +7,23 @@ use std::path::Path;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::{Error, ErrorKind};
+use crate::{Cancel, Error, ErrorKind};
 
 thread_local! {
     /// What a signal handler raised while this thread waited: it goes up instead of `Interrupted`.
     static RAISED: RefCell<Option<PyErr>> = const { RefCell::new(None) };
+    /// What cancels the call that this thread is in.
+    static CANCEL: RefCell<Option<Cancel>> = const { RefCell::new(None) };
 }
 
 /// Asked by the core while it waits. Runs Python's signal handlers, which only the main thread does.
 pub(super) fn interrupted() -> bool {
     if RAISED.with(|place| place.borrow().is_some()) {
         // The core may go on after one wait was ended; the others of this call end too.
+        return true;
+    }
+    let is_cancelled = |cancel: &Option<Cancel>| cancel.as_ref().is_some_and(Cancel::is_cancelled);
+    if CANCEL.with(|place| is_cancelled(&place.borrow())) {
         return true;
     }
     let checked = Python::try_attach(|py| match py.check_signals() {
@@ -87,6 +93,18 @@ pub(super) fn call<T: Send>(
             Err(refused(py, ErrorKind::Internal, text))
         }
     }
+}
+
+/// The same for a call that can be cancelled, also where it waits for a lock.
+pub(super) fn cancellable<T: Send>(
+    py: Python<'_>,
+    cancel: Option<Cancel>,
+    job: impl FnOnce() -> crate::Result<T> + Send,
+) -> PyResult<T> {
+    CANCEL.with(|place| *place.borrow_mut() = cancel);
+    let result = call(py, job);
+    CANCEL.with(|place| *place.borrow_mut() = None);
+    result
 }
 
 /// The core's list of kinds: code and name.

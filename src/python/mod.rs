@@ -28,6 +28,7 @@ fn extension(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<spool::Spool>()?;
     m.add_class::<queue::Queue>()?;
     m.add_class::<queue::Transaction>()?;
+    m.add_class::<queue::Cancel>()?;
     m.add_class::<queue::Keeper>()?;
     m.add_class::<delivery::Delivery>()?;
     m.add_class::<envelope::Envelope>()?;

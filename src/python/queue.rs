@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::convert::{Time, duration, named, optional, time};
 use super::delivery::Delivery;
 use super::envelope::Envelope;
-use super::error::{call, exception, refused};
+use super::error::{call, cancellable, exception, refused};
 use super::released::Released;
 use crate::{Array, ErrorKind, Filter, List, Message, Mode, Nack, Priority, Receive, State, Sync};
 
@@ -158,16 +158,21 @@ impl Queue {
         call(py, || self.0.send_many(messages))
     }
 
-    #[pyo3(signature = (lease, wait, detached))]
+    #[pyo3(signature = (lease, wait, detached, cancel=None))]
     fn receive(
         &self,
         py: Python<'_>,
         lease: Option<&Bound<'_, PyAny>>,
         wait: Option<&Bound<'_, PyAny>>,
         detached: bool,
+        cancel: Option<&Bound<'_, Cancel>>,
     ) -> PyResult<Option<Delivery>> {
-        let how = receive(lease, wait, detached)?;
-        let delivery = call(py, || self.0.receive(how))?;
+        let mut how = receive(lease, wait, detached)?;
+        let cancel = cancel.map(|cancel| cancel.get().0.clone());
+        if let Some(cancel) = &cancel {
+            how = how.cancel(cancel);
+        }
+        let delivery = cancellable(py, cancel, || self.0.receive(how))?;
         Ok(delivery.map(|delivery| Delivery(Released::new(delivery))))
     }
 
@@ -423,6 +428,22 @@ pub(super) fn nack(error: Option<String>, delay: Option<&Bound<'_, PyAny>>) -> P
         Some(error) => nack.error(error),
         None => nack,
     })
+}
+
+/// Ends one wait.
+#[pyclass(frozen, module = "flockq._flockq")]
+pub(super) struct Cancel(crate::Cancel);
+
+#[pymethods]
+impl Cancel {
+    #[new]
+    fn new() -> Self {
+        Self(crate::Cancel::new())
+    }
+
+    fn cancel(&self) {
+        self.0.cancel();
+    }
 }
 
 /// Keeps a lease; none after its end.
