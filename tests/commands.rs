@@ -1,5 +1,6 @@
 //! Commands that run beside the command line: `flockq lock` and `flockq run`.
 #![cfg(feature = "cli")]
+#![allow(clippy::disallowed_methods, reason = "tests touch files directly")]
 #![allow(
     clippy::unwrap_used,
     clippy::print_stderr,
@@ -10,7 +11,9 @@
 mod shell;
 mod support;
 
-use std::io::{BufRead, BufReader};
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -169,6 +172,96 @@ fn a_command_that_cannot_be_started_is_no_messages_fault() {
     assert_eq!(left.get("error"), None, "{left}");
 }
 
+#[test]
+fn what_is_no_program_is_wrong_usage() {
+    let shell = Shell::new();
+    shell.run(&["send", "inbound", "1"]).ok();
+    let plain = shell.path().join("plain");
+    fs::write(&plain, "true").unwrap();
+    let nonsense = shell.path().join("nonsense");
+    fs::write(&nonsense, [0; 64]).unwrap();
+    fs::set_permissions(&nonsense, fs::Permissions::from_mode(0o755)).unwrap();
+    for (program, why) in [(plain, "Permission denied"), (nonsense, "Exec format")] {
+        let program = program.to_str().unwrap();
+        shell.run(&["run", "inbound", "--", program]).failed(2, why);
+        shell
+            .run(&["lock", "state.json", "--", program])
+            .failed(2, why);
+    }
+}
+
+/// `flockq` as a terminal starts it, whatever this test was started by.
+fn heeding(shell: &Shell, arguments: &[&str]) -> Command {
+    let mut command = Command::new("env");
+    command
+        .args(["--default-signal=INT,QUIT", env!("CARGO_BIN_EXE_flockq")])
+        .args(arguments)
+        .env("FLOCKQ_DIR", shell.path());
+    command
+}
+
+#[test]
+fn what_a_process_sends_to_a_lock_reaches_its_command() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let shell = Shell::new();
+    let signals = [
+        ("INT", Signal::INT),
+        ("QUIT", Signal::QUIT),
+        ("TERM", Signal::TERM),
+        ("HUP", Signal::HUP),
+    ];
+    for (name, signal) in signals {
+        let script = format!(
+            "trap 'exit 9' {name}; echo up; for turn in $(seq 400); do sleep 0.05; done; exit 1"
+        );
+        let mut command = heeding(&shell, &["lock", "state.json", "--", "sh", "-c", &script]);
+        let mut lock = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        let mut out = BufReader::new(lock.stdout.take().unwrap());
+        out.read_line(&mut line).unwrap();
+        let pid = Pid::from_raw(i32::try_from(lock.id()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+        assert_eq!(lock.wait().unwrap().code(), Some(9), "{name}");
+    }
+}
+
+/// It would come twice. A command that has left the terminal shows what is handed on.
+#[test]
+fn a_key_at_the_terminal_is_not_handed_on_by_a_lock() {
+    let shell = Shell::new();
+    let script = "trap 'echo heard' INT; echo up; for turn in $(seq 400); do [ -e pressed ] && break; sleep 0.05; done; sleep 0.3; echo over";
+    let lock = format!(
+        r#"{} lock state.json -- setsid sh -c "{}""#,
+        env!("CARGO_BIN_EXE_flockq"),
+        script.replace('$', r"\$")
+    );
+    let mut terminal = Command::new("script");
+    terminal
+        .args(["-qec", &lock, "/dev/null"])
+        .env("FLOCKQ_DIR", shell.path())
+        .env("SHELL", "/bin/sh")
+        .current_dir(shell.path());
+    let terminal = terminal.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let Ok(mut terminal) = terminal.spawn() else {
+        return support::left_out("script is missing (apt-get install bsdutils)");
+    };
+    let mut keys = terminal.stdin.take().unwrap();
+    let mut out = BufReader::new(terminal.stdout.take().unwrap());
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    assert_eq!(line.trim(), "up");
+    keys.write_all(b"\x03").unwrap();
+    // The terminal shows it when it has been pressed.
+    let mut echo = [0; 2];
+    out.read_exact(&mut echo).unwrap();
+    assert_eq!(&echo, b"^C");
+    fs::write(shell.path().join("pressed"), "").unwrap();
+    let mut said = String::new();
+    out.read_to_string(&mut said).unwrap();
+    assert_eq!(said.trim(), "over");
+    terminal.wait().unwrap();
+}
+
 /// As `nohup` starts it.
 #[test]
 fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
@@ -221,15 +314,16 @@ fn where_there_are_no_threads_nothing_is_given_to_a_command_and_no_lock_is_given
     };
     assert_eq!(locked.status.code(), Some(1), "{locked:?}");
     assert!(!ran.exists());
+    // The second one is the command.
+    let locked = without_thread(&shell, 2, &lock).unwrap();
+    assert_eq!(locked.status.code(), Some(1), "{locked:?}");
+    assert!(!ran.exists());
     // Each thread's are counted by themselves: the main one's for the signals and the worker; the worker's third one for what the
     // command says, and its fourth one, which is the command.
     let run = [&["run", "inbound"][..], &touch].concat();
     for number in 1..=4 {
         let output = without_thread(&shell, number, &run).unwrap();
-        assert!(
-            matches!(output.status.code(), Some(1 | 2)),
-            "thread {number}: {output:?}"
-        );
+        assert_eq!(output.status.code(), Some(1), "thread {number}: {output:?}");
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(error.starts_with("flockq: "), "thread {number}: {error}");
         let is_thread = error.contains("cannot start a thread");

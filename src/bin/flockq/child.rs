@@ -1,8 +1,13 @@
 //! What it takes to run a command beside this process.
 
+use std::ffi::OsStr;
 use std::io;
 use std::sync::mpsc;
 use std::thread;
+
+use rustix::io::Errno;
+
+use crate::Failure;
 
 /// Starts a thread that does `job` with what it is given. So there is one before the command is started: where the system
 /// refuses threads, nothing is half done.
@@ -17,6 +22,17 @@ pub(crate) fn ready<T: Send + 'static>(
     };
     thread::Builder::new().spawn(wait).map_err(no_thread)?;
     Ok(give)
+}
+
+/// Why a command could not be run: one that is none is a wrong use, and what the system has not got just now is not.
+pub(crate) fn cannot_run(program: &OsStr, error: &io::Error) -> Failure {
+    let text = format!("cannot run {}: {error}", program.to_string_lossy());
+    let wrong = [Errno::NOENT, Errno::NOTDIR, Errno::ACCESS, Errno::NOEXEC];
+    if Errno::from_io_error(error).is_some_and(|error| wrong.contains(&error)) {
+        Failure::Usage(text)
+    } else {
+        Failure::Other(text)
+    }
 }
 
 /// The error where the system refuses a thread.

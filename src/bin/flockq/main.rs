@@ -9,6 +9,7 @@ mod print;
 mod queue;
 mod run;
 mod stats;
+mod words;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -36,6 +37,8 @@ pub(crate) enum Failure {
     Stream(io::Error),
     /// It was done, and then what came of it could not be printed.
     Untold(io::Error),
+    /// Anything else, as it is to be told.
+    Other(String),
     Usage(String),
 }
 
@@ -48,6 +51,13 @@ impl From<Error> for Failure {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         Failure::Stream(error)
+    }
+}
+
+impl Failure {
+    /// What the system has refused, but for the standard streams.
+    pub(crate) fn system(error: io::Error) -> Self {
+        Failure::Other(error.to_string())
     }
 }
 
@@ -76,6 +86,7 @@ fn main() -> ExitCode {
                     let text = format!("done, but what came of it could not be printed: {error}");
                     (text, 1)
                 }
+                Failure::Other(text) => (text, 1),
                 Failure::Usage(text) => (text, 2),
             };
             complain(&text);

@@ -1,11 +1,11 @@
 //! Giving each message of a queue to a command.
 
 use std::ffi::OsString;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{ChildStderr, ChildStdin, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -13,10 +13,9 @@ use flockq::{Delivery, Nack, Queue, Spool, Work};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::words::Words;
 use crate::{Failure, Outcome, child};
 
-/// The part of a line on standard error that becomes the reason of a nack.
-const REASON: usize = 500;
 /// So long what a command has said is waited for when it has ended.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
@@ -37,7 +36,8 @@ pub(crate) fn run(
     let queues: Vec<Queue> = (0..workers.max(1))
         .map(|_| spool.queue(name))
         .collect::<flockq::Result<_>>()?;
-    let mut signals = Signals::new(child::heeded(&[SIGINT, SIGTERM, SIGHUP]))?;
+    let heeded = child::heeded(&[SIGINT, SIGTERM, SIGHUP]);
+    let mut signals = Signals::new(heeded).map_err(Failure::system)?;
     let (handle, waiters) = (signals.handle(), queues.clone());
     let listen = move || {
         for _ in signals.forever() {
@@ -46,7 +46,7 @@ pub(crate) fn run(
     };
     let listener = thread::Builder::new()
         .spawn(listen)
-        .map_err(child::no_thread)?;
+        .map_err(|error| Failure::system(child::no_thread(error)))?;
     let mut how = Work::new();
     if let Some(lease) = lease {
         how = how.lease(lease);
@@ -56,11 +56,12 @@ pub(crate) fn run(
     let cannot = Mutex::new(None);
     let work = |queue: &Queue| {
         let done = queue.work(&how, |delivery| {
-            match hand_over(queue, delivery, program, arguments) {
+            let words = Words::new(queues.len() == 1);
+            match hand_over(queue, delivery, (program, arguments), &words) {
                 Ok(()) => Ok(()),
                 Err(Failed::Command(text)) => Err(text),
-                Err(Failed::Start(text)) => {
-                    *cannot.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+                Err(Failed::Start(failure)) => {
+                    *cannot.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
                     end_all();
                     // No message's fault: it is given back.
                     let _ = delivery.nack(&Nack::new());
@@ -82,10 +83,11 @@ pub(crate) fn run(
             end_all();
         }
         let ends = started.into_iter().map(|started| {
-            let ended = started.map_err(child::no_thread)?.join();
+            let started = started.map_err(|error| Failure::system(child::no_thread(error)));
             let panicked =
                 "a worker has panicked, and its message was given back; please report it";
-            ended.unwrap_or_else(|_| Err(Failure::Stream(io::Error::other(panicked))))
+            let ended = started?.join();
+            ended.unwrap_or_else(|_| Err(Failure::Other(panicked.to_owned())))
         });
         ends.collect()
     });
@@ -94,7 +96,7 @@ pub(crate) fn run(
     spool.close()?;
     ended.into_iter().collect::<Result<(), Failure>>()?;
     match cannot.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        Some(text) => Err(Failure::Usage(text)),
+        Some(failure) => Err(failure),
         None => Ok(Outcome::Done),
     }
 }
@@ -103,8 +105,8 @@ pub(crate) fn run(
 enum Failed {
     /// The command has failed.
     Command(String),
-    /// There is none that could be run.
-    Start(String),
+    /// It could not be run.
+    Start(Failure),
 }
 
 /// One message: the payload on standard input, what is known of it in the environment. Over when the command has ended, whatever it
@@ -112,27 +114,24 @@ enum Failed {
 fn hand_over(
     queue: &Queue,
     delivery: &Delivery,
-    program: &OsString,
-    arguments: &[OsString],
+    (program, arguments): (&OsString, &[OsString]),
+    words: &Words,
 ) -> Result<(), Failed> {
-    let failed = |error: io::Error| {
-        let text = format!("cannot run {}: {error}", program.to_string_lossy());
+    let failed = |error: io::Error| match error.kind() {
         // An id that is no value for the environment, or too long a one, is the message's fault.
-        match error.kind() {
-            io::ErrorKind::InvalidInput | io::ErrorKind::ArgumentListTooLong => {
-                Failed::Command(text)
-            }
-            _ => Failed::Start(text),
+        io::ErrorKind::InvalidInput | io::ErrorKind::ArgumentListTooLong => {
+            Failed::Command(format!("cannot run {}: {error}", program.to_string_lossy()))
         }
+        _ => Failed::Start(child::cannot_run(program, &error)),
     };
     let payload = delivery.payload().to_vec();
     // A command that does not read its input has its reasons.
     let feed = child::ready(move |mut input: ChildStdin| drop(input.write_all(&payload)));
-    let (last, told) = (Arc::new(Mutex::new(None)), mpsc::channel());
-    let said = Arc::clone(&last);
+    let (told, heard) = mpsc::channel();
+    let said = words.clone();
     let listen = child::ready(move |errors: ChildStderr| {
-        pass_on(BufReader::new(errors), &said);
-        let _ = told.0.send(());
+        said.hand_on(errors);
+        let _ = told.send(());
     });
     let (feed, listen) = (feed.map_err(failed)?, listen.map_err(failed)?);
     let mut child = Command::new(program)
@@ -152,7 +151,7 @@ fn hand_over(
     let _ = child.stderr.take().map(|errors| listen.send(errors));
     let status = child.wait().map_err(failed)?;
     // What it has left running may keep its standard error open.
-    let _ = told.1.recv_timeout(LAST_WORDS);
+    let _ = heard.recv_timeout(LAST_WORDS);
     if status.success() {
         return Ok(());
     }
@@ -160,24 +159,5 @@ fn hand_over(
         || format!("ended by signal {}", status.signal().unwrap_or(0)),
         |code| format!("exit code {code}"),
     );
-    let said = last.lock().unwrap_or_else(PoisonError::into_inner).take();
-    Err(Failed::Command(said.unwrap_or(how)))
-}
-
-/// Hands standard error on, and keeps its last line that says something.
-fn pass_on(mut errors: impl BufRead, last: &Mutex<Option<String>>) {
-    let mut line = Vec::new();
-    while errors
-        .read_until(b'\n', &mut line)
-        .is_ok_and(|read| read > 0)
-    {
-        let _ = io::stderr().write_all(&line);
-        let said = line.trim_ascii();
-        if !said.is_empty() {
-            let part = said.get(..REASON).unwrap_or(said);
-            let text = String::from_utf8_lossy(part).into_owned();
-            *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
-        }
-        line.clear();
-    }
+    Err(Failed::Command(words.last_line().unwrap_or(how)))
 }
