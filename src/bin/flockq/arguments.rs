@@ -95,7 +95,7 @@ pub(crate) enum Command {
     },
     /// Take messages under a lease; prints one JSON object a line: id, receipt, attempts, message
     ///
-    /// The lease ends at its deadline or a reboot: it does not end with this command.
+    /// The lease ends at its deadline or a reboot: it does not end with this command. What cannot be printed is given back.
     Receive {
         queue: String,
         /// How long the message is yours [default: as configured, else 5m]
@@ -139,7 +139,8 @@ pub(crate) enum Command {
     ///
     /// The payload is the command's standard input; FLOCKQ_ID, FLOCKQ_ATTEMPTS, FLOCKQ_RECEIPT and FLOCKQ_QUEUE are in its
     /// environment. The lease is kept while it runs. On SIGTERM, SIGINT or SIGHUP what is being worked on is finished, and
-    /// nothing more is taken.
+    /// nothing more is taken. A command that cannot be started ends it, and its message is given back: with exit code 2 when
+    /// there is no such program, with 1 when the system has no room for it.
     Run {
         queue: String,
         /// How many messages at the same time
@@ -152,6 +153,8 @@ pub(crate) enum Command {
         command: Vec<OsString>,
     },
     /// Take the next message for good; prints id, attempts, message
+    ///
+    /// What cannot be printed is put back, or else goes to standard error, which says so.
     Pop { queue: String },
     /// Show the next ready messages without taking them
     Peek {
@@ -225,7 +228,7 @@ pub(crate) enum Command {
         #[arg(long)]
         to: Mode,
     },
-    /// Check every byte of the queues' files; exit code 1 when something is damaged
+    /// Check every byte of the queues' files; exit code 1 when something is damaged or cannot be looked at
     Check {
         /// Only this queue
         queue: Option<String>,
@@ -268,6 +271,7 @@ pub(crate) enum Command {
     ///
     /// The same lock protocol as for queues: DIR/NAME is locked by DIR/.gastown/locks/NAME.lock. The file need not
     /// exist. With --dir, FILE is below that directory. The exit code is the command's; 4 when the lock could not be had.
+    /// SIGTERM, SIGHUP, SIGINT and SIGQUIT are handed on to the command.
     Lock {
         file: PathBuf,
         /// Others may hold it shared at the same time

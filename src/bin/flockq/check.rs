@@ -1,11 +1,11 @@
 //! Checking and repairing: lines for people, or JSON.
 
-use std::io::{self, Write};
+use std::fmt::Write;
 use std::path::Path;
 
 use flockq::{Report, Spool};
 
-use crate::{Failure, Outcome};
+use crate::{Failure, Outcome, print};
 
 pub(crate) fn check(
     directory: &Path,
@@ -18,20 +18,28 @@ pub(crate) fn check(
         None => spool.queues()?,
     };
     let mut outcome = Outcome::Done;
-    let mut out = io::stdout().lock();
+    let mut wrong = Vec::new();
+    // One queue that cannot be looked at does not hide how the others are.
     for name in names {
-        let report = spool.queue(&name)?.check()?;
-        print(&mut out, &report, as_json)?;
-        if !report.is_sound() {
-            outcome = Outcome::Partly;
+        match spool.queue(&name).and_then(|queue| queue.check()) {
+            Ok(report) => {
+                print::verdict(&lines(&report, as_json))?;
+                if !report.is_sound() {
+                    outcome = Outcome::Partly;
+                }
+            }
+            Err(error) => wrong.push(error),
         }
     }
-    Ok(outcome)
+    Ok(match crate::told_of(queue, wrong)? {
+        Outcome::Done => outcome,
+        partly => partly,
+    })
 }
 
 pub(crate) fn repair(directory: &Path, queue: &str, as_json: bool) -> Result<Outcome, Failure> {
     let report = Spool::open(directory)?.queue(queue)?.repair()?;
-    print(&mut io::stdout().lock(), &report, as_json)?;
+    print::done(lines(&report, as_json).trim_end())?;
     Ok(if report.is_sound() {
         Outcome::Done
     } else {
@@ -39,9 +47,9 @@ pub(crate) fn repair(directory: &Path, queue: &str, as_json: bool) -> Result<Out
     })
 }
 
-fn print(out: &mut impl Write, report: &Report, as_json: bool) -> io::Result<()> {
+fn lines(report: &Report, as_json: bool) -> String {
     if as_json {
-        return writeln!(out, "{}", report.to_json());
+        return format!("{}\n", report.to_json());
     }
     let state = match (report.is_sound(), report.kept.is_empty()) {
         (true, true) => "sound",
@@ -49,29 +57,28 @@ fn print(out: &mut impl Write, report: &Report, as_json: bool) -> io::Result<()>
         (false, true) => "DAMAGED",
         (false, false) => "repaired, with losses",
     };
-    writeln!(
-        out,
-        "{}: {state} ({}, {} messages)",
+    let mut text = format!(
+        "{}: {state} ({}, {} messages)\n",
         report.queue, report.mode, report.messages
-    )?;
+    );
     for found in &report.damage {
         let place = found
             .offset
             .map_or_else(String::new, |offset| format!(" at byte {offset}"));
-        writeln!(out, "  {}{place}: {}", found.path.display(), found.rule)?;
+        let _ = writeln!(text, "  {}{place}: {}", found.path.display(), found.rule);
     }
     for note in &report.notes {
-        writeln!(out, "  note: {note}")?;
+        let _ = writeln!(text, "  note: {note}");
     }
     if report.replaced > 0 {
         let times = report.replaced;
-        writeln!(
-            out,
+        let _ = writeln!(
+            text,
             "  note: another program has replaced the file {times} time(s); see .gastown/replaced"
-        )?;
+        );
     }
     for kept in &report.kept {
-        writeln!(out, "  kept: {}", kept.display())?;
+        let _ = writeln!(text, "  kept: {}", kept.display());
     }
-    Ok(())
+    text
 }

@@ -9,6 +9,7 @@ mod print;
 mod queue;
 mod run;
 mod stats;
+mod take;
 mod words;
 
 use std::io::{self, Write};
@@ -33,8 +34,10 @@ pub(crate) enum Outcome {
 /// Why a command failed.
 pub(crate) enum Failure {
     Queue(Error),
-    /// Standard input or output.
-    Stream(io::Error),
+    /// Standard input.
+    Input(io::Error),
+    /// Standard output.
+    Output(io::Error),
     /// It was done, and then what came of it could not be printed.
     Untold(io::Error),
     /// Anything else, as it is to be told.
@@ -48,12 +51,6 @@ impl From<Error> for Failure {
     }
 }
 
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        Failure::Stream(error)
-    }
-}
-
 impl Failure {
     /// What the system has refused, but for the standard streams.
     pub(crate) fn system(error: io::Error) -> Self {
@@ -63,28 +60,23 @@ impl Failure {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let ended = run(arguments).and_then(|outcome| {
-        io::stdout()
-            .flush()
-            .map(|()| outcome)
-            .map_err(Failure::from)
-    });
-    match ended {
+    match run(arguments) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Nothing) => ExitCode::from(3),
         Ok(Outcome::Partly) => ExitCode::from(1),
         Ok(Outcome::Passed(code)) => ExitCode::from(code),
         // Whoever read the output has had enough.
-        Err(Failure::Stream(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
             ExitCode::SUCCESS
         }
         Err(failure) => {
             let (text, code) = match failure {
                 Failure::Queue(error) => (error.to_string(), code_of(error.kind())),
-                Failure::Stream(error) => (error.to_string(), 1),
+                Failure::Input(error) => (format!("standard input: {error}"), 1),
+                Failure::Output(error) => (format!("standard output: {error}"), 1),
                 Failure::Untold(error) => {
-                    let text = format!("done, but what came of it could not be printed: {error}");
-                    (text, 1)
+                    let text = "done, but what came of it could not be printed: standard output";
+                    (format!("{text}: {error}"), 1)
                 }
                 Failure::Other(text) => (text, 1),
                 Failure::Usage(text) => (text, 2),
@@ -95,9 +87,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// One line on standard error; that it cannot be written cannot be told.
+/// One line on standard error, in one write; that it cannot be written cannot be told.
 fn complain(text: &str) {
-    let _ = writeln!(io::stderr(), "flockq: {text}");
+    let _ = io::stderr().write_all(format!("flockq: {text}\n").as_bytes());
 }
 
 /// One line on standard error for each part that failed.
@@ -108,6 +100,17 @@ pub(crate) fn told<'a>(errors: impl IntoIterator<Item = &'a Error>) -> Outcome {
         all = Outcome::Partly;
     }
     all
+}
+
+/// The same for queues. Where one was asked for by name, its error is the command's.
+pub(crate) fn told_of(named: Option<&str>, mut errors: Vec<Error>) -> Result<Outcome, Failure> {
+    match errors.pop() {
+        Some(error) if named.is_some() => Err(error.into()),
+        last => {
+            errors.extend(last);
+            Ok(told(&errors))
+        }
+    }
 }
 
 fn code_of(kind: ErrorKind) -> u8 {

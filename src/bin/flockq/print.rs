@@ -1,28 +1,70 @@
-//! One JSON object a line, with the payload as it stands.
+//! Standard output, and messages on it: one JSON object a line, with the payload as it stands.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 
 use flockq::{Delivery, Envelope};
 
 use crate::{Failure, Outcome};
 
-pub(crate) fn delivery(out: &mut impl Write, delivery: &Delivery) -> io::Result<()> {
+/// Standard output as it is. The standard library's tries again when the process ends what it could not write, and says that
+/// all was written where the descriptor is not open for writing.
+struct Output;
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(rustix::io::write(io::stdout(), bytes)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes lines; when it returns, whoever reads them may act on them. After an error nobody knows how much was written.
+pub(crate) fn lines(lines: impl AsRef<[u8]>) -> io::Result<()> {
+    Output.write_all(lines.as_ref())
+}
+
+/// What somebody wants to see. When he has seen enough, the command is over.
+pub(crate) fn shown(text: impl AsRef<[u8]>) -> Result<(), Failure> {
+    lines(text).map_err(Failure::Output)
+}
+
+/// What the exit code says too, whether somebody reads on or not.
+pub(crate) fn verdict(text: &str) -> Result<(), Failure> {
+    unless_closed(lines(text)).map_err(Failure::Output)
+}
+
+/// What came of something that is done. A reader who has had enough is no failure.
+pub(crate) fn done(what: impl Display) -> Result<(), Failure> {
+    unless_closed(lines(format!("{what}\n"))).map_err(Failure::Untold)
+}
+
+fn unless_closed(written: io::Result<()>) -> io::Result<()> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+pub(crate) fn delivery(delivery: &Delivery) -> Vec<u8> {
     let mut line = Line::new();
     line.text("id", Some(delivery.id()));
     line.text("receipt", Some(delivery.receipt()));
     line.number("attempts", delivery.attempts());
-    line.end(out, delivery.payload())
+    line.end(delivery.payload())
 }
 
-pub(crate) fn popped(out: &mut impl Write, envelope: &Envelope) -> io::Result<()> {
+pub(crate) fn popped(envelope: &Envelope) -> Vec<u8> {
     let mut line = Line::new();
     line.text("id", envelope.id());
     line.number("attempts", envelope.attempts());
-    line.end(out, envelope.payload())
+    line.end(envelope.payload())
 }
 
 /// What can be seen of messages; none is "nothing there".
-pub(crate) fn envelopes(out: &mut impl Write, envelopes: &[Envelope]) -> Result<Outcome, Failure> {
+pub(crate) fn envelopes(envelopes: &[Envelope]) -> Result<Outcome, Failure> {
     for envelope in envelopes {
         let mut line = Line::new();
         line.text("id", envelope.id());
@@ -40,7 +82,7 @@ pub(crate) fn envelopes(out: &mut impl Write, envelopes: &[Envelope]) -> Result<
         if let Some(errors) = envelope.errors() {
             line.field("errors", &errors.replace(['\n', '\r'], " "));
         }
-        line.end(out, envelope.payload())?;
+        shown(line.end(envelope.payload()))?;
     }
     Ok(if envelopes.is_empty() {
         Outcome::Nothing
@@ -75,22 +117,14 @@ impl Line {
     }
 
     /// The payload comes last. In JSON a line break stands only between tokens, where a space means the same.
-    fn end(mut self, out: &mut impl Write, payload: &[u8]) -> io::Result<()> {
+    fn end(mut self, payload: &[u8]) -> Vec<u8> {
         self.0 += "\"message\":";
-        out.write_all(self.0.as_bytes())?;
-        let line: Vec<u8> = payload
-            .iter()
-            .map(|byte| {
-                if matches!(byte, b'\n' | b'\r') {
-                    b' '
-                } else {
-                    *byte
-                }
-            })
-            .collect();
-        out.write_all(&line)?;
-        out.write_all(b"}\n")?;
-        // Whoever reads it may act on it at once.
-        out.flush()
+        let mut line = self.0.into_bytes();
+        line.extend(payload.iter().map(|byte| match byte {
+            b'\n' | b'\r' => b' ',
+            byte => *byte,
+        }));
+        line.extend(b"}\n");
+        line
     }
 }

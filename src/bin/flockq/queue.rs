@@ -1,14 +1,12 @@
 //! The commands on one queue.
 
-use std::fmt::Display;
-use std::io::{self, BufRead, Read, Write};
+use std::io::{self, BufRead, Read};
 use std::path::Path;
 
 use flockq::{List, Message, Nack, Queue, Receive, Spool};
 
 use crate::arguments::{Command, ConfigAction};
-use crate::print;
-use crate::{Failure, Outcome};
+use crate::{Failure, Outcome, print, take};
 
 /// How many messages a list reads at a time.
 const PAGE: usize = 1000;
@@ -20,7 +18,6 @@ const PAGE: usize = 1000;
 pub(crate) fn run(directory: &Path, command: Command) -> Result<Outcome, Failure> {
     let spool = Spool::open(directory)?;
     let open = |name: &str| spool.queue(name);
-    let mut out = io::stdout().lock();
     match command {
         Command::Send {
             queue,
@@ -67,7 +64,7 @@ pub(crate) fn run(directory: &Path, command: Command) -> Result<Outcome, Failure
                 }
             });
             for sent in open(&queue)?.send_many(messages)? {
-                say(&mut out, &sent)?;
+                print::done(sent)?;
             }
             Ok(Outcome::Done)
         }
@@ -81,11 +78,7 @@ pub(crate) fn run(directory: &Path, command: Command) -> Result<Outcome, Failure
             if let Some(lease) = lease {
                 how = how.lease(lease);
             }
-            let deliveries = open(&queue)?.receive_many(max, how)?;
-            for delivery in &deliveries {
-                print::delivery(&mut out, delivery).map_err(Failure::Untold)?;
-            }
-            Ok(some(!deliveries.is_empty()))
+            take::receive(&open(&queue)?, max, how).map(some)
         }
         Command::Ack { queue, receipts } => Ok(settled(&open(&queue)?.ack(&receipts)?)),
         Command::Nack {
@@ -107,15 +100,9 @@ pub(crate) fn run(directory: &Path, command: Command) -> Result<Outcome, Failure
             receipts,
             lease,
         } => Ok(settled(&open(&queue)?.extend(&receipts, lease)?)),
-        Command::Pop { queue } => {
-            let popped = open(&queue)?.pop()?;
-            if let Some(envelope) = &popped {
-                print::popped(&mut out, envelope).map_err(Failure::Untold)?;
-            }
-            Ok(some(popped.is_some()))
-        }
-        Command::Peek { queue, max } => print::envelopes(&mut out, &open(&queue)?.peek(max)?),
-        Command::Get { queue, id } => print::envelopes(&mut out, &open(&queue)?.get(&id)?),
+        Command::Pop { queue } => take::pop(&open(&queue)?).map(some),
+        Command::Peek { queue, max } => print::envelopes(&open(&queue)?.peek(max)?),
+        Command::Get { queue, id } => print::envelopes(&open(&queue)?.get(&id)?),
         Command::List {
             queue,
             state,
@@ -125,33 +112,33 @@ pub(crate) fn run(directory: &Path, command: Command) -> Result<Outcome, Failure
             if let Some(state) = state {
                 list = list.state(state);
             }
-            list_all(&mut out, &open(&queue)?, list, limit)
+            list_all(&open(&queue)?, list, limit)
         }
         Command::Cat { queue } => {
             let array = open(&queue)?.load()?;
             let elements: Vec<&str> = array.iter().map(|element| element.get()).collect();
             let text = if elements.is_empty() {
-                "[]".to_owned()
+                "[]\n".to_owned()
             } else {
-                format!("[\n  {}\n]", elements.join(",\n  "))
+                format!("[\n  {}\n]\n", elements.join(",\n  "))
             };
-            writeln!(out, "{text}")?;
+            print::shown(text)?;
             Ok(Outcome::Done)
         }
         Command::Remove { queue, ids } => {
             let removed = open(&queue)?.remove(&ids)?;
-            say(&mut out, &removed)?;
+            print::done(removed)?;
             Ok(some(removed > 0))
         }
         Command::Purge { queue, state } => {
             let removed = open(&queue)?.purge(state)?;
-            say(&mut out, &removed)?;
+            print::done(removed)?;
             Ok(Outcome::Done)
         }
         Command::Move { queue, to, which } => {
             let moved = open(&queue)?.move_to(&to, &which.into())?;
             for id in &moved {
-                say(&mut out, id)?;
+                print::done(id)?;
             }
             Ok(some(!moved.is_empty()))
         }
@@ -162,13 +149,13 @@ pub(crate) fn run(directory: &Path, command: Command) -> Result<Outcome, Failure
         } => {
             let redriven = open(&queue)?.redrive(&which.into(), dry_run)?;
             for one in &redriven {
-                say(&mut out, &format_args!("{} {}", one.id, one.to))?;
+                print::done(format_args!("{} {}", one.id, one.to))?;
             }
             Ok(some(!redriven.is_empty()))
         }
         Command::Config { action } => {
             match action {
-                None => writeln!(out, "{}", spool.config()?)?,
+                None => print::shown(spool.config()? + "\n")?,
                 Some(ConfigAction::Set { setting, value }) => spool.set_config(&setting, &value)?,
             }
             Ok(Outcome::Done)
@@ -196,7 +183,8 @@ fn payloads(json: Option<String>, lines: bool) -> Result<Vec<Vec<u8>>, Failure> 
         Some(json) if json != "-" => Ok(vec![json.into_bytes()]),
         _ if lines => {
             let lines: io::Result<Vec<Vec<u8>>> = io::stdin().lock().split(b'\n').collect();
-            Ok(lines?
+            Ok(lines
+                .map_err(Failure::Input)?
                 .into_iter()
                 .filter(|line| !line.trim_ascii().is_empty())
                 .collect())
@@ -207,7 +195,8 @@ fn payloads(json: Option<String>, lines: bool) -> Result<Vec<Vec<u8>>, Failure> 
             io::stdin()
                 .lock()
                 .take(flockq::MAX_PAYLOAD_BYTES as u64 + 1)
-                .read_to_end(&mut payload)?;
+                .read_to_end(&mut payload)
+                .map_err(Failure::Input)?;
             if payload.trim_ascii().is_empty() {
                 return Err(Failure::Usage(
                     "there is no payload; give it as an argument or on standard input".to_owned(),
@@ -218,30 +207,17 @@ fn payloads(json: Option<String>, lines: bool) -> Result<Vec<Vec<u8>>, Failure> 
     }
 }
 
-fn list_all(
-    out: &mut impl Write,
-    queue: &Queue,
-    list: List,
-    limit: Option<usize>,
-) -> Result<Outcome, Failure> {
+fn list_all(queue: &Queue, list: List, limit: Option<usize>) -> Result<Outcome, Failure> {
     let mut left = limit.unwrap_or(usize::MAX);
     let mut next = list.clone();
     while left > 0 {
         let page = queue.list(&next.limit(left.min(PAGE)))?;
-        print::envelopes(out, &page.envelopes)?;
+        print::envelopes(&page.envelopes)?;
         left -= page.envelopes.len();
         let Some(cursor) = page.cursor else { break };
         next = list.clone().cursor(cursor);
     }
     Ok(Outcome::Done)
-}
-
-/// Prints what came of something that is done. A reader who has had enough is no failure.
-fn say(out: &mut impl Write, what: &impl Display) -> Result<(), Failure> {
-    writeln!(out, "{what}").map_err(|error| match error.kind() {
-        io::ErrorKind::BrokenPipe => Failure::Stream(error),
-        _ => Failure::Untold(error),
-    })
 }
 
 fn some(there: bool) -> Outcome {

@@ -1,13 +1,13 @@
 //! How the queues stand: a table for people, or JSON.
 
-use std::io::{self, Write};
+use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
 use flockq::{Spool, Stats};
 use serde_json::{Map, Value, json};
 
-use crate::{Failure, Outcome};
+use crate::{Failure, Outcome, print};
 
 pub(crate) fn run(
     directory: &Path,
@@ -23,50 +23,54 @@ pub(crate) fn run(
     let mut wrong = Vec::new();
     // One damaged file does not hide how the others stand.
     for name in names {
-        match spool.queue(&name)?.stats() {
+        match spool.queue(&name).and_then(|queue| queue.stats()) {
             Ok(stats) => all.push((name, stats)),
             Err(error) => wrong.push(error),
         }
     }
-    if all.is_empty() && !wrong.is_empty() {
-        return Err(wrong.swap_remove(0).into());
+    // What was asked for could not be looked at: there is nothing to be printed.
+    if !all.is_empty() || queue.is_none() {
+        let text = if as_json { json(&all) } else { table(&all) };
+        print::verdict(&text)?;
     }
-    let mut out = io::stdout().lock();
-    if as_json {
-        let object: Map<String, Value> = all
-            .iter()
-            .map(|(name, stats)| (name.clone(), object(stats)))
-            .collect();
-        writeln!(out, "{}", Value::Object(object))?;
-    } else {
-        let width = all
-            .iter()
-            .map(|(name, _)| name.len())
-            .chain([5])
-            .max()
-            .unwrap_or(5);
-        writeln!(
-            out,
-            "{:width$} {:>9} {:>9} {:>9} {:>9} {:>11} {:>9}",
-            "queue", "messages", "ready", "delayed", "leased", "bytes", "oldest"
-        )?;
-        for (name, stats) in &all {
-            let oldest = stats.oldest_age.map_or_else(|| "-".to_owned(), age);
-            let Stats {
-                messages,
-                ready,
-                delayed,
-                leased,
-                bytes,
-                ..
-            } = stats;
-            writeln!(
-                out,
-                "{name:width$} {messages:>9} {ready:>9} {delayed:>9} {leased:>9} {bytes:>11} {oldest:>9}"
-            )?;
-        }
+    crate::told_of(queue, wrong)
+}
+
+fn json(all: &[(String, Stats)]) -> String {
+    let object: Map<String, Value> = all
+        .iter()
+        .map(|(name, stats)| (name.clone(), object(stats)))
+        .collect();
+    format!("{}\n", Value::Object(object))
+}
+
+fn table(all: &[(String, Stats)]) -> String {
+    let width = all
+        .iter()
+        .map(|(name, _)| name.len())
+        .chain([5])
+        .max()
+        .unwrap_or(5);
+    let mut text = format!(
+        "{:width$} {:>9} {:>9} {:>9} {:>9} {:>11} {:>9}\n",
+        "queue", "messages", "ready", "delayed", "leased", "bytes", "oldest"
+    );
+    for (name, stats) in all {
+        let oldest = stats.oldest_age.map_or_else(|| "-".to_owned(), age);
+        let Stats {
+            messages,
+            ready,
+            delayed,
+            leased,
+            bytes,
+            ..
+        } = stats;
+        let _ = writeln!(
+            text,
+            "{name:width$} {messages:>9} {ready:>9} {delayed:>9} {leased:>9} {bytes:>11} {oldest:>9}"
+        );
     }
-    Ok(crate::told(&wrong))
+    text
 }
 
 /// For Prometheus: printed, or written to a file.
@@ -74,7 +78,7 @@ pub(crate) fn metrics(directory: &Path, output: Option<&Path>) -> Result<Outcome
     let spool = Spool::open(directory)?;
     match output {
         Some(path) => spool.write_metrics(path)?,
-        None => io::stdout().lock().write_all(spool.metrics()?.as_bytes())?,
+        None => print::verdict(&spool.metrics()?)?,
     }
     Ok(Outcome::Done)
 }
