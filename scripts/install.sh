@@ -1,21 +1,24 @@
 #!/usr/bin/env bash
-# Puts the header, the libraries, the pkg-config file and the command line below a prefix. Builds what is missing or
-# older than its sources.
+# Puts the header, the libraries, the pkg-config file and the command line below a prefix. Builds them when they are missing
+# or their sources have changed since.
 #   scripts/install.sh PREFIX        (DESTDIR is honoured)
 set -euo pipefail
-prefix=${1:?usage: scripts/install.sh PREFIX}
+
+# The pkg-config file is read elsewhere, where a relative path means nothing.
+absolute() { case $1 in /* | '') printf %s "$1" ;; *) printf %s "$PWD/$1" ;; esac; }
+
+prefix=$(absolute "${1:?usage: scripts/install.sh PREFIX}")
+destination=$(absolute "${DESTDIR:-}")
 cd "$(dirname "$0")/.."
-for built in libflockq.a libflockq.so flockq; do
-    if [ ! -e "target/release/$built" ] ||
-        [ -n "$(find src build.rs Cargo.toml Cargo.lock include/cbindgen.toml -newer "target/release/$built")" ]; then
-        scripts/make.sh build
-        break
-    fi
-done
+built=target/release/built
+if [ ! -e target/release/libflockq.a ] || [ ! -e target/release/libflockq.so ] || [ ! -e target/release/flockq ] || [ ! -e $built ] ||
+    [ -n "$(find src build.rs Cargo.toml Cargo.lock include/cbindgen.toml -newer $built)" ]; then
+    scripts/make.sh libraries
+fi
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 # While the version is 0.x, the ABI may change with the second number.
 abi=${version%.*}
-to=${DESTDIR:-}$prefix
+to=$destination$prefix
 install -d "$to/include" "$to/lib/pkgconfig" "$to/bin"
 install -m 644 include/flockq.h "$to/include/flockq.h"
 install -m 755 target/release/libflockq.so "$to/lib/libflockq.so.$version"
