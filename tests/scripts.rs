@@ -119,11 +119,8 @@ fn an_install_builds_what_it_installs_and_only_when_a_source_has_changed() {
         return;
     };
     let install = || {
-        well(
-            tree.command("scripts/install.sh")
-                .arg("/usr")
-                .env("DESTDIR", "to"),
-        )
+        let mut install = tree.command("scripts/install.sh");
+        well(install.arg("/usr").env("DESTDIR", "to"));
     };
     install();
     let asked = tree.asked();
