@@ -139,8 +139,8 @@ pub(crate) enum Command {
     ///
     /// The payload is the command's standard input; FLOCKQ_ID, FLOCKQ_ATTEMPTS, FLOCKQ_RECEIPT and FLOCKQ_QUEUE are in its
     /// environment. The lease is kept while it runs. On SIGTERM, SIGINT or SIGHUP what is being worked on is finished, and
-    /// nothing more is taken. A command that cannot be started ends it, and its message is given back: with exit code 2 when
-    /// there is no such program, with 1 when the system has no room for it.
+    /// nothing more is taken. When the command cannot be started, the message is given back and this ends: with exit code 2 where
+    /// there is no such program, with 1 where the system has no room for it just now.
     Run {
         queue: String,
         /// How many messages at the same time
