@@ -5,8 +5,6 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
-use serde_json::json;
-
 use super::Journal;
 use super::bodies::Bodies;
 use super::fold::{Cut, written};
@@ -14,28 +12,21 @@ use super::frames::Seen;
 use super::read::Applied;
 use super::replay::Checked;
 use super::snapshot::Snapshot;
+use super::versions::Versions;
 use crate::error::{Error, Result};
 use crate::format::envelope::{Element, Facts};
 use crate::format::journal::{Base, Binding, Record, Switch};
 use crate::format::name::{QueueName, TEMPORARY_SUFFIX};
 use crate::format::{Damage, frame, journal, json};
-use crate::index::merge::{Merged, Numbered, merge};
+use crate::index::merge::{Numbered, merge};
 use crate::index::past::Past;
 use crate::index::text::Text;
 use crate::index::{Index, Seq, Standing};
 use crate::store::lock::{Hold, make_directories};
-use crate::store::{Open, Store, plain};
+use crate::store::{Store, plain};
 
 /// A second name of each queue's snapshot, as flockq wrote it: what other programs replaced can be told by it.
 pub(super) const WRITTEN: &str = ".gastown/written";
-/// What other programs replaced, and what they put in its place.
-const REPLACED: &str = ".gastown/replaced";
-/// So many versions are kept of what was replaced and of what replaced it.
-const KEPT: usize = 16;
-/// The log of what was replaced is begun anew when it is longer.
-const LOG_MAX: u64 = 1024 * 1024;
-/// So many ids are named in one line of the log.
-const NAMED: usize = 100;
 /// How long (in milliseconds) a look at the snapshot is good for; a checkpoint always looks.
 const LOOK_EVERY_MS: u64 = 1000;
 
@@ -52,7 +43,7 @@ pub(super) fn remember(store: &dyn Store, name: &QueueName) {
     }
 }
 
-fn make(store: &dyn Store, directory: &str) -> io::Result<()> {
+pub(super) fn make(store: &dyn Store, directory: &str) -> io::Result<()> {
     let mode = store.root_stat()?.directory_mode();
     make_directories(store, directory, mode)
 }
@@ -255,75 +246,4 @@ fn all(index: &Index) -> Result<Numbered> {
     known
         .map(|Standing { seq, .. }| Ok((seq, index.element_of(seq)?)))
         .collect()
-}
-
-/// The two versions of a snapshot, as they are kept.
-struct Versions {
-    before: String,
-    after: String,
-}
-
-impl Versions {
-    /// Gives both second names, before one of them loses its first. The oldest ones go.
-    fn keep(store: &dyn Store, name: &QueueName, number: u64) -> Self {
-        let kept = |what: &str| format!("{REPLACED}/{}.{number}.{what}", name.snapshot());
-        let versions = Self {
-            before: kept("before"),
-            after: kept("after"),
-        };
-        let written = format!("{WRITTEN}/{}", name.snapshot());
-        let _ = make(store, REPLACED);
-        for (from, to) in [
-            (&written, &versions.before),
-            (&name.snapshot(), &versions.after),
-        ] {
-            let _ = store.remove(to);
-            let _ = store.link(from, to);
-        }
-        let prefix = format!("{}.", name.snapshot());
-        let number = |file: &String| {
-            let rest = file.strip_prefix(&prefix)?;
-            rest.split('.').next()?.parse::<u64>().ok()
-        };
-        let mut old: Vec<(u64, String)> = store
-            .list(REPLACED)
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(|file| Some((number(&file)?, file)))
-            .collect();
-        old.sort();
-        let many = old.len().saturating_sub(KEPT);
-        for (_, file) in old.drain(..many) {
-            let _ = store.remove(&format!("{REPLACED}/{file}"));
-        }
-        versions
-    }
-
-    /// Adds a line to the log.
-    fn log(&self, store: &dyn Store, name: &QueueName, merged: &Merged, is_known: bool) {
-        let named = |ids: &[String]| ids.iter().take(NAMED).cloned().collect::<Vec<_>>();
-        let line = json!({
-            "at": store.system().wall().to_string(),
-            "queue": name.as_str(),
-            "added": merged.added.len(),
-            "added_ids": named(&merged.added),
-            "removed": merged.removed.len(),
-            "removed_ids": named(&merged.removed),
-            "before_is_known": is_known,
-            "before": self.before,
-            "after": self.after,
-        });
-        let _ = append(store, &format!("{line}\n"));
-    }
-}
-
-fn append(store: &dyn Store, line: &str) -> io::Result<()> {
-    let path = format!("{REPLACED}/log.jsonl");
-    let mode = store.root_stat()?.file_mode();
-    let mut file = store.open(&path, Open::Shared { mode })?;
-    if file.stat()?.size > LOG_MAX {
-        store.rename(&path, &format!("{REPLACED}/log.1.jsonl"))?;
-        file = store.open(&path, Open::Shared { mode })?;
-    }
-    file.write_at(line.as_bytes(), file.stat()?.size)
 }

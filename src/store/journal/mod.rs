@@ -13,6 +13,7 @@ pub(crate) mod salvage;
 mod snapshot;
 mod syncs;
 mod takeover;
+mod versions;
 
 use std::sync::Arc;
 
