@@ -139,8 +139,8 @@ fn write(
     let image = image.end();
     replace_snapshot(store, name, &attributes, &image)?;
     if mode == Mode::Journal {
-        let generation = saved.generation + 1;
-        Journal::restart(store, name, lock, &attributes, &image, generation)?;
+        let counts = (saved.generation + 1, saved.replaced);
+        Journal::restart(store, name, lock, &attributes, &image, counts)?;
     }
     Ok(())
 }

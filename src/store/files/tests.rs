@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::store::fault::FaultStore;
 use crate::store::{Attributes, Open, Store as _};
-use crate::{ErrorKind, Queue, Receive, Spool, Sync};
+use crate::{ErrorKind, Mode, Queue, Receive, Spool, Sync};
 
 const SNAPSHOT: &str = "inbound.json";
 const JOURNAL: &str = "inbound.json.journal";
@@ -126,5 +126,104 @@ fn a_changed_setting_is_seen_although_it_could_not_be_read_at_first() {
         store.refuse(None);
         let error = other.send(&json!("long")).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TooLarge, "{error}");
+    }
+}
+
+/// Puts an array of one message in the place of the queue's file, as another program does, and lets the queue find it.
+fn replace(store: &FaultStore, queue: &Queue, message: usize) {
+    let array = format!("[{{\"message\":{message}}}]");
+    store.put(SNAPSHOT, array.as_bytes());
+    store.pass(2000);
+    queue.len().unwrap();
+}
+
+/// The numbers of the versions that are kept, and what was put in place by another program.
+fn kept(store: &FaultStore) -> Vec<(u64, String)> {
+    let message = |name: &String| {
+        let number = name.strip_prefix(".gastown/replaced/inbound.json.")?;
+        let number = number.strip_suffix(".after")?.parse().ok()?;
+        Some((number, String::from_utf8(store.content(name)?).ok()?))
+    };
+    let mut kept: Vec<_> = store.names().iter().filter_map(message).collect();
+    kept.sort();
+    kept
+}
+
+#[test]
+fn versions_that_are_kept_are_above_the_earlier_ones_also_behind_a_new_journal() {
+    // More than are kept, and fewer.
+    for (is_repaired, replaced) in [(false, 10), (false, 3), (true, 10), (true, 3)] {
+        let store = FaultStore::new();
+        let inbound = queue(&store);
+        inbound.send(&json!("first")).unwrap();
+        for message in 1..=replaced {
+            replace(&store, &inbound, message);
+        }
+        let before = kept(&store);
+        if is_repaired {
+            store.put(SNAPSHOT, b"[{");
+            store.pass(2000);
+            assert!(!inbound.check().unwrap().is_sound());
+            inbound.repair().unwrap();
+            assert_eq!(inbound.stats().unwrap().foreign_writes, replaced as u64);
+        } else {
+            inbound.convert(Mode::Plain).unwrap();
+            inbound.convert(Mode::Journal).unwrap();
+        }
+        replace(&store, &inbound, 100);
+        let after = kept(&store);
+        let last = (replaced + 1) as u64;
+        assert_eq!(
+            after.last().unwrap(),
+            &(last, r#"[{"message":100}]"#.to_owned())
+        );
+        assert_eq!(after.len(), before.len().min(7) + 1, "{after:?}");
+        assert!(before.ends_with(&after[..after.len() - 1]), "{after:?}");
+        let names = store.names();
+        let name = format!(".gastown/replaced/inbound.json.{last}.before");
+        assert!(names.contains(&name), "{names:?}");
+    }
+}
+
+#[test]
+fn a_mending_that_is_tried_again_keeps_its_versions_once() {
+    let store = FaultStore::new();
+    let inbound = queue(&store);
+    inbound.send(&json!("first")).unwrap();
+    replace(&store, &inbound, 1);
+    store.put(SNAPSHOT, b"[]");
+    store.pass(2000);
+    store.fill();
+    for _ in 0..10 {
+        let error = inbound.len().unwrap_err();
+        assert_eq!(error.errno(), Some(libc::ENOSPC), "{error}");
+    }
+    store.remove(".gastown/reserve/inbound.json").unwrap();
+    inbound.len().unwrap();
+    let numbers: Vec<u64> = kept(&store).into_iter().map(|(number, _)| number).collect();
+    assert_eq!(numbers, [1, 2]);
+}
+
+#[test]
+fn no_queue_takes_another_one_s_versions_for_its_own() {
+    let store = FaultStore::new();
+    let spool = spool(&store, Sync::Off);
+    let (inbound, other) = (
+        spool.queue("inbound").unwrap(),
+        spool.queue("inbound.json.5").unwrap(),
+    );
+    other.send(&json!(1)).unwrap();
+    other.checkpoint().unwrap();
+    store.put("inbound.json.5.json", b"[]");
+    store.pass(2000);
+    other.len().unwrap();
+    inbound.send(&json!(1)).unwrap();
+    for message in 1..=20 {
+        replace(&store, &inbound, message);
+    }
+    assert_eq!(kept(&store).last().unwrap().0, 20);
+    for what in ["before", "after"] {
+        let name = format!(".gastown/replaced/inbound.json.5.json.1.{what}");
+        assert!(store.content(&name).is_some(), "{what}");
     }
 }

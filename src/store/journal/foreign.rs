@@ -99,7 +99,8 @@ impl Journal {
         }
         let merged = merge(array, &history.before, history.now, history.new);
         let mut cut = Cut::array(&journal, &merged.array, &history.past, hold.lock_file()?);
-        cut.replaced += 1;
+        // What a journal says of itself may be nonsense.
+        cut.replaced = cut.replaced.saturating_add(1);
         cut.foreign = Some(*found.stat());
         let kept = Versions::keep(store, name, cut.replaced);
         let fold = cut.write(store, name, TEMPORARY_SUFFIX)?;

@@ -49,17 +49,18 @@ impl Journal {
         plain.sync(store, name)?;
         let synced = store.sync_directory("");
         synced.map_err(|error| Error::io("sync the directory of", path(), error))?;
-        Self::restart(store, name, lock, plain.attributes(), &bytes, 1)
+        Self::restart(store, name, lock, plain.attributes(), &bytes, (1, 0))
     }
 
-    /// Begins a journal anew, on a snapshot that was just put in place.
+    /// Begins a journal anew, on a snapshot that was just put in place: its generation, and how often another program has replaced
+    /// the snapshot of the queue.
     pub(crate) fn restart(
         store: &dyn Store,
         name: &QueueName,
         lock: u64,
         attributes: &Attributes,
         image: &[u8],
-        generation: u64,
+        (generation, replaced): (u64, u64),
     ) -> Result<()> {
         let path = store.root().join(name.snapshot());
         let index = Index::parse(image).map_err(|damage| corrupt(&path, &damage))?;
@@ -67,7 +68,7 @@ impl Journal {
         let base = Base {
             generation,
             lock,
-            replaced: 0,
+            replaced,
             counters: Counters::default(),
             remembered: Vec::new(),
             snapshot: journal::binding(image),

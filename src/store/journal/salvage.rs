@@ -21,6 +21,8 @@ pub(crate) struct Salvage {
     pub(crate) lost: Vec<Lost>,
     /// The generation that was found.
     pub(crate) generation: u64,
+    /// How often another program had replaced the snapshot, as far as a journal says it.
+    pub(crate) replaced: u64,
 }
 
 /// Something that could not be read, and where.
@@ -53,7 +55,10 @@ pub(crate) fn journalled(store: &dyn Store, name: &QueueName) -> Result<Salvage>
     let mut saved = Salvage::default();
     let frames = of_one_generation(&bytes);
     saved.tell_gaps(&path, &frames, bytes.len());
-    let numbered = numbered(store, name, &bytes, &frames)?;
+    let bases = bases(&bytes, &frames);
+    let counted = bases.iter().map(|(base, _)| base.replaced);
+    saved.replaced = counted.max().unwrap_or_default();
+    let numbered = numbered(store, name, &bases)?;
     let (mut known, from) = if let Some((known, from, generation)) = numbered {
         saved.generation = generation;
         (known, from)
@@ -148,15 +153,9 @@ fn of_one_generation(bytes: &[u8]) -> Vec<(usize, Frame)> {
     frames
 }
 
-/// The elements of the snapshot with their numbers, where in the journal it goes on from there, and the generation: when
-/// a snapshot is to be found that the journal names.
-fn numbered(
-    store: &dyn Store,
-    name: &QueueName,
-    bytes: &[u8],
-    frames: &[(usize, Frame)],
-) -> Result<Option<(Known, u64, u64)>> {
-    let mut bases: Vec<(Base, u64)> = Vec::new();
+/// What the journal says that it and those after it build on, and where in it the commits begin that are not in that.
+fn bases(bytes: &[u8], frames: &[(usize, Frame)]) -> Vec<(Base, u64)> {
+    let mut bases = Vec::new();
     for (_, frame) in frames {
         let body = bytes.get(frame.body.clone()).unwrap_or_default();
         match frame.header.kind {
@@ -168,6 +167,16 @@ fn numbered(
             Kind::Commit | Kind::Poison | Kind::Notice => {}
         }
     }
+    bases
+}
+
+/// The elements of the snapshot with their numbers, where in the journal it goes on from there, and the generation: when
+/// a snapshot is to be found that the journal names.
+fn numbered(
+    store: &dyn Store,
+    name: &QueueName,
+    bases: &[(Base, u64)],
+) -> Result<Option<(Known, u64, u64)>> {
     for file in [name.snapshot(), format!("{WRITTEN}/{}", name.snapshot())] {
         let Some(snapshot) = read(store, &file)? else {
             continue;

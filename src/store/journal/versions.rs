@@ -26,34 +26,38 @@ pub(super) struct Versions {
 }
 
 impl Versions {
-    /// Gives both second names, before one of them loses its first. The oldest ones go.
-    pub(super) fn keep(store: &dyn Store, name: &QueueName, number: u64) -> Self {
+    fn of(name: &QueueName, number: u64) -> Self {
         let kept = |what: &str| format!("{REPLACED}/{}.{number}.{what}", name.snapshot());
-        let versions = Self {
+        Self {
             before: kept("before"),
             after: kept("after"),
-        };
-        let written = format!("{WRITTEN}/{}", name.snapshot());
+        }
+    }
+
+    /// Gives both second names, before one of them loses its first. The oldest ones go. Their number is above all that are there,
+    /// and at least the `count` of replacements, which begins anew with a new journal.
+    pub(super) fn keep(store: &dyn Store, name: &QueueName, count: u64) -> Self {
         let _ = make(store, REPLACED);
-        for (from, to) in [
-            (&written, &versions.before),
-            (&name.snapshot(), &versions.after),
-        ] {
+        let (written, snapshot) = (format!("{WRITTEN}/{}", name.snapshot()), name.snapshot());
+        let last = kept(store, name).iter().map(|(number, _)| *number).max();
+        let last = last.unwrap_or_default();
+        let id = |file: &str| store.stat(file).ok().flatten().map(|stat| stat.id);
+        let found = Self::of(name, last);
+        // A mending that was cut short has kept these already; one that fails again and again would drive out all others.
+        let is_again = id(&found.after).is_some_and(|after| id(&snapshot) == Some(after))
+            && id(&found.before) == id(&written);
+        if is_again {
+            return found;
+        }
+        let number = count.max(last.saturating_add(1));
+        let versions = Self::of(name, number);
+        for (from, to) in [(&written, &versions.before), (&snapshot, &versions.after)] {
             let _ = store.remove(to);
             let _ = store.link(from, to);
         }
-        let prefix = format!("{}.", name.snapshot());
-        let number = |file: &String| {
-            let rest = file.strip_prefix(&prefix)?;
-            rest.split('.').next()?.parse::<u64>().ok()
-        };
-        let mut old: Vec<(u64, String)> = store
-            .list(REPLACED)
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(|file| Some((number(&file)?, file)))
-            .collect();
-        old.sort();
+        let mut old = kept(store, name);
+        // What was just made is the last to go, whatever number somebody has given to a file.
+        old.sort_by_key(|(found, _)| (*found == number, *found));
         let many = old.len().saturating_sub(KEPT);
         for (_, file) in old.drain(..many) {
             let _ = store.remove(&format!("{REPLACED}/{file}"));
@@ -77,6 +81,21 @@ impl Versions {
         });
         let _ = append(store, &format!("{line}\n"));
     }
+}
+
+/// The versions of a queue that are there, each with its number. A queue `a.json.5` has some that begin like one of the queue
+/// `a`: `a.json.5.json.1.before`.
+fn kept(store: &dyn Store, name: &QueueName) -> Vec<(u64, String)> {
+    let prefix = format!("{}.", name.snapshot());
+    let number = |file: &str| {
+        let (number, what) = file.strip_prefix(&prefix)?.split_once('.')?;
+        let is_version = matches!(what, "before" | "after");
+        is_version.then(|| number.parse().ok()).flatten()
+    };
+    let files = store.list(REPLACED).unwrap_or_default().into_iter();
+    files
+        .filter_map(|file| Some((number(&file)?, file)))
+        .collect()
 }
 
 fn append(store: &dyn Store, line: &str) -> io::Result<()> {
