@@ -96,13 +96,15 @@ impl LockCounts {
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Uncounted {
     pub(crate) counters: Counters,
+    /// How often another program has replaced the file, of a journal that goes.
+    pub(crate) foreign_writes: u64,
     /// The file of a plain queue as it was found, and as it was left.
     found: Option<Stat>,
     left: Option<Stat>,
 }
 
 impl Uncounted {
-    /// The file of a plain queue was replaced.
+    /// The file of a plain queue was replaced, or is to be known from here on.
     pub(crate) fn replaced(&mut self, found: Option<Stat>, left: Stat) {
         if self.left.is_none() {
             self.found = found;
@@ -120,7 +122,7 @@ impl Counted {
         self.counters.add(&uncounted.counters);
         let is_foreign = |found: Stat| self.is_foreign(&found);
         let more = u64::from(uncounted.found.is_some_and(is_foreign));
-        self.add_foreign_writes(more);
+        self.add_foreign_writes(uncounted.foreign_writes.saturating_add(more));
         if let Some(left) = uncounted.left {
             self.written = (left != Stat::UNSEEN).then(|| Written::of(&left));
         }

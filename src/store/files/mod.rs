@@ -294,6 +294,19 @@ impl Files {
         })
     }
 
+    /// Writes down what a journal counts that is about to go. The next one begins to count anew.
+    fn count_journal(&mut self, store: &dyn Store, name: &QueueName) {
+        let Seen::Journal(journal) = &self.seen else {
+            return;
+        };
+        self.uncounted.counters.add(&self.index.past().counters);
+        self.uncounted.foreign_writes = journal.replaced();
+        if let Some(snapshot) = journal.snapshot() {
+            self.uncounted.replaced(None, snapshot);
+        }
+        self.count(store, name, None);
+    }
+
     /// What has been counted, under the lock.
     pub(crate) fn counted(&self, store: &dyn Store, name: &QueueName) -> Tallied {
         let mut counted = counters::read(store, name);
@@ -534,11 +547,15 @@ impl Files {
                 if !hold.is_current()? {
                     return Ok(false);
                 }
-                if let Seen::Plain(_) = self.seen {
-                    // What the journal builds on has to be durable.
-                    if !self.is_sound() && !self.write_anew(store, name, hold)? {
-                        return Ok(false);
-                    }
+                // What the journal builds on has to be durable.
+                let is_doubtful = matches!(&self.seen, Seen::Plain(plain) if !plain.is_sound());
+                if is_doubtful && !self.write_anew(store, name, hold)? {
+                    return Ok(false);
+                }
+                if let Seen::Plain(plain) = &self.seen {
+                    // A journal does not tell of what another program has written before, and nobody has counted yet.
+                    self.uncounted.replaced(Some(*plain.stat()), *plain.stat());
+                    self.count(store, name, None);
                     self.seen = Seen::Nothing;
                     Journal::adopt(store, name, hold.lock_file()?)?;
                 } else if let Seen::Missing(mode) = &mut self.seen {
@@ -554,8 +571,7 @@ impl Files {
                 }
                 // From here on a journal without commits is a left-over.
                 record()?;
-                self.uncounted.counters.add(&self.index.past().counters);
-                self.count(store, name, None);
+                self.count_journal(store, name);
                 self.seen = Seen::Nothing;
                 Journal::remove(store, name)?;
             }

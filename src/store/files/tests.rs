@@ -227,3 +227,32 @@ fn no_queue_takes_another_one_s_versions_for_its_own() {
         assert!(store.content(&name).is_some(), "{what}");
     }
 }
+
+#[test]
+fn what_other_programs_have_written_is_counted_once_whatever_the_queue_is_converted_to() {
+    let store = FaultStore::new();
+    let inbound = queue(&store);
+    let counted = || inbound.stats().unwrap().foreign_writes;
+    let convert = |to, expected| {
+        let sent = inbound.stats().unwrap().counters;
+        inbound.convert(to).unwrap();
+        assert_eq!(counted(), expected);
+        inbound.send(&json!("next")).unwrap();
+        assert_eq!(counted(), expected);
+        assert_eq!(inbound.stats().unwrap().counters.sent, sent.sent + 1);
+    };
+    inbound.send(&json!("first")).unwrap();
+    replace(&store, &inbound, 1);
+    replace(&store, &inbound, 2);
+    assert_eq!(counted(), 2);
+    convert(Mode::Plain, 2);
+    convert(Mode::Journal, 2);
+    replace(&store, &inbound, 3);
+    assert_eq!(counted(), 3);
+    convert(Mode::Plain, 3);
+    // A plain queue counts it with the next commit, or with the conversion.
+    replace(&store, &inbound, 4);
+    assert_eq!(counted(), 4);
+    convert(Mode::Journal, 4);
+    convert(Mode::Plain, 4);
+}

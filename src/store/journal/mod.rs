@@ -439,6 +439,11 @@ impl Journal {
         self.generation.saturating_sub(1)
     }
 
+    /// The snapshot as it was seen last.
+    pub(crate) fn snapshot(&self) -> Option<Stat> {
+        self.snapshot
+    }
+
     /// How often another program has replaced the snapshot.
     pub(crate) fn replaced(&self) -> u64 {
         self.replaced
