@@ -28,14 +28,16 @@ use serde_json::json;
 /// What an operation asks of the system, but for memory.
 const CALLS: &str = "openat,openat2,read,pread64,write,pwrite64,fsync,fdatasync,renameat,renameat2,unlinkat,linkat,flock,fcntl,ftruncate,mkdirat,fchmod,fchown,newfstatat,fstat,statx,fstatfs,getdents64,fgetxattr,fsetxattr";
 /// What of it changes something that another process sees.
-const CHANGES: [&str; 8] = [
+const CHANGES: [&str; 10] = [
     "pwrite64",
     "write",
     "fsync",
     "fdatasync",
     "renameat",
+    "renameat2",
     "unlinkat",
     "linkat",
+    "mkdirat",
     "ftruncate",
 ];
 const ERRORS: [&str; 9] = [

@@ -7,6 +7,7 @@
 
 mod file;
 mod fork;
+mod make;
 mod page;
 mod system;
 mod watch;
@@ -36,8 +37,26 @@ pub(crate) struct RealStore {
     system: RealSystem,
 }
 
+/// The directory in which something is.
+enum Parent<'a> {
+    Root(BorrowedFd<'a>),
+    Below(OwnedFd),
+}
+
+impl AsFd for Parent<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Root(root) => *root,
+            Self::Below(opened) => opened.as_fd(),
+        }
+    }
+}
+
 /// Set once the kernel has said that it has no openat2(2).
 static NO_OPENAT2: AtomicBool = AtomicBool::new(false);
+
+/// How often a file is opened or made that others make and remove all the time.
+const TRIES: u32 = 20;
 
 /// File systems on which flock(2) is known to exclude every process of the machine: their `statfs` magic and name.
 const TRUSTED: &[(u64, &str)] = &[
@@ -124,28 +143,47 @@ impl RealStore {
         })
     }
 
-    /// Makes a call with the directory that a path below the root leads to, and the last part of the path. What stands on the
-    /// way is opened part by part, and no part of it may be a link.
+    /// Makes a call with the directory that a path below the root leads to, and the last part of the path.
     fn below<T>(
         &self,
         path: &str,
         mut call: impl FnMut(BorrowedFd<'_>, &str) -> rustix::io::Result<T>,
     ) -> io::Result<T> {
-        let (directories, name) = match path.rsplit_once('/') {
-            Some((directories, name)) => (directories.split('/'), name),
-            None => return retry(|| call(self.directory.as_fd(), path)),
+        let (directory, name) = self.parent(path)?;
+        retry(|| call(directory.as_fd(), name))
+    }
+
+    /// The directory that a path below the root leads to, and the last part of the path. What stands on the way is opened part by
+    /// part, and no part of it may be a link.
+    fn parent<'a>(&'a self, path: &'a str) -> io::Result<(Parent<'a>, &'a str)> {
+        let Some((directories, name)) = path.rsplit_once('/') else {
+            return Ok((Parent::Root(self.directory.as_fd()), path));
         };
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let open = |below: BorrowedFd<'_>, part: &str| {
-            retry(|| rustix::fs::openat(below, part, flags, Mode::empty()))
-        };
-        let mut directory: Option<OwnedFd> = None;
-        for part in directories {
-            let below = directory.as_ref().unwrap_or(&self.directory).as_fd();
-            directory = Some(open(below, part)?);
+        let mut directory = Parent::Root(self.directory.as_fd());
+        for part in directories.split('/') {
+            let below = directory.as_fd();
+            let opened = retry(|| rustix::fs::openat(below, part, flags, Mode::empty()))?;
+            directory = Parent::Below(opened);
         }
-        let directory = directory.as_ref().unwrap_or(&self.directory).as_fd();
-        retry(|| call(directory, name))
+        Ok((directory, name))
+    }
+
+    /// Opens a file, which is made when it is missing.
+    fn open_or_make(&self, path: &str, flags: OFlags, mode: u32) -> io::Result<OwnedFd> {
+        let mut tries = 0;
+        loop {
+            match self.open_below(path, flags, 0) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                found => return found,
+            }
+            tries += 1;
+            match self.make_file(path, flags, mode) {
+                // Somebody else made it in between: theirs is as good, if it is not removed at once.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && tries < TRIES => {}
+                made => return made,
+            }
+        }
     }
 
     /// Refuses everything but a regular file, without having blocked on it.
@@ -209,41 +247,13 @@ impl Store for RealStore {
     }
 
     fn open(&self, path: &str, how: Open) -> io::Result<Arc<dyn File>> {
-        let (flags, mode) = match how {
-            Open::Read => (OFlags::RDONLY, None),
-            Open::Write => (OFlags::RDWR, None),
-            Open::Shared { mode } => {
-                match self.open_below(path, OFlags::RDWR, 0) {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    found => return found.and_then(Self::regular).and_then(Self::with_one_name),
-                }
-                (OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, Some(mode))
-            }
-            Open::New { mode } => (OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, Some(mode)),
-        };
-        let fd = match self.open_below(path, flags, mode.unwrap_or_default()) {
-            // Somebody else made it in between: theirs is as good.
-            Err(error)
-                if error.kind() == io::ErrorKind::AlreadyExists
-                    && matches!(how, Open::Shared { .. }) =>
-            {
-                return Self::regular(self.open_below(path, OFlags::RDWR, 0)?)
-                    .and_then(Self::with_one_name);
-            }
-            other => {
-                let fd = other?;
-                if let Some(mode) = mode {
-                    // Whatever the umask took away; this process made the file, so it may.
-                    retry(|| rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode)))?;
-                }
-                fd
-            }
-        };
-        let file = Self::regular(fd)?;
-        if how == Open::Write {
-            return Self::with_one_name(file);
+        let ours = |file| Self::regular(file).and_then(Self::with_one_name);
+        match how {
+            Open::Read => Self::regular(self.open_below(path, OFlags::RDONLY, 0)?),
+            Open::Write => ours(self.open_below(path, OFlags::RDWR, 0)?),
+            Open::Shared { mode } => ours(self.open_or_make(path, OFlags::RDWR, mode)?),
+            Open::New { mode } => Self::regular(self.make_file(path, OFlags::RDWR, mode)?),
         }
-        Ok(file)
     }
 
     fn temporary(&self, prefix: &str, suffix: &str) -> io::Result<(Arc<dyn File>, String)> {
@@ -305,23 +315,21 @@ impl Store for RealStore {
     }
 
     fn make_directory(&self, path: &str, mode: u32) -> io::Result<()> {
-        let mode = Mode::from_raw_mode(mode);
-        match self.below(path, |directory, name| {
-            rustix::fs::mkdirat(directory, name, mode)
-        }) {
-            Ok(()) => {
-                let fd = self.open_below(path, OFlags::RDONLY | OFlags::DIRECTORY, 0)?;
-                // Whatever the umask took away.
-                retry(|| rustix::fs::fchmod(&fd, mode))
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                match self.stat(path)?.map_or(Kind::Other, |stat| stat.kind) {
-                    Kind::Directory => Ok(()),
-                    Kind::Symlink => Err(io::Error::from_raw_os_error(libc::ELOOP)),
-                    _ => Err(io::Error::from_raw_os_error(libc::ENOTDIR)),
-                }
-            }
-            Err(error) => Err(error),
+        let is_there = || match self.stat(path)?.map(|stat| stat.kind) {
+            None => Ok(false),
+            Some(Kind::Directory) => Ok(true),
+            Some(Kind::Symlink) => Err(io::Error::from_raw_os_error(libc::ELOOP)),
+            Some(_) => Err(io::Error::from_raw_os_error(libc::ENOTDIR)),
+        };
+        if is_there()? {
+            return Ok(());
+        }
+        let made = self.make_new_directory(path, mode);
+        let kind = made.as_ref().err().map(io::Error::kind);
+        match kind {
+            // Somebody else has made it in between.
+            Some(io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) if is_there()? => Ok(()),
+            _ => made,
         }
     }
 
