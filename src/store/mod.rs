@@ -72,6 +72,9 @@ pub(crate) enum Open {
     Write,
     /// To read and write; made with this mode when it is missing.
     Shared { mode: u32 },
+    /// To add to, whatever others add at the same time: what is written goes behind what is there by then. Made with this mode
+    /// when it is missing.
+    Append { mode: u32 },
     /// To read and write; it must not exist.
     New { mode: u32 },
 }

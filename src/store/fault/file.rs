@@ -35,8 +35,8 @@ impl FaultFile {
         });
     }
 
-    /// Writes; when it fails, half of the bytes have been written; on a disk that fills up, as many as it has space for.
-    fn write(&self, bytes: &[u8], at: usize) -> io::Result<()> {
+    /// Writes, where nothing else is said behind what is there; when it fails, half of the bytes have been written; on a disk that fills up, as many as it has space for.
+    fn write(&self, bytes: &[u8], at: Option<usize>) -> io::Result<()> {
         pause();
         let mut disk = self.disk();
         let failed = disk.effect_on("write", self.inode).err();
@@ -56,6 +56,7 @@ impl FaultFile {
         };
         let full = || io::Error::from_raw_os_error(libc::ENOSPC);
         let failed = failed.or_else(|| (length < wanted).then(full));
+        let at = at.unwrap_or_else(|| disk.contents.inode(self.inode).content.len());
         let what = What::Write(at, Arc::from(&bytes[..length]));
         disk.change(self.inode, what, failed.is_some());
         #[cfg(shuttle)]
@@ -81,8 +82,7 @@ impl File for FaultFile {
     }
 
     fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
-        let end = self.inode(|inode| inode.content.len());
-        self.write(bytes, end)
+        self.write(bytes, None)
     }
 
     fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
@@ -95,7 +95,7 @@ impl File for FaultFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.write(bytes, usize::try_from(offset).unwrap())
+        self.write(bytes, Some(usize::try_from(offset).unwrap()))
     }
 
     fn set_size(&self, size: u64) -> io::Result<()> {

@@ -64,7 +64,7 @@ impl Store for FaultStore {
             (Some(_), Open::New { .. }) => return Err(io::ErrorKind::AlreadyExists.into()),
             (Some(inode), _) => inode,
             (None, Open::Read | Open::Write) => return Err(io::ErrorKind::NotFound.into()),
-            (None, Open::Shared { mode } | Open::New { mode }) => {
+            (None, Open::Shared { mode } | Open::Append { mode } | Open::New { mode }) => {
                 let parent = parent(path);
                 if !parent.is_empty() && !disk.contents.directories.contains(parent) {
                     return Err(io::ErrorKind::NotFound.into());

@@ -252,6 +252,10 @@ impl Store for RealStore {
             Open::Read => Self::regular(self.open_below(path, OFlags::RDONLY, 0)?),
             Open::Write => ours(self.open_below(path, OFlags::RDWR, 0)?),
             Open::Shared { mode } => ours(self.open_or_make(path, OFlags::RDWR, mode)?),
+            Open::Append { mode } => {
+                let flags = OFlags::WRONLY | OFlags::APPEND;
+                ours(self.open_or_make(path, flags, mode)?)
+            }
             Open::New { mode } => Self::regular(self.make_file(path, OFlags::RDWR, mode)?),
         }
     }
