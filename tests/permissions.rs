@@ -1,5 +1,5 @@
 //! What is made in a spool has the permissions that the spool's directory asks for, whatever the umask says and however its making
-//! ends.
+//! ends; and what is replaced keeps its own, also in a user namespace that does not know whose it is.
 
 #![cfg(feature = "cli")]
 #![allow(
@@ -13,9 +13,13 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+
+use flockq::{Receive, Spool};
+use rustix::fs::XattrFlags;
+use serde_json::json;
 
 /// What makes everything that there is in a spool.
 const OPERATIONS: [&str; 4] = [
@@ -145,4 +149,118 @@ fn what_is_made_by_who_is_killed_at_it_can_be_used_by_the_group() {
         require_shared(&spool, inject);
         require_finished(&spool, inject);
     }
+}
+
+/// What runs a program in a user namespace that knows nobody but its root; `None`, said loudly, where there is none.
+fn namespace() -> Option<&'static str> {
+    const UNSHARE: &str = "unshare --user --map-root-user";
+    let words = UNSHARE.split(' ').skip(1);
+    let can = Command::new("unshare").args(words).arg("true").output();
+    if !rustix::process::geteuid().is_root() || !can.is_ok_and(|output| output.status.success()) {
+        support::left_out(
+            "a user namespace can be tried by root only, where the system allows it (sysctl user.max_user_namespaces), with unshare (util-linux)",
+        );
+        return None;
+    }
+    Some(UNSHARE)
+}
+
+/// A queue with one message.
+fn with_one(mode: &str) -> tempfile::TempDir {
+    let directory = support::spool(mode);
+    let spool = Spool::open(directory.path()).unwrap();
+    spool.queue("inbound").unwrap().send(&json!(1)).unwrap();
+    directory
+}
+
+#[test]
+fn a_file_whose_group_does_not_exist_in_a_user_namespace_is_replaced_there() {
+    let Some(unshare) = namespace() else { return };
+    for mode in support::MODES {
+        let directory = with_one(mode);
+        let spool = directory.path();
+        let files =
+            ["inbound.json", "inbound.json.journal", "flockq.json"].map(|name| spool.join(name));
+        let of_another_group = || {
+            for file in files.iter().filter(|file| file.exists()) {
+                chown(file, None, Some(4100)).unwrap();
+            }
+        };
+        let operations = [
+            "--dir DIR send inbound 2",
+            "--dir DIR checkpoint inbound",
+            "--dir DIR config set inbound.backoff 1s",
+            "--dir DIR convert inbound --to journal",
+            "--dir DIR convert inbound --to plain",
+            "--dir DIR pop inbound",
+        ];
+        for words in operations {
+            of_another_group();
+            let output = run(unshare, spool, words);
+            assert!(
+                output.status.success(),
+                "{mode} {words}: {}",
+                error_of(&output)
+            );
+        }
+        let inbound = Spool::open(spool).unwrap().queue("inbound").unwrap();
+        let delivery = inbound.receive(Receive::new()).unwrap().unwrap();
+        assert_eq!(delivery.message::<u32>().unwrap(), 2, "{mode}");
+        assert_eq!(inbound.len().unwrap(), 1, "{mode}");
+    }
+}
+
+/// An access control list that lets one more user read and write: a version, then tag, permissions and number of each entry.
+fn acl(user: u32) -> Vec<u8> {
+    let entries: [(u16, u16, u32); 5] = [
+        (0x01, 6, u32::MAX),
+        (0x02, 6, user),
+        (0x04, 0, u32::MAX),
+        (0x10, 6, u32::MAX),
+        (0x20, 0, u32::MAX),
+    ];
+    let mut bytes = 2u32.to_le_bytes().to_vec();
+    for (tag, permissions, number) in entries {
+        bytes.extend(tag.to_le_bytes());
+        bytes.extend(permissions.to_le_bytes());
+        bytes.extend(number.to_le_bytes());
+    }
+    bytes
+}
+
+#[test]
+fn an_access_control_list_that_cannot_be_kept_in_a_user_namespace_is_told_and_not_cut_short() {
+    const OF_FILE: &str = "system.posix_acl_access";
+    const OF_NEW: &str = "system.posix_acl_default";
+    let Some(unshare) = namespace() else { return };
+    let directory = with_one("plain");
+    let spool = directory.path();
+    let file = spool.join("inbound.json");
+    let list = acl(4001);
+    if let Err(error) = rustix::fs::setxattr(&file, OF_FILE, &list, XattrFlags::empty()) {
+        support::left_out(&format!(
+            "the file system of {} has no access control lists ({error}); set TMPDIR to one that has",
+            spool.display()
+        ));
+        return;
+    }
+    let kept = || {
+        let mut found = vec![0; 256];
+        let size = rustix::fs::getxattr(&file, OF_FILE, &mut found[..]).unwrap();
+        found.truncate(size);
+        found
+    };
+    let output = run(unshare, spool, "--dir DIR send inbound 2");
+    let error = error_of(&output);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("access control list"), "{error}");
+    let inbound = Spool::open(spool).unwrap().queue("inbound").unwrap();
+    assert_eq!(inbound.len().unwrap(), 1);
+    assert_eq!(kept(), list);
+    // What a new file has anyway need not be given to it.
+    rustix::fs::setxattr(spool, OF_NEW, &list, XattrFlags::empty()).unwrap();
+    let output = run(unshare, spool, "--dir DIR send inbound 2");
+    assert!(output.status.success(), "{}", error_of(&output));
+    assert_eq!(inbound.len().unwrap(), 2);
+    assert_eq!(kept(), list);
 }

@@ -24,6 +24,39 @@ impl RealFile {
     pub(super) fn new(file: fs::File) -> Self {
         Self(file)
     }
+
+    /// The access control list, if it has one.
+    fn acl(&self) -> Option<Vec<u8>> {
+        let mut acl = vec![0; 256];
+        loop {
+            match rustix::fs::fgetxattr(&self.0, ACL, &mut acl[..]) {
+                Ok(length) => {
+                    acl.truncate(length);
+                    return Some(acl);
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::RANGE) if acl.len() < ACL_MAX => acl.resize(ACL_MAX, 0),
+                // No list, or a file system without lists.
+                Err(_) => return None,
+            }
+        }
+    }
+
+    /// One that names users or groups which do not exist in this process's user namespace cannot be given. What is left without
+    /// them would shut them out unsaid, so that is an error, unless the file has inherited from its directory what looks the same
+    /// from here.
+    fn set_acl(&self, acl: &[u8]) -> io::Result<()> {
+        match retry(|| rustix::fs::fsetxattr(&self.0, ACL, acl, XattrFlags::empty())) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                if self.acl().is_some_and(|inherited| inherited == acl) {
+                    Ok(())
+                } else {
+                    Err(io::Error::from_raw_os_error(libc::EOVERFLOW))
+                }
+            }
+            set => set,
+        }
+    }
 }
 
 /// Translates `stat`.
@@ -104,23 +137,10 @@ impl File for RealFile {
 
     fn attributes(&self) -> io::Result<Attributes> {
         let stat = self.stat()?;
-        let mut acl = vec![0; 256];
-        let acl = loop {
-            match rustix::fs::fgetxattr(&self.0, ACL, &mut acl[..]) {
-                Ok(length) => {
-                    acl.truncate(length);
-                    break Some(acl);
-                }
-                Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::RANGE) if acl.len() < ACL_MAX => acl.resize(ACL_MAX, 0),
-                // No list, or a file system without lists.
-                Err(_) => break None,
-            }
-        };
         Ok(Attributes {
             mode: stat.mode,
             owner: Some((stat.owner, stat.group)),
-            acl,
+            acl: self.acl(),
         })
     }
 
@@ -135,18 +155,21 @@ impl File for RealFile {
             }
             if stat.group != group {
                 match retry(|| rustix::fs::fchown(&self.0, None, Some(gid))) {
-                    Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {
-                        return Err(error);
-                    }
-                    _ => {}
+                    // This process is not in that group, or there is no such group in its user namespace.
+                    Err(error)
+                        if matches!(
+                            error.kind(),
+                            io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput
+                        ) => {}
+                    other => other?,
                 }
             }
         }
         retry(|| rustix::fs::fchmod(&self.0, Mode::from_raw_mode(attributes.mode)))?;
-        if let Some(acl) = &attributes.acl {
-            retry(|| rustix::fs::fsetxattr(&self.0, ACL, acl, XattrFlags::empty()))?;
-        }
-        Ok(())
+        attributes
+            .acl
+            .as_ref()
+            .map_or(Ok(()), |acl| self.set_acl(acl))
     }
 
     fn try_lock(&self, kind: LockKind) -> io::Result<bool> {
