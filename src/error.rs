@@ -232,7 +232,7 @@ fn advice(error: &io::Error) -> &'static str {
             "; it has a second name, so it may be another program's: remove that name, or repair the queue"
         }
         Some(libc::EOVERFLOW) => {
-            "; its access control list names users or groups that do not exist in this user namespace, so it could not be kept: nothing was changed"
+            "; its owner, its group or somebody in its access control list does not exist in this user namespace, so it cannot be replaced, nothing was changed"
         }
         Some(libc::ENXIO) => {
             "; a FIFO, a device or a socket stands there instead of a regular file"
