@@ -75,7 +75,8 @@ pub extern "C" fn flockq_delivery_ack(
     guard(error, || borrow(delivery, "delivery")?.0.ack())
 }
 
-/// Failed or given back; `options` may be NULL.
+/// Failed or given back; `options` may be NULL. Where it is to go to another queue and cannot, the status is that of why, it was
+/// given back all the same, and the message of the error says so.
 #[unsafe(no_mangle)]
 pub extern "C" fn flockq_delivery_nack(
     delivery: *const flockq_delivery,

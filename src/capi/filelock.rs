@@ -14,7 +14,9 @@ pub struct flockq_file_lock(FileLock);
 /// is not touched and need not exist; the lock of a queue's file is that queue's lock.
 ///
 /// FLOCKQ_STATUS_LOCK_TIMEOUT: somebody else keeps it. FLOCKQ_STATUS_WOULD_DEADLOCK: this thread has it.
-/// FLOCKQ_STATUS_NOT_FOUND: the directory. FLOCKQ_STATUS_UNSAFE_FILESYSTEM, FLOCKQ_STATUS_INTERRUPTED, FLOCKQ_STATUS_IO.
+/// FLOCKQ_STATUS_NOT_FOUND: the directory. FLOCKQ_STATUS_INVALID_ARGUMENT: no path, or a name of more than 200 bytes or not in UTF-8.
+/// FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_VERSION: a flockq.json in the directory, which may name another lock directory.
+/// FLOCKQ_STATUS_UNSAFE_FILESYSTEM, FLOCKQ_STATUS_INTERRUPTED, FLOCKQ_STATUS_IO.
 #[unsafe(no_mangle)]
 pub extern "C" fn flockq_file_lock_acquire(
     file: flockq_bytes,

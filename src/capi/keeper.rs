@@ -14,7 +14,7 @@ pub struct flockq_keeper(#[expect(dead_code, reason = "it works until it is free
 /// lost or the queue closed. `lease_ms` is as long as the receive's; 0 is as configured, else 5 minutes. `keeper` is to be freed
 /// before the queue.
 ///
-/// FLOCKQ_STATUS_IO: there is no thread to be had. FLOCKQ_STATUS_CLOSED. A stale receipt is no error: there is nothing to keep.
+/// FLOCKQ_STATUS_IO: there is no thread to be had. FLOCKQ_STATUS_INVALID_ARGUMENT: the receipt is not UTF-8. FLOCKQ_STATUS_CLOSED. A stale receipt is no error: there is nothing to keep.
 #[unsafe(no_mangle)]
 pub extern "C" fn flockq_queue_keep(
     queue: *const flockq_queue,

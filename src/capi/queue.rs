@@ -99,7 +99,8 @@ pub extern "C" fn flockq_queue_send_many(
 /// flockq_delivery_free(). The attempt is counted before this returns.
 ///
 /// FLOCKQ_STATUS_INTERRUPTED: the wait was ended. FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_IO,
-/// FLOCKQ_STATUS_CLOSED.
+/// FLOCKQ_STATUS_CLOSED. FLOCKQ_STATUS_OUTCOME_UNKNOWN: messages may have been taken for nobody; they come again at the latest
+/// when the lease has run out.
 #[unsafe(no_mangle)]
 pub extern "C" fn flockq_queue_receive(
     queue: *const flockq_queue,
@@ -144,7 +145,9 @@ pub extern "C" fn flockq_queue_receive_many(
 }
 
 /// Receive and ack in one commit: the message is the caller's, and gone if he dies with it. Does not wait. `envelope`
-/// becomes NULL when nothing is ready, else an envelope to be freed by flockq_envelope_free(). Statuses as for
+/// becomes NULL when nothing is ready, else an envelope to be freed by flockq_envelope_free().
+///
+/// FLOCKQ_STATUS_OUTCOME_UNKNOWN: a message may have been taken out for nobody, and be gone. Other statuses as for
 /// flockq_queue_receive().
 #[unsafe(no_mangle)]
 pub extern "C" fn flockq_queue_pop(
@@ -272,7 +275,9 @@ pub extern "C" fn flockq_queue_remove(
 }
 
 /// Removes every message in one state (a flockq_state), or with FLOCKQ_STATE_ANY every message. `removed` (may be NULL)
-/// becomes how many. Statuses as for flockq_queue_remove().
+/// becomes how many.
+///
+/// FLOCKQ_STATUS_INVALID_ARGUMENT: an unknown state. Other statuses as for flockq_queue_remove().
 #[unsafe(no_mangle)]
 pub extern "C" fn flockq_queue_purge(
     queue: *const flockq_queue,
@@ -345,7 +350,9 @@ pub extern "C" fn flockq_queue_redrive(
 
 /// Makes everything committed so far durable, whatever the durability of the commits was.
 ///
-/// FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_CLOSED.
+/// FLOCKQ_STATUS_IO, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_CLOSED. FLOCKQ_STATUS_LOCK_TIMEOUT: somebody else keeps the lock, or
+/// another program removed its file meanwhile; nothing was made durable. FLOCKQ_STATUS_OUTCOME_UNKNOWN: a sync failed, and a
+/// power cut may take back what was committed.
 #[unsafe(no_mangle)]
 pub extern "C" fn flockq_queue_sync(
     queue: *const flockq_queue,
@@ -356,7 +363,8 @@ pub extern "C" fn flockq_queue_sync(
 
 /// Folds the journal into the queue's file. Nothing to do for a plain queue.
 ///
-/// FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_CLOSED.
+/// FLOCKQ_STATUS_IO, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_CLOSED. FLOCKQ_STATUS_LOCK_TIMEOUT: somebody else keeps the lock, or
+/// is making a checkpoint. FLOCKQ_STATUS_OUTCOME_UNKNOWN: a sync failed, and a power cut may take back what was committed.
 #[unsafe(no_mangle)]
 pub extern "C" fn flockq_queue_checkpoint(
     queue: *const flockq_queue,
@@ -387,7 +395,7 @@ pub extern "C" fn flockq_queue_mode(
 /// Gives the queue a journal, or folds it and takes it away; `to` is a flockq_mode. Its messages and their leases stay.
 ///
 /// FLOCKQ_STATUS_INVALID_ARGUMENT: no such mode. FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_CORRUPT,
-/// FLOCKQ_STATUS_CLOSED.
+/// FLOCKQ_STATUS_CLOSED. FLOCKQ_STATUS_OUTCOME_UNKNOWN: it may have been converted; do it again.
 #[unsafe(no_mangle)]
 pub extern "C" fn flockq_queue_convert(
     queue: *const flockq_queue,
@@ -428,7 +436,8 @@ pub extern "C" fn flockq_queue_check(
 /// be saved, "kept" names the kept files. Nothing is done to a sound queue. A message may be delivered again whose ack was
 /// in what is lost.
 ///
-/// FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_INTERRUPTED, FLOCKQ_STATUS_VERSION, FLOCKQ_STATUS_CLOSED.
+/// FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_VERSION, FLOCKQ_STATUS_CLOSED. FLOCKQ_STATUS_INTERRUPTED: another
+/// program removed the lock file meanwhile; nothing was changed. FLOCKQ_STATUS_OUTCOME_UNKNOWN: it may have been repaired; do it again.
 #[unsafe(no_mangle)]
 pub extern "C" fn flockq_queue_repair(
     queue: *const flockq_queue,
@@ -452,7 +461,8 @@ pub extern "C" fn flockq_queue_interrupt(queue: *const flockq_queue) {
 /// Gives back the leases taken through this handle and not yet settled. Detached leases go on. Waits in progress end with
 /// FLOCKQ_STATUS_CLOSED, and so does every later use; closing again does nothing. It still has to be freed.
 ///
-/// FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_IO, FLOCKQ_STATUS_CORRUPT: closed, but leases may run on to their deadline.
+/// FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_IO, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_OUTCOME_UNKNOWN: closed, but leases may run on to
+/// their deadline.
 #[unsafe(no_mangle)]
 pub extern "C" fn flockq_queue_close(
     queue: *const flockq_queue,

@@ -52,7 +52,8 @@ pub extern "C" fn flockq_queue_ack(
     })
 }
 
-/// Gives the messages back; `options` may be NULL. Otherwise as flockq_queue_ack().
+/// Gives the messages back; `options` may be NULL. Otherwise as flockq_queue_ack(); but where messages are to go to another queue
+/// and cannot, the status is that of why, they were given back all the same, and the message of the error says so.
 #[unsafe(no_mangle)]
 pub extern "C" fn flockq_queue_nack(
     queue: *const flockq_queue,

@@ -36,6 +36,7 @@ pub(super) fn path(given: flockq_bytes, what: &str) -> Result<PathBuf> {
 ///
 /// FLOCKQ_STATUS_NOT_FOUND: there is no such directory. FLOCKQ_STATUS_UNSAFE_FILESYSTEM: locks are not known to exclude
 /// there. FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_VERSION: its flockq.json cannot be used. FLOCKQ_STATUS_IO: the system refused.
+/// FLOCKQ_STATUS_INVALID_ARGUMENT: no path, an unknown durability.
 #[unsafe(no_mangle)]
 pub extern "C" fn flockq_spool_open(
     directory: flockq_bytes,
@@ -64,7 +65,7 @@ pub extern "C" fn flockq_spool_open(
 /// Sets the policy of a mail daemon for the queues "inbound", "outbound" and "dead-letter", as far as flockq.json says
 /// nothing else: three attempts, five minutes between them, in "outbound"; then "dead-letter".
 ///
-/// FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_CLOSED.
+/// Statuses as for flockq_spool_set_config().
 #[unsafe(no_mangle)]
 pub extern "C" fn flockq_spool_adopt_mail(
     spool: *const flockq_spool,
@@ -94,7 +95,8 @@ pub extern "C" fn flockq_spool_config(
 /// The value "null" takes the setting away.
 ///
 /// FLOCKQ_STATUS_INVALID_ARGUMENT names the key, the value and what is allowed. FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT,
-/// FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_CLOSED.
+/// FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_CLOSED; where it was set and not every process that runs could be told, the message of the
+/// error says so. FLOCKQ_STATUS_OUTCOME_UNKNOWN: it is set, but may not outlive a power cut.
 #[unsafe(no_mangle)]
 pub extern "C" fn flockq_spool_set_config(
     spool: *const flockq_spool,
@@ -126,7 +128,7 @@ pub extern "C" fn flockq_spool_metrics(
 
 /// Writes the figures of all queues to a file, which is replaced as a whole: for node_exporter's textfile collector, whose files end with ".prom".
 ///
-/// FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_CLOSED.
+/// Statuses as for flockq_spool_metrics() and flockq_write_atomic().
 #[unsafe(no_mangle)]
 pub extern "C" fn flockq_spool_write_metrics(
     spool: *const flockq_spool,
@@ -161,7 +163,9 @@ pub extern "C" fn flockq_spool_doctor(
 /// are not touched. Doing it again with the same choice changes nothing.
 ///
 /// FLOCKQ_STATUS_ALREADY_EXISTS: it is set up with another choice. FLOCKQ_STATUS_INVALID_ARGUMENT: a lock directory outside
-/// the spool. FLOCKQ_STATUS_IO, FLOCKQ_STATUS_UNSAFE_FILESYSTEM as for flockq_spool_open().
+/// the spool, no path. FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_VERSION: the flockq.json that is there. FLOCKQ_STATUS_LOCK_TIMEOUT: somebody
+/// keeps its lock. FLOCKQ_STATUS_OUTCOME_UNKNOWN: it is set up, but that may not outlive a power cut. FLOCKQ_STATUS_IO,
+/// FLOCKQ_STATUS_UNSAFE_FILESYSTEM as for flockq_spool_open().
 #[unsafe(no_mangle)]
 pub extern "C" fn flockq_spool_init(
     directory: flockq_bytes,
@@ -227,7 +231,7 @@ pub extern "C" fn flockq_spool_path(spool: *const flockq_spool) -> flockq_bytes 
 /// Closes every queue opened through this spool, which gives their leases back. Using it or them afterwards is
 /// FLOCKQ_STATUS_CLOSED; closing again does nothing. The handles still have to be freed.
 ///
-/// The first failure is returned, after all queues have been tried.
+/// The first failure is returned, after all queues have been tried; statuses as for flockq_queue_close().
 #[unsafe(no_mangle)]
 pub extern "C" fn flockq_spool_close(
     spool: *const flockq_spool,
@@ -266,7 +270,8 @@ pub extern "C" fn flockq_texts_free(texts: *mut flockq_texts) {
 /// Replaces the file at `file` with `content`: readers and crashes see the old content or the new. When it returns,
 /// the new content is on stable storage. Mode, owner and access control list of an existing file are kept. No lock is taken.
 ///
-/// FLOCKQ_STATUS_IO: nothing was changed. FLOCKQ_STATUS_OUTCOME_UNKNOWN: changed, but perhaps not durable.
+/// FLOCKQ_STATUS_IO: nothing was changed. FLOCKQ_STATUS_NOT_FOUND: its directory. FLOCKQ_STATUS_INVALID_ARGUMENT: no path, or a name of
+/// more than 200 bytes or not in UTF-8. FLOCKQ_STATUS_OUTCOME_UNKNOWN: changed, but perhaps not durable.
 #[unsafe(no_mangle)]
 pub extern "C" fn flockq_write_atomic(
     file: flockq_bytes,

@@ -135,7 +135,8 @@ pub extern "C" fn flockq_transaction_set(
 ///
 /// FLOCKQ_STATUS_INVALID_ARGUMENT: an element is no envelope. FLOCKQ_STATUS_INTERRUPTED: a program without the library
 /// replaced the lock file and changed the queue meanwhile; begin again. FLOCKQ_STATUS_CLOSED: committed already, or begun
-/// before a fork. FLOCKQ_STATUS_IO: nothing was written. FLOCKQ_STATUS_OUTCOME_UNKNOWN: written, perhaps not durably.
+/// before a fork. FLOCKQ_STATUS_IO, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_LOCK_TIMEOUT (when the lock file was removed meanwhile): nothing was
+/// written. FLOCKQ_STATUS_OUTCOME_UNKNOWN: written, perhaps not durably.
 #[unsafe(no_mangle)]
 pub extern "C" fn flockq_transaction_commit(
     transaction: *const flockq_transaction,

@@ -44,6 +44,12 @@
  *  8. Enums go out, uint32_t comes in; 0 is the default. Callbacks take `void *context` and must not re-enter.
  *  9. Every pointer is checked: NULL where it must not be is FLOCKQ_STATUS_INVALID_ARGUMENT. A panic becomes
  *     FLOCKQ_STATUS_INTERNAL. Nothing prints and nothing exits. FLOCKQ_STATUS_CLOSED is possible wherever a handle is used.
+ *     What takes the lock of a queue or of the configuration can return FLOCKQ_STATUS_LOCK_TIMEOUT,
+ *     FLOCKQ_STATUS_INTERRUPTED (the interrupt_check said so), FLOCKQ_STATUS_WOULD_DEADLOCK (this thread has the lock, by
+ *     a transaction or a file lock) and FLOCKQ_STATUS_UNSAFE_FILESYSTEM; what reads a file FLOCKQ_STATUS_IO,
+ *     FLOCKQ_STATUS_CORRUPT and FLOCKQ_STATUS_VERSION (a newer flockq wrote it). Whoever finds that another program has
+ *     replaced the file of a journalled queue makes it a part of the queue first, also to look: that is a change, which
+ *     can return FLOCKQ_STATUS_OUTCOME_UNKNOWN.
  * 10. FLOCKQ_VERSION_NUMBER and flockq_version() tell the versions of header and library. The SONAME changes with the ABI.
  *
  * CAVEATS: what is not promised.
@@ -872,7 +878,8 @@ flockq_status flockq_delivery_ack(const flockq_delivery *delivery,
                                   flockq_error **error);
 
 /**
- * Failed or given back; `options` may be NULL.
+ * Failed or given back; `options` may be NULL. Where it is to go to another queue and cannot, the status is that of why, it was
+ * given back all the same, and the message of the error says so.
  */
 flockq_status flockq_delivery_nack(const flockq_delivery *delivery,
                                    const flockq_nack_options *options,
@@ -1066,7 +1073,9 @@ flockq_status flockq_parse_duration(flockq_bytes duration, uint64_t *millisecond
  * is not touched and need not exist; the lock of a queue's file is that queue's lock.
  *
  * FLOCKQ_STATUS_LOCK_TIMEOUT: somebody else keeps it. FLOCKQ_STATUS_WOULD_DEADLOCK: this thread has it.
- * FLOCKQ_STATUS_NOT_FOUND: the directory. FLOCKQ_STATUS_UNSAFE_FILESYSTEM, FLOCKQ_STATUS_INTERRUPTED, FLOCKQ_STATUS_IO.
+ * FLOCKQ_STATUS_NOT_FOUND: the directory. FLOCKQ_STATUS_INVALID_ARGUMENT: no path, or a name of more than 200 bytes or not in UTF-8.
+ * FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_VERSION: a flockq.json in the directory, which may name another lock directory.
+ * FLOCKQ_STATUS_UNSAFE_FILESYSTEM, FLOCKQ_STATUS_INTERRUPTED, FLOCKQ_STATUS_IO.
  */
 flockq_status flockq_file_lock_acquire(flockq_bytes file,
                                        const flockq_file_lock_options *options,
@@ -1088,7 +1097,7 @@ void flockq_file_lock_free(flockq_file_lock *lock);
  * lost or the queue closed. `lease_ms` is as long as the receive's; 0 is as configured, else 5 minutes. `keeper` is to be freed
  * before the queue.
  *
- * FLOCKQ_STATUS_IO: there is no thread to be had. FLOCKQ_STATUS_CLOSED. A stale receipt is no error: there is nothing to keep.
+ * FLOCKQ_STATUS_IO: there is no thread to be had. FLOCKQ_STATUS_INVALID_ARGUMENT: the receipt is not UTF-8. FLOCKQ_STATUS_CLOSED. A stale receipt is no error: there is nothing to keep.
  */
 flockq_status flockq_queue_keep(const flockq_queue *queue,
                                 flockq_bytes receipt,
@@ -1152,7 +1161,8 @@ flockq_status flockq_queue_send_many(const flockq_queue *queue,
  * flockq_delivery_free(). The attempt is counted before this returns.
  *
  * FLOCKQ_STATUS_INTERRUPTED: the wait was ended. FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_IO,
- * FLOCKQ_STATUS_CLOSED.
+ * FLOCKQ_STATUS_CLOSED. FLOCKQ_STATUS_OUTCOME_UNKNOWN: messages may have been taken for nobody; they come again at the latest
+ * when the lease has run out.
  */
 flockq_status flockq_queue_receive(const flockq_queue *queue,
                                    const flockq_receive_options *options,
@@ -1172,7 +1182,9 @@ flockq_status flockq_queue_receive_many(const flockq_queue *queue,
 
 /**
  * Receive and ack in one commit: the message is the caller's, and gone if he dies with it. Does not wait. `envelope`
- * becomes NULL when nothing is ready, else an envelope to be freed by flockq_envelope_free(). Statuses as for
+ * becomes NULL when nothing is ready, else an envelope to be freed by flockq_envelope_free().
+ *
+ * FLOCKQ_STATUS_OUTCOME_UNKNOWN: a message may have been taken out for nobody, and be gone. Other statuses as for
  * flockq_queue_receive().
  */
 flockq_status flockq_queue_pop(const flockq_queue *queue, flockq_envelope **envelope, flockq_error **error);
@@ -1229,7 +1241,9 @@ flockq_status flockq_queue_remove(const flockq_queue *queue,
 
 /**
  * Removes every message in one state (a flockq_state), or with FLOCKQ_STATE_ANY every message. `removed` (may be NULL)
- * becomes how many. Statuses as for flockq_queue_remove().
+ * becomes how many.
+ *
+ * FLOCKQ_STATUS_INVALID_ARGUMENT: an unknown state. Other statuses as for flockq_queue_remove().
  */
 flockq_status flockq_queue_purge(const flockq_queue *queue, uint32_t in_state, uint64_t *removed, flockq_error **error);
 
@@ -1265,16 +1279,21 @@ flockq_status flockq_queue_redrive(const flockq_queue *queue,
 /**
  * Makes everything committed so far durable, whatever the durability of the commits was.
  *
- * FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_CLOSED.
+ * FLOCKQ_STATUS_IO, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_CLOSED. FLOCKQ_STATUS_LOCK_TIMEOUT: somebody else keeps the lock, or
+ * another program removed its file meanwhile; nothing was made durable. FLOCKQ_STATUS_OUTCOME_UNKNOWN: a sync failed, and a
+ * power cut may take back what was committed.
  */
-flockq_status flockq_queue_sync(const flockq_queue *queue, flockq_error **error);
+flockq_status flockq_queue_sync(const flockq_queue *queue,
+                                flockq_error **error);
 
 /**
  * Folds the journal into the queue's file. Nothing to do for a plain queue.
  *
- * FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_CLOSED.
+ * FLOCKQ_STATUS_IO, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_CLOSED. FLOCKQ_STATUS_LOCK_TIMEOUT: somebody else keeps the lock, or
+ * is making a checkpoint. FLOCKQ_STATUS_OUTCOME_UNKNOWN: a sync failed, and a power cut may take back what was committed.
  */
-flockq_status flockq_queue_checkpoint(const flockq_queue *queue, flockq_error **error);
+flockq_status flockq_queue_checkpoint(const flockq_queue *queue,
+                                      flockq_error **error);
 
 /**
  * How the queue commits: a flockq_mode.
@@ -1287,7 +1306,7 @@ flockq_status flockq_queue_mode(const flockq_queue *queue, flockq_mode *found, f
  * Gives the queue a journal, or folds it and takes it away; `to` is a flockq_mode. Its messages and their leases stay.
  *
  * FLOCKQ_STATUS_INVALID_ARGUMENT: no such mode. FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_CORRUPT,
- * FLOCKQ_STATUS_CLOSED.
+ * FLOCKQ_STATUS_CLOSED. FLOCKQ_STATUS_OUTCOME_UNKNOWN: it may have been converted; do it again.
  */
 flockq_status flockq_queue_convert(const flockq_queue *queue, uint32_t to, flockq_error **error);
 
@@ -1308,7 +1327,8 @@ flockq_status flockq_queue_check(const flockq_queue *queue,
  * be saved, "kept" names the kept files. Nothing is done to a sound queue. A message may be delivered again whose ack was
  * in what is lost.
  *
- * FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_INTERRUPTED, FLOCKQ_STATUS_VERSION, FLOCKQ_STATUS_CLOSED.
+ * FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_VERSION, FLOCKQ_STATUS_CLOSED. FLOCKQ_STATUS_INTERRUPTED: another
+ * program removed the lock file meanwhile; nothing was changed. FLOCKQ_STATUS_OUTCOME_UNKNOWN: it may have been repaired; do it again.
  */
 flockq_status flockq_queue_repair(const flockq_queue *queue,
                                   flockq_text **report,
@@ -1324,7 +1344,8 @@ void flockq_queue_interrupt(const flockq_queue *queue);
  * Gives back the leases taken through this handle and not yet settled. Detached leases go on. Waits in progress end with
  * FLOCKQ_STATUS_CLOSED, and so does every later use; closing again does nothing. It still has to be freed.
  *
- * FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_IO, FLOCKQ_STATUS_CORRUPT: closed, but leases may run on to their deadline.
+ * FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_IO, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_OUTCOME_UNKNOWN: closed, but leases may run on to
+ * their deadline.
  */
 flockq_status flockq_queue_close(const flockq_queue *queue,
                                  flockq_error **error);
@@ -1344,7 +1365,8 @@ flockq_status flockq_queue_ack(const flockq_queue *queue,
                                flockq_error **error);
 
 /**
- * Gives the messages back; `options` may be NULL. Otherwise as flockq_queue_ack().
+ * Gives the messages back; `options` may be NULL. Otherwise as flockq_queue_ack(); but where messages are to go to another queue
+ * and cannot, the status is that of why, they were given back all the same, and the message of the error says so.
  */
 flockq_status flockq_queue_nack(const flockq_queue *queue,
                                 const flockq_bytes *receipts,
@@ -1378,6 +1400,7 @@ flockq_status flockq_queue_detach(const flockq_queue *queue,
  *
  * FLOCKQ_STATUS_NOT_FOUND: there is no such directory. FLOCKQ_STATUS_UNSAFE_FILESYSTEM: locks are not known to exclude
  * there. FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_VERSION: its flockq.json cannot be used. FLOCKQ_STATUS_IO: the system refused.
+ * FLOCKQ_STATUS_INVALID_ARGUMENT: no path, an unknown durability.
  */
 flockq_status flockq_spool_open(flockq_bytes directory,
                                 const flockq_spool_options *options,
@@ -1388,7 +1411,7 @@ flockq_status flockq_spool_open(flockq_bytes directory,
  * Sets the policy of a mail daemon for the queues "inbound", "outbound" and "dead-letter", as far as flockq.json says
  * nothing else: three attempts, five minutes between them, in "outbound"; then "dead-letter".
  *
- * FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_CLOSED.
+ * Statuses as for flockq_spool_set_config().
  */
 flockq_status flockq_spool_adopt_mail(const flockq_spool *spool, flockq_error **error);
 
@@ -1405,7 +1428,8 @@ flockq_status flockq_spool_config(const flockq_spool *spool, flockq_text **json,
  * The value "null" takes the setting away.
  *
  * FLOCKQ_STATUS_INVALID_ARGUMENT names the key, the value and what is allowed. FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT,
- * FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_CLOSED.
+ * FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_CLOSED; where it was set and not every process that runs could be told, the message of the
+ * error says so. FLOCKQ_STATUS_OUTCOME_UNKNOWN: it is set, but may not outlive a power cut.
  */
 flockq_status flockq_spool_set_config(const flockq_spool *spool,
                                       flockq_bytes setting,
@@ -1422,7 +1446,7 @@ flockq_status flockq_spool_metrics(const flockq_spool *spool, flockq_text **metr
 /**
  * Writes the figures of all queues to a file, which is replaced as a whole: for node_exporter's textfile collector, whose files end with ".prom".
  *
- * FLOCKQ_STATUS_IO, FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_CLOSED.
+ * Statuses as for flockq_spool_metrics() and flockq_write_atomic().
  */
 flockq_status flockq_spool_write_metrics(const flockq_spool *spool,
                                          flockq_bytes file,
@@ -1444,7 +1468,9 @@ flockq_status flockq_spool_doctor(const flockq_spool *spool,
  * are not touched. Doing it again with the same choice changes nothing.
  *
  * FLOCKQ_STATUS_ALREADY_EXISTS: it is set up with another choice. FLOCKQ_STATUS_INVALID_ARGUMENT: a lock directory outside
- * the spool. FLOCKQ_STATUS_IO, FLOCKQ_STATUS_UNSAFE_FILESYSTEM as for flockq_spool_open().
+ * the spool, no path. FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_VERSION: the flockq.json that is there. FLOCKQ_STATUS_LOCK_TIMEOUT: somebody
+ * keeps its lock. FLOCKQ_STATUS_OUTCOME_UNKNOWN: it is set up, but that may not outlive a power cut. FLOCKQ_STATUS_IO,
+ * FLOCKQ_STATUS_UNSAFE_FILESYSTEM as for flockq_spool_open().
  */
 flockq_status flockq_spool_init(flockq_bytes directory,
                                 const flockq_init_options *options,
@@ -1476,7 +1502,7 @@ flockq_bytes flockq_spool_path(const flockq_spool *spool);
  * Closes every queue opened through this spool, which gives their leases back. Using it or them afterwards is
  * FLOCKQ_STATUS_CLOSED; closing again does nothing. The handles still have to be freed.
  *
- * The first failure is returned, after all queues have been tried.
+ * The first failure is returned, after all queues have been tried; statuses as for flockq_queue_close().
  */
 flockq_status flockq_spool_close(const flockq_spool *spool, flockq_error **error);
 
@@ -1505,7 +1531,8 @@ void flockq_texts_free(flockq_texts *texts);
  * Replaces the file at `file` with `content`: readers and crashes see the old content or the new. When it returns,
  * the new content is on stable storage. Mode, owner and access control list of an existing file are kept. No lock is taken.
  *
- * FLOCKQ_STATUS_IO: nothing was changed. FLOCKQ_STATUS_OUTCOME_UNKNOWN: changed, but perhaps not durable.
+ * FLOCKQ_STATUS_IO: nothing was changed. FLOCKQ_STATUS_NOT_FOUND: its directory. FLOCKQ_STATUS_INVALID_ARGUMENT: no path, or a name of
+ * more than 200 bytes or not in UTF-8. FLOCKQ_STATUS_OUTCOME_UNKNOWN: changed, but perhaps not durable.
  */
 flockq_status flockq_write_atomic(flockq_bytes file,
                                   flockq_bytes content,
@@ -1559,7 +1586,8 @@ flockq_status flockq_transaction_set(const flockq_transaction *transaction, floc
  *
  * FLOCKQ_STATUS_INVALID_ARGUMENT: an element is no envelope. FLOCKQ_STATUS_INTERRUPTED: a program without the library
  * replaced the lock file and changed the queue meanwhile; begin again. FLOCKQ_STATUS_CLOSED: committed already, or begun
- * before a fork. FLOCKQ_STATUS_IO: nothing was written. FLOCKQ_STATUS_OUTCOME_UNKNOWN: written, perhaps not durably.
+ * before a fork. FLOCKQ_STATUS_IO, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_LOCK_TIMEOUT (when the lock file was removed meanwhile): nothing was
+ * written. FLOCKQ_STATUS_OUTCOME_UNKNOWN: written, perhaps not durably.
  */
 flockq_status flockq_transaction_commit(const flockq_transaction *transaction,
                                         flockq_error **error);
