@@ -17,8 +17,8 @@ Durations are seconds (``float`` or ``int``) or :class:`datetime.timedelta`. Eve
 After ``os.fork()`` parent and child both go on with the same objects.
 
 In asyncio ``await queue.receive_async(wait=60)`` waits for a message while the event loop goes on. When its task is
-cancelled (by a time-out, by Ctrl-C), the wait ends and takes nothing. The other calls are for
-:func:`asyncio.to_thread`, unless the loop may wait for a commit.
+cancelled (by a time-out, by Ctrl-C), the wait ends, and a message that came at that moment is given back. The other
+calls are for :func:`asyncio.to_thread`, unless the loop may wait for a commit.
 
 While a call waits in the main thread, Python's signal handlers run, so that Ctrl-C ends it. What a handler raises goes
 up from the call. A handler may also call :meth:`Queue.interrupt`; any other use of the same queue raises

@@ -128,7 +128,8 @@ class Queue:
         """Receive in asyncio: as :meth:`receive`, in a thread of its own, while the event loop goes on.
 
         Cancelling the task ends its wait, and no other one of this handle; a message that came at that moment is given
-        back. The end of a ``with delivery:`` block is a commit, for which the loop waits.
+        back. The end of a ``with delivery:`` block is a commit, for which the loop waits; a task that is cancelled in
+        the block gives the message back with a reason, as for any exception.
         """
         inner = await _tasks.receive(lambda cancel: self._inner.receive(lease, wait, detached, cancel))
         return None if inner is None else Delivery(inner)
