@@ -194,7 +194,10 @@ fn what_is_no_program_is_wrong_usage() {
 fn heeding(shell: &Shell, arguments: &[&str]) -> Command {
     let mut command = Command::new("env");
     command
-        .args(["--default-signal=INT,QUIT", env!("CARGO_BIN_EXE_flockq")])
+        .args([
+            "--default-signal=INT,QUIT,HUP",
+            env!("CARGO_BIN_EXE_flockq"),
+        ])
         .args(arguments)
         .env("FLOCKQ_DIR", shell.path());
     command

@@ -186,15 +186,20 @@ fn where_a_toolchain_is_missing_the_demo_says_which_and_how_to_get_it() {
 }
 
 #[test]
-fn cleaning_leaves_the_header_that_belongs_to_the_go_module() {
+fn cleaning_leaves_what_belongs_to_the_go_module() {
     let Some(tree) = Tree::with(&[]) else {
         return;
     };
     let native = tree.path().join("go/internal/native");
     fs::create_dir_all(native.join("linux_amd64")).unwrap();
-    fs::write(native.join("flockq.h"), "").unwrap();
+    let tracked = ["flockq.h", "linux_amd64/native.go"];
+    let built = ["linux_amd64/libflockq.a", "linux_amd64/library.go"];
+    for file in tracked.iter().chain(&built) {
+        fs::write(native.join(file), "").unwrap();
+    }
     fs::create_dir(tree.path().join("target")).unwrap();
     well(tree.command("tools/make").arg("clean"));
-    assert!(native.join("flockq.h").exists());
-    assert!(!native.join("linux_amd64").exists() && !tree.path().join("target").exists());
+    assert!(tracked.iter().all(|file| native.join(file).exists()));
+    assert!(!built.iter().any(|file| native.join(file).exists()));
+    assert!(!tree.path().join("target").exists());
 }

@@ -42,8 +42,13 @@ impl Known {
     ) {
         let is_unknown =
             |error: &crate::Error| error.kind() == ErrorKind::OutcomeUnknown || step.has_stages();
+        // Of a lease that is perhaps not durable nobody is told: it is given back.
+        let given_back = after.without_new_leases(&self.live);
         let may_be: &[&Model] = match done {
             Ok(()) => &[after],
+            Err(error) if is_unknown(error) && step == Step::Receive => {
+                &[&self.live, after, &given_back]
+            }
             Err(error) if is_unknown(error) => &[&self.live, after],
             Err(_) => &[&self.live],
         };

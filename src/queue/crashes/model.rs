@@ -149,6 +149,16 @@ impl Model {
         after
     }
 
+    /// The same, when the leases that were not there before have been given back.
+    pub(super) fn without_new_leases(&self, before: &Self) -> Self {
+        let mut given_back = self.clone();
+        for message in &mut given_back.inbound {
+            let is_old = |old: &Message| old.id == message.id && old.is_leased;
+            message.is_leased &= before.inbound.iter().any(is_old);
+        }
+        given_back
+    }
+
     /// What is there when the machine was started again: leases have ended.
     pub(super) fn booted(&self) -> Self {
         let mut booted = self.clone();
