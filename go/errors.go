@@ -49,7 +49,7 @@ var (
 	ErrCorrupt = sentinel(CodeCorrupt)
 	// ErrVersion is returned when a file was written by a newer version of flockq, or asks for what this one does not have.
 	ErrVersion = sentinel(CodeVersion)
-	// ErrTooLarge is returned when the payload is larger than the limit.
+	// ErrTooLarge is returned when what is sent is larger than a limit.
 	ErrTooLarge = sentinel(CodeTooLarge)
 	// ErrInvalidJson is returned when the payload is not JSON that every language reads alike.
 	ErrInvalidJson = sentinel(CodeInvalidJson)

@@ -53,7 +53,7 @@ kinds! {
     AlreadyExists = 6, "The id is already in the queue, or the spool is already set up differently.";
     Corrupt = 7, "A file is damaged; the error names the file, the offset and the rule that it breaks.";
     Version = 8, "A file was written by a newer version of flockq, or asks for what this one does not have.";
-    TooLarge = 9, "The payload is larger than the limit.";
+    TooLarge = 9, "What is sent is larger than a limit.";
     InvalidJson = 10, "The payload is not JSON that every language reads alike.";
     StaleReceipt = 11, "The lease that the receipt names has ended; nothing was changed.";
     Full = 12, "The queue has reached its limit.";

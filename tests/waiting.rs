@@ -329,13 +329,13 @@ fn a_limit_that_is_raised_makes_room() {
         let (directory, queue) = full(mode);
         let waiting = queue.clone();
         let sender = thread::spawn(move || {
-            waiting.send_many((3..6).map(|number| Message::new(&json!(number)).wait_forever()))
+            waiting.send_many((3..5).map(|number| Message::new(&json!(number)).wait_forever()))
         });
         thread::sleep(Duration::from_millis(60));
         let spool = Spool::open(directory.path()).unwrap();
-        spool.set_config("inbound.max_messages", "5").unwrap();
-        assert_eq!(sender.join().unwrap().unwrap().len(), 3);
-        assert_eq!(queue.len().unwrap(), 5);
+        spool.set_config("inbound.max_messages", "4").unwrap();
+        assert_eq!(sender.join().unwrap().unwrap().len(), 2);
+        assert_eq!(queue.len().unwrap(), 4);
     }
 }
 

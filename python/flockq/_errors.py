@@ -83,7 +83,7 @@ class Version(FlockqError, NotImplementedError):
 
 
 class TooLarge(FlockqError, ValueError):
-    """The payload is larger than the limit."""
+    """What is sent is larger than a limit."""
 
     code = 9
 

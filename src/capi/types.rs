@@ -59,7 +59,7 @@ pub enum flockq_status {
     Corrupt = 7,
     /// A file was written by a newer version of flockq, or asks for what this one does not have.
     Version = 8,
-    /// The payload is larger than the limit.
+    /// What is sent is larger than a limit.
     TooLarge = 9,
     /// The payload is not JSON that every language reads alike.
     InvalidJson = 10,

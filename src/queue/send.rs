@@ -19,7 +19,8 @@ impl Queue {
     /// Sends a message and returns its id. When it returns, the message is in the queue and, at the default
     /// durability, on stable storage.
     ///
-    /// Fails with `InvalidJson` or `TooLarge` for the payload, `InvalidArgument` for an id that cannot be one,
+    /// Fails with `InvalidJson` or `TooLarge` for the payload (`TooLarge` also when the queue's limits have no room for it even
+    /// when it is empty), `InvalidArgument` for an id that cannot be one,
     /// `AlreadyExists` for an id option that is already in the queue, `Full` when a limit of the queue is reached.
     /// `OutcomeUnknown`: it may have been sent.
     pub fn send(&self, message: impl IntoMessage) -> Result<String> {

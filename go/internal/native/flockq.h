@@ -207,7 +207,7 @@ enum flockq_status
    */
   FLOCKQ_STATUS_VERSION = 8,
   /**
-   * The payload is larger than the limit.
+   * What is sent is larger than a limit.
    */
   FLOCKQ_STATUS_TOO_LARGE = 9,
   /**
@@ -1134,7 +1134,8 @@ void flockq_queue_free(flockq_queue *queue);
  * Sends the payload `json`, whose bytes are kept as they are. When it returns, the message is in the queue and, at the
  * default durability, on stable storage. `id` (may be NULL) becomes the message's id, to be freed by flockq_text_free().
  *
- * FLOCKQ_STATUS_INVALID_JSON, FLOCKQ_STATUS_TOO_LARGE: the payload. FLOCKQ_STATUS_INVALID_ARGUMENT: an id of 0 or more than
+ * FLOCKQ_STATUS_INVALID_JSON, FLOCKQ_STATUS_TOO_LARGE: the payload; TOO_LARGE also when the queue's limits have no room for
+ * it even when it is empty. FLOCKQ_STATUS_INVALID_ARGUMENT: an id of 0 or more than
  * 512 bytes or with a control character, an unknown priority. FLOCKQ_STATUS_ALREADY_EXISTS: the id option is in the queue. FLOCKQ_STATUS_LOCK_TIMEOUT,
  * FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_IO: nothing was sent. FLOCKQ_STATUS_FULL: a limit of the queue is reached.
  * FLOCKQ_STATUS_INTERRUPTED: a wait for room was ended. FLOCKQ_STATUS_OUTCOME_UNKNOWN: it may have been sent.
