@@ -128,7 +128,12 @@ impl Queue {
             let (mut probe, mut over) = (Probe::Now, false);
             if ready {
                 // What is there may be taken by others, or given up, each time.
-                over = in_vain && waiting.is_over(&patience)?;
+                if in_vain {
+                    let is_over = waiting.is_over(&patience);
+                    // Closing the handle interrupts its waits: then that is what is to be told.
+                    self.handle.attached()?;
+                    over = is_over?;
+                }
             } else {
                 let slept = waiting.sleep(due, &patience);
                 // Closing the handle interrupts its waits: then that is what is to be told.
