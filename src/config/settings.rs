@@ -293,10 +293,12 @@ impl Settings {
                 "told to move messages to another queue than itself",
             ));
         }
-        if settings.retry_queue.is_some() && settings.retry_queue == settings.dead_letter_queue {
+        if let Some(retry) = &settings.retry_queue
+            && settings.dead_letter_queue.as_ref() == Some(retry)
+        {
             return Err(wrong(
                 &format!("{owner}.retry_queue"),
-                settings.retry_queue.as_ref().map_or("", QueueName::as_str),
+                retry.as_str(),
                 "another queue than dead_letter_queue: what is given up would be tried again",
             ));
         }

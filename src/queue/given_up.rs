@@ -130,6 +130,24 @@ fn a_message_that_cannot_be_given_up_is_not_in_the_way() {
     }
 }
 
+/// A move to another queue that cannot be ended is told first, and must not hide that these stay.
+#[test]
+fn a_receive_ends_although_nothing_can_be_moved_anywhere() {
+    let store = FaultStore::new();
+    let spool = spool(&store);
+    spool.queue("dead-letter").unwrap().send(&json!(1)).unwrap();
+    store.refuse_writes(Some("dead-letter.json.journal"));
+    store.put("archive.json", b"no array");
+    store.put(
+        "inbound.json",
+        br#"[{"message":{"id":"stuck"},"move":{"id":"x","to":"archive"}},
+            {"message":{"id":"m1"},"attempts":1},{"message":{"id":"m2"}}]"#,
+    );
+    let inbound = spool.queue("inbound").unwrap();
+    assert_eq!(inbound.pop().unwrap().unwrap().id(), Some("m2"));
+    assert!(inbound.pop().unwrap().is_none());
+}
+
 #[test]
 fn a_message_that_could_not_be_given_up_at_once_says_later_why_it_failed() {
     let store = FaultStore::new();

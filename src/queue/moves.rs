@@ -222,16 +222,17 @@ impl Handle {
         let target = self.policy()?.dead_letter_queue.clone();
         let usable = target.map(|target| self.require_usable(&target, self.briefly()));
         let mut unusable = usable.is_some_and(|usable| usable.is_err());
+        let mut count = 0;
         loop {
-            let (count, begun) = self.mark(self.spool.lock_wait, |index, now, told, mover| {
+            let (more, begun) = self.mark(self.spool.lock_wait, |index, now, told, mover| {
                 plan::give_up(index, now, &told.policy, mover, unusable)
             })?;
-            match self.finish_moves(&begun, self.briefly()) {
-                // Once more, so that they are not in the way.
-                Err(error) if !unusable && stays(&error) => unusable = true,
-                // Whoever comes next goes on.
-                _ => return Ok(count),
+            count += more;
+            if self.finish_moves(&begun, self.briefly()).is_ok() || unusable {
+                return Ok(count);
             }
+            // With those that are on their way whoever comes next goes on; those that stay are put off, or they would be in the way.
+            unusable = true;
         }
     }
 

@@ -137,8 +137,7 @@ impl Queue {
         let is_last = |attempts| policy.attempts.is_some_and(|most| attempts >= most);
         let (mut retried, mut given_up) = (false, false);
         if retry.is_some() || last.is_some() {
-            for receipt in receipts {
-                let attempts = self.handle.attempts(receipt.as_ref());
+            for attempts in self.handle.attempts(receipts) {
                 retried |= !attempts.is_some_and(is_last);
                 given_up |= attempts.is_none_or(is_last);
             }
@@ -243,17 +242,25 @@ impl Queue {
 }
 
 impl Handle {
-    /// How often the message that a receipt names has been delivered, as far as can be seen without the lock: that does not change
-    /// as long as the receipt is good.
-    fn attempts(&self, receipt: &str) -> Option<u64> {
-        let receipt = Receipt::parse(receipt).ok()?;
-        let attached = self.attached().ok()?;
+    /// How often the messages that receipts name have been delivered, as far as can be seen without the lock: that does not change
+    /// as long as a receipt is good.
+    fn attempts<R: AsRef<str>>(&self, receipts: &[R]) -> Vec<Option<u64>> {
+        let nobody_knows = vec![None; receipts.len()];
+        let Ok(attached) = self.attached() else {
+            return nobody_knows;
+        };
         let mut state = attached.entry.state();
         let store = &*self.spool.store;
-        let index = state.files.refresh(store, &self.name, Need::Index).ok()?;
-        let mut leases = index.leases_of(&receipt.id);
-        let (seq, ..) = leases.find(|(_, token, _)| *token == receipt.token)?;
-        Some(index.element_of(seq).ok()?.attempts())
+        let Ok(index) = state.files.refresh(store, &self.name, Need::Index) else {
+            return nobody_knows;
+        };
+        let attempts = |text: &R| {
+            let receipt = Receipt::parse(text.as_ref()).ok()?;
+            let mut leases = index.leases_of(&receipt.id);
+            let (seq, ..) = leases.find(|(_, token, _)| *token == receipt.token)?;
+            Some(index.element_of(seq).ok()?.attempts())
+        };
+        receipts.iter().map(attempts).collect()
     }
 }
 

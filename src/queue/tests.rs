@@ -13,6 +13,11 @@ use crate::store::fault::{FaultStore, Unsynced};
 use crate::store::files::Need;
 use crate::{Delivery, ErrorKind, Message, Nack, Queue, Receive, Spool, Sync};
 
+fn spool(store: &FaultStore) -> Spool {
+    let builder = Spool::builder("unused");
+    builder.open_on(Arc::new(store.clone())).unwrap()
+}
+
 fn queue(store: &FaultStore, sync: Sync) -> Queue {
     let spool = Spool::builder("unused")
         .sync(sync)
@@ -469,9 +474,7 @@ fn a_setting_can_be_made_where_null_stands() {
     inbound.pop().unwrap();
     let text = String::from_utf8(store.content("flockq.json").unwrap()).unwrap();
     assert!(text.contains(r#""mode""#), "{text}");
-    let spool = Spool::builder("unused")
-        .open_on(Arc::new(store.clone()))
-        .unwrap();
+    let spool = spool(&store);
     spool.set_config("default.sync", "off").unwrap();
 }
 
@@ -480,9 +483,7 @@ fn a_setting_can_be_made_where_null_stands() {
 fn an_id_that_no_send_could_give_is_not_remembered() {
     let store = FaultStore::new();
     let inbound = queue(&store, Sync::Off);
-    let spool = Spool::builder("unused")
-        .open_on(Arc::new(store.clone()))
-        .unwrap();
+    let spool = spool(&store);
     spool.set_config("inbound.dedup_window", "1h").unwrap();
     for id in ["x".repeat(600), "a\nb".to_owned(), "fits".to_owned()] {
         inbound.send(&json!({ "id": id })).unwrap();
@@ -504,9 +505,7 @@ fn an_id_that_no_send_could_give_is_not_remembered() {
 fn a_plain_queue_remembers_nobody_who_has_left_it() {
     for store in [FaultStore::plain(), FaultStore::new()] {
         let inbound = queue(&store, Sync::Off);
-        let spool = Spool::builder("unused")
-            .open_on(Arc::new(store.clone()))
-            .unwrap();
+        let spool = spool(&store);
         spool.set_config("inbound.dedup_window", "1h").unwrap();
         let send = || {
             let message = Message::new(&json!("once")).id("m1").dedup(true);
@@ -524,9 +523,7 @@ fn a_plain_queue_remembers_nobody_who_has_left_it() {
 fn a_send_that_is_repeated_is_no_second_message_although_the_clock_was_ahead() {
     let store = FaultStore::new();
     let inbound = queue(&store, Sync::Off);
-    let spool = Spool::builder("unused")
-        .open_on(Arc::new(store.clone()))
-        .unwrap();
+    let spool = spool(&store);
     spool.set_config("inbound.dedup_window", "1h").unwrap();
     store.pass(2 * 60 * 60 * 1000);
     inbound.send(&json!("ahead")).unwrap();
@@ -545,9 +542,7 @@ fn who_only_looks_writes_nothing() {
     let store = FaultStore::new();
     let inbound = queue(&store, Sync::Off);
     inbound.send(&json!(1)).unwrap();
-    let spool = Spool::builder("unused")
-        .open_on(Arc::new(store.another_process()))
-        .unwrap();
+    let spool = spool(&store.another_process());
     let before = store.content("inbound.json");
     spool.stats().unwrap();
     spool.metrics().unwrap();
@@ -559,9 +554,7 @@ fn who_only_looks_writes_nothing() {
 fn what_no_queue_has_room_for_is_refused_at_once() {
     let store = FaultStore::new();
     let inbound = queue(&store, Sync::Off);
-    let spool = Spool::builder("unused")
-        .open_on(Arc::new(store.clone()))
-        .unwrap();
+    let spool = spool(&store);
     spool.set_config("inbound.max_messages", "5").unwrap();
     spool.set_config("inbound.max_bytes", "1000").unwrap();
     let six = (0..6).map(|number| Message::new(&json!(number)).wait_forever());

@@ -35,7 +35,8 @@ impl FaultFile {
         });
     }
 
-    /// Writes, where nothing else is said behind what is there; when it fails, half of the bytes have been written; on a disk that fills up, as many as it has space for.
+    /// Writes there, or behind what is there; when it fails, half of the bytes have been written; on a disk that fills up, as
+    /// many as it has space for.
     fn write(&self, bytes: &[u8], at: Option<usize>) -> io::Result<()> {
         pause();
         let mut disk = self.disk();
