@@ -162,14 +162,74 @@ fn run_waits_for_the_command_and_not_for_what_it_leaves_running() {
 fn a_command_that_cannot_be_started_is_no_messages_fault() {
     let shell = Shell::new();
     shell.run(&["send", "inbound", "1"]).ok();
+    let before = shell.run(&["list", "inbound"]).ok();
+    for program in ["/no/such/program", "no-such-program"] {
+        shell
+            .run(&["run", "inbound", "--", program])
+            .failed(2, program);
+        // Also not an attempt: something may start it again and again.
+        assert_eq!(shell.run(&["list", "inbound"]).ok(), before);
+    }
+}
+
+/// The command is none, and the message cannot be given back either, at first.
+#[test]
+fn a_message_that_cannot_be_given_back_is_not_done() {
+    let shell = Shell::new();
+    fs::write(shell.path().join("inbound.json"), "[]").unwrap();
+    shell.run(&["send", "inbound", "1"]).ok();
+    let nonsense = shell.path().join("nonsense");
+    fs::write(&nonsense, [0; 64]).unwrap();
+    fs::set_permissions(&nonsense, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = Command::new("strace");
+    command
+        .args(["-f", "-o", "/dev/null", "-e", "trace=renameat", "-e"])
+        // The first one is the consumer's file, the second one takes the message.
+        .arg("inject=renameat:error=ENOSPC:when=3")
+        .arg(env!("CARGO_BIN_EXE_flockq"))
+        .args(["run", "inbound", "--"])
+        .arg(&nonsense)
+        .env("FLOCKQ_DIR", shell.path());
+    let Ok(output) = command.output() else {
+        return support::left_out("strace is missing (apt-get install strace)");
+    };
+    assert!(!output.status.success());
+    let left = shell.run(&["list", "inbound"]).lines().remove(0);
+    let why = left["error"].as_str().unwrap_or_default();
+    assert!(why.contains("No space left"), "{left}");
+}
+
+#[test]
+fn a_command_knows_the_spool_that_its_message_is_from() {
+    let shell = Shell::new();
+    shell.run(&["send", "inbound", "1"]).ok();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let script = r#""$0" send outbound "$(cat)" && kill -TERM "$PPID""#;
+    let status = Command::new(env!("CARGO_BIN_EXE_flockq"))
+        .arg("--dir")
+        .arg(shell.path())
+        .args(["run", "inbound", "--", "sh", "-c", script])
+        .arg(env!("CARGO_BIN_EXE_flockq"))
+        .current_dir(elsewhere.path())
+        .env_remove("FLOCKQ_DIR")
+        .status()
+        .unwrap();
+    assert!(status.success());
+    assert_eq!(shell.run(&["list", "outbound"]).lines().len(), 1);
+    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_reason_may_begin_with_a_hyphen() {
+    let shell = Shell::new();
+    shell.run(&["send", "inbound", "1"]).ok();
+    let receipt = shell.run(&["receive", "inbound"]).lines().remove(0)["receipt"].to_string();
+    let receipt = receipt.trim_matches('"');
     shell
-        .run(&["run", "inbound", "--", "/no/such/program"])
-        .failed(2, "/no/such/program");
-    let left = shell
-        .run(&["list", "inbound", "--state", "ready"])
-        .lines()
-        .remove(0);
-    assert_eq!(left.get("error"), None, "{left}");
+        .run(&["nack", "inbound", receipt, "--error", "- no session"])
+        .ok();
+    let left = shell.run(&["list", "inbound"]).lines().remove(0);
+    assert_eq!(left["error"], "- no session");
 }
 
 #[test]

@@ -120,7 +120,7 @@ pub(crate) enum Command {
         #[arg(required = true)]
         receipts: Vec<String>,
         /// Why; kept in the envelope
-        #[arg(long)]
+        #[arg(long, allow_hyphen_values = true)]
         error: Option<String>,
         /// Not to be received again before this time has passed
         #[arg(long, value_parser = parse_duration)]
@@ -137,10 +137,11 @@ pub(crate) enum Command {
     },
     /// Give each message to a command: ack when it exits with 0, else nack with the last line of its standard error
     ///
-    /// The payload is the command's standard input; FLOCKQ_ID, FLOCKQ_ATTEMPTS, FLOCKQ_RECEIPT and FLOCKQ_QUEUE are in its
-    /// environment. The lease is kept while it runs. On SIGTERM, SIGINT or SIGHUP what is being worked on is finished, and
-    /// nothing more is taken. When the command cannot be started, the message is given back and this ends: with exit code 2 where
-    /// there is no such program, with 1 where the system has no room for it just now.
+    /// The payload is the command's standard input; FLOCKQ_DIR, FLOCKQ_QUEUE, FLOCKQ_ID, FLOCKQ_ATTEMPTS and FLOCKQ_RECEIPT are in
+    /// its environment. The lease is kept while it runs. On SIGTERM, SIGINT or SIGHUP what is being worked on is finished, and
+    /// nothing more is taken. Where there is no such program nothing is taken, and the exit code is 2. When the system has no room
+    /// for the command just now, the message is given back and this ends, with exit code 1. The command is in a process group of its
+    /// own: it must not read from the terminal (/dev/tty), which would stop it.
     Run {
         queue: String,
         /// How many messages at the same time
@@ -154,7 +155,8 @@ pub(crate) enum Command {
     },
     /// Take the next message for good; prints id, attempts, message
     ///
-    /// What cannot be printed is put back, or else goes to standard error, which says so.
+    /// What cannot be printed is put back, or else goes to standard error, which says so. What goes to /dev/null, or to a standard
+    /// output that is closed (>&-), counts as printed.
     Pop { queue: String },
     /// Show the next ready messages without taking them
     Peek {
@@ -300,13 +302,13 @@ pub(crate) enum ConfigAction {
 #[derive(clap::Args)]
 pub(crate) struct Which {
     /// Only those with one of these ids
-    #[arg(long = "id", value_name = "ID")]
+    #[arg(long = "id", value_name = "ID", allow_hyphen_values = true)]
     ids: Vec<String>,
     /// Only those in this state: ready or delayed
     #[arg(long)]
     state: Option<State>,
     /// Only those whose error has this in it
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     error: Option<String>,
     /// At most this many
     #[arg(long)]

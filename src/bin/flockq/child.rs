@@ -2,9 +2,11 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 
+use rustix::fs::Access;
 use rustix::io::Errno;
 
 use crate::Failure;
@@ -22,6 +24,22 @@ pub(crate) fn ready<T: Send + 'static>(
     };
     thread::Builder::new().spawn(wait).map_err(no_thread)?;
     Ok(give)
+}
+
+/// Whether there is such a program, looked for as it will be when it is run; what else is wrong with it is seen then.
+pub(crate) fn look_for(program: &OsStr) -> Result<(), Failure> {
+    let is_program = |path: &Path| rustix::fs::access(path, Access::EXEC_OK).map_err(Into::into);
+    let found = if program.as_encoded_bytes().contains(&b'/') {
+        is_program(Path::new(program))
+    } else {
+        let Some(path) = std::env::var_os("PATH") else {
+            return Ok(());
+        };
+        let mut tries = std::env::split_paths(&path).map(|place| is_program(&place.join(program)));
+        let none = || Err(io::Error::from(Errno::NOENT));
+        tries.find(io::Result::is_ok).unwrap_or_else(none)
+    };
+    found.map_err(|error| cannot_run(program, &error))
 }
 
 /// Why a command could not be run: one that is none is a wrong use, and what the system has not got just now is not.

@@ -31,6 +31,8 @@ pub(crate) fn run(
             "there is no command to run; give it behind --".to_owned(),
         ));
     };
+    // Each start would count as an attempt, also where something starts this again and again.
+    child::look_for(program)?;
     let spool = Spool::open(directory)?;
     // A handle each: an interrupt that comes before a worker has begun waits for it there.
     let queues: Vec<Queue> = (0..workers.max(1))
@@ -57,15 +59,16 @@ pub(crate) fn run(
     let work = |queue: &Queue| {
         let done = queue.work(&how, |delivery| {
             let words = Words::new(queues.len() == 1);
-            match hand_over(queue, delivery, (program, arguments), &words) {
+            match hand_over(&spool, queue, delivery, (program, arguments), &words) {
                 Ok(()) => Ok(()),
                 Err(Failed::Command(text)) => Err(text),
                 Err(Failed::Start(failure)) => {
                     *cannot.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
                     end_all();
-                    // No message's fault: it is given back.
-                    let _ = delivery.nack(&Nack::new());
-                    Ok(())
+                    // No message's fault: it is given back. One that cannot be is not done either.
+                    delivery
+                        .nack(&Nack::new())
+                        .map_err(|error| error.to_string())
                 }
             }
         });
@@ -93,12 +96,13 @@ pub(crate) fn run(
     });
     handle.close();
     let _ = listener.join();
-    spool.close()?;
-    ended.into_iter().collect::<Result<(), Failure>>()?;
-    match cannot.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        Some(failure) => Err(failure),
-        None => Ok(Outcome::Done),
+    let closed = spool.close();
+    if let Some(failure) = cannot.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(failure);
     }
+    ended.into_iter().collect::<Result<(), Failure>>()?;
+    closed?;
+    Ok(Outcome::Done)
 }
 
 /// Why a message was not handled.
@@ -112,6 +116,7 @@ enum Failed {
 /// One message: the payload on standard input, what is known of it in the environment. Over when the command has ended, whatever it
 /// leaves running.
 fn hand_over(
+    spool: &Spool,
     queue: &Queue,
     delivery: &Delivery,
     (program, arguments): (&OsString, &[OsString]),
@@ -136,6 +141,7 @@ fn hand_over(
     let (feed, listen) = (feed.map_err(failed)?, listen.map_err(failed)?);
     let mut child = Command::new(program)
         .args(arguments)
+        .env("FLOCKQ_DIR", spool.path())
         .env("FLOCKQ_QUEUE", queue.name())
         .env("FLOCKQ_ID", delivery.id())
         .env("FLOCKQ_ATTEMPTS", delivery.attempts().to_string())
