@@ -170,6 +170,7 @@ func (q *Queue) wait(ctx context.Context, op string, wait func() (bool, error)) 
 		case CodeOf(err) != CodeInterrupted && err != nil:
 			return err
 		case ended(ctx, op) != nil:
+			q.told.Store(q.interrupts.Load())
 			return ended(ctx, op)
 		}
 		now := q.interrupts.Load()

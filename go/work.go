@@ -28,7 +28,7 @@ type WorkOptions struct {
 // The lease is kept while handler runs, which takes a thread.
 //
 // It returns nil when ctx ends or the queue is interrupted or closed: after the message that is worked on, so that nothing
-// is left half done. A receipt that has become stale meanwhile is no error: the message is delivered again, or was.
+// is left half done. A handler that returns ctx's error then has not failed: the message is given back without a reason. A receipt that has become stale meanwhile is no error: the message is delivered again, or was.
 func (q *Queue) Work(ctx context.Context, handler func(context.Context, *Delivery) error, options *WorkOptions) error {
 	set := defaults(options)
 	began := q.interrupts.Load()
@@ -72,6 +72,9 @@ func (q *Queue) work(ctx context.Context, delivery *Delivery, handler func(conte
 		return nil
 	case failed == nil:
 		return delivery.Ack(settle)
+	case ctx.Err() != nil && errors.Is(failed, ctx.Err()):
+		// The worker was told to stop, which is no fault of the message.
+		return delivery.Nack(settle, nil)
 	default:
 		return delivery.Nack(settle, &NackOptions{Reason: reason(failed)})
 	}

@@ -233,3 +233,19 @@ func TestAQueueThatIsClosedBetweenAReceiveAndItsHandlerEndsTheWorker(t *testing.
 	ctx := whenItIsOver{background, func() { check(t, queue.Close()) }}
 	check(t, queue.Work(ctx, func(context.Context, *Delivery) error { return errors.New("it was closed") }, nil))
 }
+
+func TestAHandlerThatStopsBecauseItIsToldToHasNotFailed(t *testing.T) {
+	queue := must[*Queue](t)(mail(t).Queue("inbound"))
+	must[string](t)(queue.Send(background, "long", nil))
+	ctx, cancel := context.WithCancel(background)
+	handler := func(ctx context.Context, _ *Delivery) error {
+		cancel()
+		<-ctx.Done()
+		return fmt.Errorf("delivering: %w", ctx.Err())
+	}
+	check(t, queue.Work(ctx, handler, nil))
+	delivery := must[*Delivery](t)(queue.TryReceive(background, nil))
+	equal(t, delivery.Attempts, uint64(2))
+	envelope := must[[]*Envelope](t)(queue.Get(background, delivery.ID))[0]
+	equal(t, envelope.Reason, "")
+}
