@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from inspect import isawaitable, iscoroutine
 from types import TracebackType
 from typing import Any, NamedTuple, overload
 
@@ -252,8 +253,9 @@ class Queue:
     def work(self, handler: Callable[[Delivery], object], *, lease: Seconds | None = None, keep: bool = True) -> None:
         """Give every message to ``handler``, and wait for the next.
 
-        It is acked when ``handler`` returns, and nacked with the exception's text when it raises an :class:`Exception`,
-        unless the handler settled it. The lease is kept meanwhile, which takes a thread, unless ``keep`` is false.
+        ``handler`` is a plain function. The message is acked when it returns, and nacked with the exception's text when
+        it raises an :class:`Exception`, unless the handler settled it. The lease is kept meanwhile, which takes a
+        thread, unless ``keep`` is false.
 
         Returns when the queue is interrupted or closed: after the message that is worked on. A receipt that has become
         stale meanwhile is no error: the message is delivered again, or was.
@@ -269,14 +271,20 @@ class Queue:
             if delivery is None:
                 continue
             reason: str | None = None
+            result: object = None
             try:
-                handler(delivery)
+                result = handler(delivery)
             except Exception as error:
                 # Whatever it is, the message failed.
                 reason = reason_of(error)
             finally:
                 if keeper is not None:
                     keeper.stop()
+            if isawaitable(result):
+                if iscoroutine(result):
+                    result.close()
+                delivery.nack()
+                raise TypeError("the handler has done nothing yet: it is for an event loop, see receive_async()")
             try:
                 if delivery.settled:
                     pass

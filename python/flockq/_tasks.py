@@ -26,12 +26,22 @@ async def receive(take: Callable[[Cancel], _Delivery | None]) -> _Delivery | Non
         cancel.cancel()
         await _end_of(taking)
         if taking.exception() is None and (delivery := taking.result()) is not None:
-            giving_back = _in_a_thread(partial(_give_back, delivery))
-            await _end_of(giving_back)
-            if (failed := giving_back.exception()) is not None:
+            try:
+                await _given_back(delivery)
+            except Exception as failed:
                 say_too(cancelled, f"and giving back the message {delivery.id} said: {failed}")
         raise
     return taking.result()
+
+
+async def _given_back(delivery: _Delivery) -> None:
+    try:
+        giving_back = _in_a_thread(partial(_give_back, delivery))
+    except RuntimeError:
+        # There is no other thread to be had.
+        return _give_back(delivery)
+    await _end_of(giving_back)
+    giving_back.result()
 
 
 def _give_back(delivery: _Delivery | None) -> None:

@@ -133,6 +133,28 @@ def test_what_came_when_the_task_was_cancelled_is_given_back(spool: flockq.Spool
     asyncio.run(main())
 
 
+def test_what_came_is_given_back_also_when_no_other_thread_is_to_be_had(
+    spool: flockq.Spool, inbound: flockq.Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = spool.queue("inbound")
+
+    def refused(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def main() -> None:
+        task = asyncio.create_task(inbound.receive_async(wait=math.inf))
+        await asleep()
+        other.send(1)
+        while other.stats().leased == 0:
+            time.sleep(0.01)
+        monkeypatch.setattr(threading.Thread, "start", refused)
+        await cancelled(task)
+        monkeypatch.undo()
+        taken_at_once(other, attempts=2)
+
+    asyncio.run(main())
+
+
 class Slow:
     """What is behind a queue, where something else happens when a message has come."""
 

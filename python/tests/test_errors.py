@@ -129,6 +129,15 @@ def test_options_that_make_no_sense_are_invalid_arguments(directory: Path, inbou
         flockq.Spool(directory, sync="always")
     with pytest.raises(flockq.InvalidArgument):
         inbound.ack("no receipt")
+    for count in (-1, 2**64):
+        with pytest.raises(flockq.InvalidArgument, match="max is"):
+            inbound.receive_many(count)
+        with pytest.raises(flockq.InvalidArgument, match="count is"):
+            inbound.peek(count)
+        with pytest.raises(flockq.InvalidArgument, match="limit is"):
+            inbound.list(limit=count)
+        with pytest.raises(flockq.InvalidArgument, match="limit is"):
+            inbound.move_to("other", limit=count)
     with pytest.raises(TypeError, match="seconds"):
         inbound.send(1, delay="soon")  # type: ignore[arg-type]
     assert not (directory / "inbound.json").exists()

@@ -151,3 +151,14 @@ def test_an_empty_list_of_ids_names_no_message(inbound: flockq.Queue) -> None:
     inbound.send("1", id="m1")
     assert inbound.move_to("archive", ids=[]) == []
     assert inbound.move_to("archive", ids="m1") == ["m1"]
+
+
+def test_a_handler_that_is_for_an_event_loop_is_refused_and_takes_nothing(inbound: flockq.Queue) -> None:
+    async def handler(delivery: flockq.Delivery) -> None:
+        raise AssertionError(delivery)
+
+    inbound.send(1)
+    with pytest.raises(TypeError, match="receive_async"):
+        inbound.work(handler)
+    (left,) = inbound.peek()
+    assert (left.attempts, left.error) == (1, None)

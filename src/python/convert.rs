@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 
 use super::error::refused;
@@ -67,6 +67,17 @@ pub(super) fn lock_wait(value: Option<&Bound<'_, PyAny>>, what: &str) -> PyResul
         Some(Time::Forever) => LockWait::Forever,
         Some(Time::Of(Duration::ZERO)) => LockWait::NoWait,
         Some(Time::Of(duration)) => LockWait::For(duration),
+    })
+}
+
+/// Reads a number of messages.
+pub(super) fn count(value: &Bound<'_, PyAny>, what: &str) -> PyResult<usize> {
+    value.extract().map_err(|error: PyErr| {
+        if error.is_instance_of::<PyOverflowError>(value.py()) {
+            let text = format!("{what} is {value}; it must be 0 or more, and fit into 64 bits");
+            return refused(value.py(), ErrorKind::InvalidArgument, text);
+        }
+        error
     })
 }
 

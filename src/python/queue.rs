@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use serde_json::value::RawValue;
 
-use super::convert::{Time, duration, named, optional, time};
+use super::convert::{Time, count, duration, named, optional, time};
 use super::delivery::Delivery;
 use super::envelope::Envelope;
 use super::error::{call, cancellable, exception, refused};
@@ -180,12 +180,12 @@ impl Queue {
     fn receive_many(
         &self,
         py: Python<'_>,
-        max: usize,
+        max: &Bound<'_, PyAny>,
         lease: Option<&Bound<'_, PyAny>>,
         wait: Option<&Bound<'_, PyAny>>,
         detached: bool,
     ) -> PyResult<Vec<Delivery>> {
-        let how = receive(lease, wait, detached)?;
+        let (max, how) = (count(max, "max")?, receive(lease, wait, detached)?);
         Ok(call(py, || self.0.receive_many(max, how))?
             .into_iter()
             .map(|delivery| Delivery(Released::new(delivery)))
@@ -222,8 +222,9 @@ impl Queue {
         Ok(call(py, || self.0.pop())?.map(Envelope))
     }
 
-    fn peek(&self, py: Python<'_>, count: usize) -> PyResult<Vec<Envelope>> {
-        Ok(call(py, || self.0.peek(count))?
+    fn peek(&self, py: Python<'_>, max: &Bound<'_, PyAny>) -> PyResult<Vec<Envelope>> {
+        let max = count(max, "count")?;
+        Ok(call(py, || self.0.peek(max))?
             .into_iter()
             .map(Envelope)
             .collect())
@@ -234,10 +235,10 @@ impl Queue {
         &self,
         py: Python<'_>,
         state: Option<&str>,
-        limit: usize,
+        limit: &Bound<'_, PyAny>,
         cursor: Option<&str>,
     ) -> PyResult<(Vec<Envelope>, Option<String>)> {
-        let mut list = List::new().limit(limit);
+        let mut list = List::new().limit(count(limit, "limit")?);
         if let Some(state) = named::<State>(py, state)? {
             list = list.state(state);
         }
@@ -333,7 +334,7 @@ impl Queue {
         ids: Option<Vec<String>>,
         state: Option<&str>,
         error: Option<String>,
-        limit: Option<usize>,
+        limit: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Vec<String>> {
         let filter = filter(py, ids, state, error, limit)?;
         call(py, || self.0.move_to(target, &filter))
@@ -346,7 +347,7 @@ impl Queue {
         ids: Option<Vec<String>>,
         state: Option<&str>,
         error: Option<String>,
-        limit: Option<usize>,
+        limit: Option<&Bound<'_, PyAny>>,
         dry_run: bool,
     ) -> PyResult<Vec<(String, String)>> {
         let filter = filter(py, ids, state, error, limit)?;
@@ -403,7 +404,7 @@ fn filter(
     ids: Option<Vec<String>>,
     state: Option<&str>,
     error: Option<String>,
-    limit: Option<usize>,
+    limit: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Filter> {
     let mut filter = Filter::new();
     if let Some(ids) = ids {
@@ -416,7 +417,7 @@ fn filter(
         filter = filter.error(error);
     }
     if let Some(limit) = limit {
-        filter = filter.limit(limit);
+        filter = filter.limit(count(limit, "limit")?);
     }
     Ok(filter)
 }
