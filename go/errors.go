@@ -59,7 +59,7 @@ var (
 	ErrFull = sentinel(CodeFull)
 	// ErrClosed is returned when the handle was closed, or belongs to the process before a fork.
 	ErrClosed = sentinel(CodeClosed)
-	// ErrPoisoned is returned when an earlier failure left the state in memory unusable; open the spool again.
+	// ErrPoisoned is reserved: no version of flockq returns it.
 	ErrPoisoned = sentinel(CodePoisoned)
 	// ErrOutcomeUnknown is returned when the change may or may not have become durable; look before doing it again.
 	ErrOutcomeUnknown = sentinel(CodeOutcomeUnknown)

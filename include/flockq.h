@@ -43,7 +43,8 @@
  *     does a NULL pointer. Fields are only appended.
  *  8. Enums go out, uint32_t comes in; 0 is the default. Callbacks take `void *context` and must not re-enter.
  *  9. Every pointer is checked: NULL where it must not be is FLOCKQ_STATUS_INVALID_ARGUMENT. A panic becomes
- *     FLOCKQ_STATUS_INTERNAL. Nothing prints and nothing exits. FLOCKQ_STATUS_CLOSED is possible wherever a handle is used.
+ *     FLOCKQ_STATUS_INTERNAL, and Rust writes to standard error where it was; nothing else prints, and nothing exits.
+ *     FLOCKQ_STATUS_CLOSED is possible wherever a handle is used.
  *     What takes the lock of a queue or of the configuration can return FLOCKQ_STATUS_LOCK_TIMEOUT,
  *     FLOCKQ_STATUS_INTERRUPTED (the interrupt_check said so), FLOCKQ_STATUS_WOULD_DEADLOCK (this thread has the lock, by
  *     a transaction or a file lock) and FLOCKQ_STATUS_UNSAFE_FILESYSTEM; what reads a file FLOCKQ_STATUS_IO,
@@ -227,7 +228,7 @@ enum flockq_status
    */
   FLOCKQ_STATUS_CLOSED = 13,
   /**
-   * An earlier failure left the state in memory unusable; open the spool again.
+   * Reserved: no version of flockq returns it.
    */
   FLOCKQ_STATUS_POISONED = 14,
   /**
@@ -450,7 +451,8 @@ typedef struct {
 
 /**
  * Asked while a call waits, after every signal and at least once a second; non-zero ends the wait with
- * FLOCKQ_STATUS_INTERRUPTED. It must not use the spool, and may be called from any thread that uses it.
+ * FLOCKQ_STATUS_INTERRUPTED. It must not use the spool. It may be called from any thread that uses it, and
+ * from the threads of keepers (flockq_queue_keep()).
  */
 typedef int32_t (*flockq_interrupt_check)(void *context);
 

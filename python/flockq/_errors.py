@@ -113,7 +113,7 @@ class Closed(FlockqError, ValueError):
 
 
 class Poisoned(FlockqError, RuntimeError):
-    """An earlier failure left the state in memory unusable; open the spool again."""
+    """Reserved: no version of flockq returns it."""
 
     code = 14
 

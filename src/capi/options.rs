@@ -30,7 +30,8 @@ const _: () = assert!(
 );
 
 /// Asked while a call waits, after every signal and at least once a second; non-zero ends the wait with
-/// FLOCKQ_STATUS_INTERRUPTED. It must not use the spool, and may be called from any thread that uses it.
+/// FLOCKQ_STATUS_INTERRUPTED. It must not use the spool. It may be called from any thread that uses it, and
+/// from the threads of keepers (flockq_queue_keep()).
 pub type flockq_interrupt_check = Option<unsafe extern "C" fn(context: *mut c_void) -> i32>;
 
 /// Options of flockq_spool_open(). All zero (but `size`) means the defaults.

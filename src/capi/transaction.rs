@@ -1,25 +1,42 @@
 //! The whole array.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::value::RawValue;
 
 use super::guard::{Out, borrow, bytes, free, guard};
 use super::{flockq_bytes, flockq_error, flockq_queue, flockq_status, flockq_text};
+use crate::store::real::generation;
 use crate::{Array, Error, ErrorKind, Result, Transaction};
 
 /// A change of the whole array under one lock. Begun by flockq_queue_begin(), freed by flockq_transaction_free(), which
 /// rolls back what was not committed. Any thread may use it; calls on one transaction take turns. While it is open,
 /// other operations on the queue wait, and those of the thread that began it are FLOCKQ_STATUS_WOULD_DEADLOCK.
 #[derive(Debug)]
-pub struct flockq_transaction(Mutex<Option<Transaction>>);
+pub struct flockq_transaction {
+    open: Mutex<Option<Transaction>>,
+    generation: u64,
+}
 
 impl flockq_transaction {
+    fn new(open: Transaction) -> Self {
+        Self {
+            open: Mutex::new(Some(open)),
+            generation: generation(),
+        }
+    }
+
+    fn open(&self) -> Result<MutexGuard<'_, Option<Transaction>>> {
+        // Not after a look behind the mutex: another thread may have had it when this process was forked.
+        if generation() != self.generation {
+            let text = "the transaction belongs to the process before a fork; begin another";
+            return Err(Error::new(ErrorKind::Closed, text));
+        }
+        Ok(self.open.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn with<T>(&self, job: impl FnOnce(&mut Transaction) -> T) -> Result<T> {
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = open.as_mut().ok_or_else(ended)?;
-        open.check_process()?;
-        Ok(job(open))
+        self.open()?.as_mut().map(job).ok_or_else(ended)
     }
 }
 
@@ -91,9 +108,7 @@ pub extern "C" fn flockq_queue_begin(
 ) -> flockq_status {
     guard(error, || {
         let out = Out::new(transaction, "transaction")?;
-        out.give(flockq_transaction(Mutex::new(Some(
-            borrow(queue, "queue")?.0.begin()?,
-        ))));
+        out.give(flockq_transaction::new(borrow(queue, "queue")?.0.begin()?));
         Ok(())
     })
 }
@@ -144,11 +159,7 @@ pub extern "C" fn flockq_transaction_commit(
 ) -> flockq_status {
     guard(error, || {
         let transaction = borrow(transaction, "transaction")?;
-        let open = transaction
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let open = transaction.open()?.take();
         open.ok_or_else(ended)?.commit()
     })
 }

@@ -69,7 +69,7 @@ pub enum flockq_status {
     Full = 12,
     /// The handle was closed, or belongs to the process before a fork.
     Closed = 13,
-    /// An earlier failure left the state in memory unusable; open the spool again.
+    /// Reserved: no version of flockq returns it.
     Poisoned = 14,
     /// The change may or may not have become durable; look before doing it again.
     OutcomeUnknown = 15,
