@@ -143,5 +143,5 @@ case "${1:-}" in
     test) tests ;;
     *) echo "usage: scripts/make.sh build | libraries | demo | test | lint" >&2; exit 2 ;;
 esac
-printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$left_out"
+printf '\n%d passed, %d failed, %d left out\n' "$passed" "$failed" "$left_out"
 [ "$failed" -eq 0 ]

@@ -89,12 +89,10 @@ impl Finding {
             .path()
             .map(std::path::Path::to_owned)
             .unwrap_or_default();
-        let text = error.to_string();
         // Path and offset are told beside it.
-        let rule = text.split_once(": ").map_or(&*text, |(_, rule)| rule);
-        let rule = rule
-            .split_once("; it was left")
-            .map_or(rule, |(rule, _)| rule);
+        let rule = error
+            .rule()
+            .map_or_else(|| error.to_string(), str::to_owned);
         Ok(Self::new(path, error.offset(), rule))
     }
 }
@@ -118,5 +116,23 @@ impl Queue {
             attached.entry.state().files.forget();
             repair::repair(&*handle.spool.store, &handle.name, hold)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_rule_is_told_alone_whatever_the_directory_is_called() {
+        let error = Error::corrupt("a: b/inbound.json", 5, "it is: no array; it was left");
+        let found = Finding::of(error).unwrap();
+        assert_eq!(found.rule, "it is: no array; it was left");
+        assert_eq!(found.offset, Some(5));
+        assert_eq!(found.path, Path::new("a: b/inbound.json"));
+        let other = Error::new(ErrorKind::Io, "not damaged");
+        assert_eq!(Finding::of(other).unwrap_err().kind(), ErrorKind::Io);
     }
 }

@@ -58,7 +58,7 @@ kinds! {
     StaleReceipt = 11, "The lease that the receipt names has ended; nothing was changed.";
     Full = 12, "The queue has reached its limit.";
     Closed = 13, "The handle was closed, or belongs to the process before a fork.";
-    Poisoned = 14, "An earlier failure left the state in memory unusable; open the spool again.";
+    Poisoned = 14, "Reserved: no version of flockq returns it.";
     OutcomeUnknown = 15, "The change may or may not have become durable; look before doing it again.";
     WouldDeadlock = 16, "The caller already holds this lock, or waits for it; waiting for it would never end.";
     UnsafeFilesystem = 17, "Locks do not exclude on this file system, or it is not known that they do.";
@@ -92,8 +92,19 @@ struct Inner {
     path: Option<PathBuf>,
     offset: Option<u64>,
     source: Option<io::Error>,
-    /// Everybody sees the change; only whether it is durable is not known.
-    is_made: bool,
+    /// What a damaged file breaks.
+    rule: Option<Box<str>>,
+    became: Became,
+}
+
+/// What became of the change, as far as that is for the caller to act on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Became {
+    Unsaid,
+    /// Everybody sees it; only whether it is durable is not known.
+    Made,
+    /// A move that had begun was taken back: the messages are where they were.
+    TakenBack,
 }
 
 impl Error {
@@ -107,7 +118,8 @@ impl Error {
             path: None,
             offset: None,
             source: None,
-            is_made: false,
+            rule: None,
+            became: Became::Unsaid,
         }))
     }
 
@@ -131,9 +143,11 @@ impl Error {
             "{} is damaged at byte {offset}: {rule}; it was left as it is, mend it or move it away",
             path.display()
         );
-        Self::new(ErrorKind::Corrupt, text)
+        let mut error = Self::new(ErrorKind::Corrupt, text)
             .at(path)
-            .offset_at(offset)
+            .offset_at(offset);
+        error.0.rule = Some(rule.into());
+        error
     }
 
     /// Names the file that the error is about.
@@ -153,26 +167,53 @@ impl Error {
         self
     }
 
+    /// The same error in other words; its kind, the file and the errno stay.
+    pub(crate) fn saying(mut self, words: impl FnOnce(&Self) -> String) -> Self {
+        self.0.text = one_line(words(&self));
+        self
+    }
+
     /// The same error told as another kind; the file and the errno stay.
     pub(crate) fn into_kind(mut self, kind: ErrorKind, prefix: &str) -> Self {
-        if kind == ErrorKind::OutcomeUnknown {
-            // Then that is not known.
-            self.0.text = self.0.text.replace(UNCHANGED, "");
-        }
-        self.0.text = format!("{prefix}{}", self.0.text);
         self.0.kind = kind;
-        self
+        self.saying(|error| format!("{prefix}{error}"))
+    }
+
+    /// The same error of what comes before a change, which was not begun.
+    pub(crate) fn before_the_change(mut self, prefix: &str) -> Self {
+        self.0.became = Became::Unsaid;
+        let kind = match self.0.kind {
+            ErrorKind::OutcomeUnknown => ErrorKind::Io,
+            kind => kind,
+        };
+        self.into_kind(kind, prefix)
     }
 
     /// The same error about a change that everybody sees, and that may not be durable.
     pub(crate) fn made(mut self) -> Self {
-        self.0.is_made = true;
+        self.0.became = Became::Made;
         self
     }
 
     /// Whether everybody sees the change all the same.
     pub(crate) fn is_made(&self) -> bool {
-        self.0.is_made
+        self.0.became == Became::Made
+    }
+
+    /// The same error about a move that was taken back.
+    pub(crate) fn taken_back(mut self) -> Self {
+        self.0.became = Became::TakenBack;
+        self
+    }
+
+    /// Whether the messages are where they were before the move.
+    pub(crate) fn is_taken_back(&self) -> bool {
+        self.0.became == Became::TakenBack
+    }
+
+    /// The rule that a damaged file breaks.
+    pub(crate) fn rule(&self) -> Option<&str> {
+        self.0.rule.as_deref()
     }
 
     /// The kind of the error.
@@ -215,13 +256,10 @@ impl std::error::Error for Error {
     }
 }
 
-/// What is true of a commit that had no space, until it has been written.
-const UNCHANGED: &str = ", nothing was changed";
-
-/// What a person can do about the commonest system errors.
+/// What a person can do about the commonest system errors. What became of the change is for those to say who know it.
 fn advice(error: &io::Error) -> &'static str {
     match error.raw_os_error() {
-        Some(libc::ENOSPC | libc::EDQUOT) => "; free some space, nothing was changed",
+        Some(libc::ENOSPC | libc::EDQUOT) => "; free some space",
         Some(libc::EACCES | libc::EPERM) => {
             "; check the owner and the permissions of it and its directory"
         }
@@ -232,7 +270,7 @@ fn advice(error: &io::Error) -> &'static str {
             "; it has a second name, so it may be another program's: remove that name, or repair the queue"
         }
         Some(libc::EOVERFLOW) => {
-            "; its owner, its group or somebody in its access control list does not exist in this user namespace, so it cannot be replaced, nothing was changed"
+            "; its owner, its group or somebody in its access control list does not exist in this user namespace, so it cannot be replaced"
         }
         Some(libc::ENXIO) => {
             "; a FIFO, a device or a socket stands there instead of a regular file"
@@ -273,5 +311,27 @@ mod tests {
         assert!(!error.to_string().contains('\n'));
         assert_eq!(error.errno(), Some(libc::ENOSPC));
         assert_eq!(size_of::<Error>(), size_of::<usize>());
+    }
+
+    #[test]
+    fn an_error_that_is_told_in_other_words_keeps_what_is_known_of_it() {
+        let full = Error::io("write", "a/b", io::Error::from_raw_os_error(libc::ENOSPC));
+        let told = full.saying(|full| format!("{full};\nit goes on")).made();
+        assert!(
+            told.to_string().ends_with("free some space; it goes on"),
+            "{told}"
+        );
+        assert_eq!(
+            (told.kind(), told.errno()),
+            (ErrorKind::Io, Some(libc::ENOSPC))
+        );
+        assert_eq!(told.path(), Some(Path::new("a/b")));
+        let unknown = told.into_kind(ErrorKind::OutcomeUnknown, "perhaps: ");
+        assert!(
+            unknown.to_string().starts_with("perhaps: cannot write a/b"),
+            "{unknown}"
+        );
+        assert_eq!(unknown.kind(), ErrorKind::OutcomeUnknown);
+        assert!(unknown.is_made() && !unknown.is_taken_back());
     }
 }

@@ -11,8 +11,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::name::{CONFIG_FILE, LockNames, QueueName};
 use crate::queue::{Handle, Queue};
 use crate::store::gate::Tie;
-use crate::store::lock::make_directories;
 use crate::store::lock::{Care, Hold};
+use crate::store::make_directories;
 use crate::store::patience::{InterruptCheck, Patience};
 use crate::store::real::{RealStore, descriptors};
 use crate::store::{FileId, LockKind, Store, registry};
@@ -196,10 +196,11 @@ impl Spool {
             told.into_iter().collect()
         });
         told.map_err(|error: Error| {
-            let text = format!(
-                "the configuration was changed, but not every process that runs was told: {error}; set a setting once more, which tells all of them"
-            );
-            Error::new(error.kind(), text)
+            error.saying(|error| {
+                format!(
+                    "the configuration was changed, but not every process that runs was told: {error}; set a setting once more, which tells all of them"
+                )
+            })
         })
     }
 

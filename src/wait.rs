@@ -21,7 +21,8 @@ const POLL: Duration = Duration::from_millis(50);
 pub(crate) struct Interrupts {
     state: Mutex<State>,
     changed: Condvar,
-    count: AtomicU64,
+    /// How many waits were ended, for those who ask without the lock.
+    ended: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -41,7 +42,7 @@ impl Interrupts {
         if state.waiting == 0 {
             state.pending = true;
         } else {
-            self.count.fetch_add(1, Ordering::Release);
+            self.ended.fetch_add(1, Ordering::Release);
             state.wakers.iter().for_each(|waker| waker.ring());
             self.changed.notify_all();
         }
@@ -233,7 +234,7 @@ impl<'a> Waiting<'a> {
         }
         state.waiting += 1;
         state.wakers.extend(waker.clone());
-        let seen = interrupts.count.load(Ordering::Acquire);
+        let seen = interrupts.ended.load(Ordering::Acquire);
         drop(state);
         Ok(Self {
             interrupts,
@@ -310,7 +311,7 @@ impl<'a> Waiting<'a> {
 
     /// Fails when an interrupt has ended the wait.
     fn heed(&mut self) -> Result<()> {
-        if self.interrupts.count.load(Ordering::Acquire) != self.seen {
+        if self.interrupts.ended.load(Ordering::Acquire) != self.seen {
             self.is_interrupted = true;
             return Err(interrupted());
         }
@@ -334,7 +335,7 @@ impl Drop for Waiting<'_> {
         let mut state = self.interrupts.state();
         state.waiting -= 1;
         // It came when there was something to take already: then it is the next wait that it ends.
-        let came = self.interrupts.count.load(Ordering::Acquire) != self.seen;
+        let came = self.interrupts.ended.load(Ordering::Acquire) != self.seen;
         state.pending |= came && !self.is_interrupted;
         if let Some(waker) = &self.waker {
             forget(&mut state.wakers, waker);

@@ -272,10 +272,8 @@ impl Config {
             return Ok(false);
         }
         // What was set may be wrong together with what was there.
-        Self::parse(object.as_bytes()).map_err(|error| {
-            let text = error.to_string();
-            Error::new(ErrorKind::InvalidArgument, text)
-        })?;
+        Self::parse(object.as_bytes())
+            .map_err(|error| error.into_kind(ErrorKind::InvalidArgument, ""))?;
         write_file(store, &attributes, format!("{object}\n").as_bytes())?;
         Ok(true)
     }
@@ -543,7 +541,7 @@ mod tests {
         }
     }
 
-    const WHOLE: &str = r#"{"version":1,"mine":[1e9],"lock_dir":"l","default":{"sync":"off","max_attempts":3,"lease":"5m"},"queues":{"q":{"mode":"journal","backoff":"1h"}}}"#;
+    const WHOLE: &str = r#"{"version":1,"mine":[1e9],"lock_dir":"l","default":{"sync":"off","attempts":3,"lease":"5m"},"queues":{"q":{"mode":"journal","backoff":"1h"}}}"#;
 
     proptest! {
         // Some bytes of a configuration are others; then a setting is made.
@@ -551,7 +549,7 @@ mod tests {
         fn any_bytes_are_a_configuration_or_refused_in_one_line_and_then_stay(
             wrong in proptest::collection::vec((0..WHOLE.len(), any::<u8>()), 0..4),
             length in 0..WHOLE.len() * 2,
-            key in "sync|max_attempts|lease|backoff|[a-z_]{1,9}",
+            key in "sync|attempts|lease|backoff|[a-z_]{1,9}",
             value in "off|[0-9]{1,20}|[0-9]{1,20}[smhd]|\\PC{0,9}",
         ) {
             let mut bytes = WHOLE.as_bytes()[..length.min(WHOLE.len())].to_vec();

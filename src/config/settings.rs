@@ -62,6 +62,13 @@ pub(crate) struct Policy {
     pub(crate) file_mode: Option<u32>,
 }
 
+impl Policy {
+    /// Whether a message that was delivered so often is not to be delivered again.
+    pub(crate) fn is_last(&self, attempts: u64) -> bool {
+        self.attempts.is_some_and(|most| attempts >= most)
+    }
+}
+
 /// How long until a message that failed is tried again.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Backoff {
@@ -308,6 +315,7 @@ impl Settings {
     /// What holds where one says nothing and the other does.
     fn or(&self, other: &Self) -> Self {
         Self {
+            // It is of the queue that it is said of, and of those that are made (`Config::mode`).
             mode: self.mode,
             sync: self.sync.or(other.sync),
             lease: self.lease.or(other.lease),

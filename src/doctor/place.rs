@@ -9,7 +9,7 @@ use crate::format::name::{
     CONFIG_FILE, CONSUMERS_DIRECTORY, COUNTERS_DIRECTORY, QueueName, WAITERS_DIRECTORY,
 };
 use crate::spool::Spool;
-use crate::store::lock::make_directories;
+use crate::store::make_directories;
 use crate::store::{Kind, LockKind, Open, Stat, Store, Watched};
 
 /// Less free space than this, and less than a twentieth of all, is little.

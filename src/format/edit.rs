@@ -1,5 +1,7 @@
 //! Changes of an envelope: what is written, and what is known of the message afterwards without reading it again.
 
+use std::borrow::Cow;
+
 use super::lease::Lease;
 use super::object::quoted;
 use super::time::Timestamp;
@@ -18,7 +20,7 @@ pub(crate) enum Edit<'a> {
     Error(&'a str),
     /// The history of errors, as JSON.
     Errors(String),
-    From(Option<&'a str>),
+    From(Option<Cow<'a, str>>),
     Move(Option<Transit>),
 }
 
@@ -48,7 +50,7 @@ impl Edit<'_> {
             Edit::Lease(lease) => lease.as_ref().map(Lease::text),
             Edit::Id(text) | Edit::Error(text) => Some(quoted(text)),
             Edit::Errors(json) => Some(json.clone()),
-            Edit::From(queue) => queue.map(quoted),
+            Edit::From(queue) => queue.as_deref().map(quoted),
             Edit::Move(transit) => transit.as_ref().map(Transit::text),
         }
     }

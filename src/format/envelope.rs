@@ -327,6 +327,22 @@ impl Element {
         }
     }
 
+    /// The edit that gives it back what this one takes; `None` for what is said of it for good.
+    pub(crate) fn undoing(&self, edit: &Edit<'_>) -> Option<Edit<'static>> {
+        Some(match edit {
+            Edit::Attempts(_) => Edit::Attempts(self.attempts),
+            Edit::NotBefore(_) => Edit::NotBefore(self.not_before),
+            Edit::Expires(_) => Edit::Expires(self.expires),
+            Edit::From(_) => Edit::From(self.texts().from.map(Cow::Owned)),
+            Edit::LastAttempt(_)
+            | Edit::Lease(_)
+            | Edit::Id(_)
+            | Edit::Error(_)
+            | Edit::Errors(_)
+            | Edit::Move(_) => return None,
+        })
+    }
+
     /// What an index keeps of it.
     pub(crate) fn facts(&self) -> Facts<'_> {
         let lease = self.lease.as_ref();

@@ -86,6 +86,15 @@ pub(crate) struct Totals {
     pub(crate) next: u64,
 }
 
+impl Totals {
+    /// One more element, of so many bytes. What a journal says of itself may be nonsense; whoever reads all of it finds out.
+    pub(crate) fn append(&mut self, bytes: usize) {
+        self.messages = self.messages.saturating_add(1);
+        self.next = self.next.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(bytes as u64);
+    }
+}
+
 /// One change as it stands in a commit. Texts are borrowed from the body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Record<'a> {

@@ -23,6 +23,18 @@ pub const MAX_DEPTH: usize = 100;
 /// The longest id that can be given to a message, in bytes.
 pub const MAX_ID_BYTES: usize = 512;
 
+/// What keeps a text from being the id of a message.
+pub(crate) fn wrong_id(id: &str) -> Option<String> {
+    if id.is_empty() || id.len() > MAX_ID_BYTES {
+        let size = id.len();
+        return Some(format!(
+            "an id has 1 to {MAX_ID_BYTES} bytes, this one has {size}"
+        ));
+    }
+    let has_control = id.contains(char::is_control);
+    has_control.then(|| format!("{id:?} cannot be an id: it has a control character"))
+}
+
 /// What is wrong with bytes, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Damage {

@@ -95,11 +95,7 @@ impl Index {
         let size = |seq: &Seq| self.text(*seq).map_or(0, Text::length);
         for change in changes {
             match change {
-                Change::Append(element) => {
-                    totals.messages += 1;
-                    totals.next += 1;
-                    totals.bytes += element.text().len() as u64;
-                }
+                Change::Append(element) => totals.append(element.text().len()),
                 Change::Envelope(seq, element) => {
                     totals.bytes = totals.bytes - size(seq) + element.text().len() as u64;
                 }
@@ -115,7 +111,7 @@ impl Index {
     }
 
     /// After a commit: what was written is what is known. `wrote` says where the text of each change is, in their
-    /// order; without it they stay in memory.
+    /// order; a text without one stays in memory.
     pub(crate) fn apply(&mut self, changes: &[Change], wrote: &[Wrote]) {
         for (place, change) in changes.iter().enumerate() {
             let wrote = wrote.get(place);
@@ -177,8 +173,12 @@ impl Index {
     }
 
     /// Tells where elements are in a new snapshot.
-    pub(crate) fn moved(&mut self, source: Source, moves: impl Iterator<Item = (Standing, u64)>) {
-        for (before, at) in moves {
+    pub(crate) fn relocate(
+        &mut self,
+        source: Source,
+        places: impl Iterator<Item = (Standing, u64)>,
+    ) {
+        for (before, at) in places {
             let Some(entry) = self.entries.get_mut(before.slot) else {
                 continue;
             };

@@ -217,6 +217,11 @@ impl Index {
         delayed.into_iter().chain(leased).min()
     }
 
+    /// Whether something is ready, or will be within this time.
+    pub(crate) fn has_soon(&mut self, within: Duration, now: &Now) -> bool {
+        self.has_ready(now) || self.next_due(now).is_some_and(|due| due <= within)
+    }
+
     /// The next ready ones, in order of delivery.
     pub(crate) fn next_ready(&mut self, count: usize, now: &Now) -> Result<Vec<(Seq, Element)>> {
         self.next_ready_where(count, now, |_| true)

@@ -86,7 +86,7 @@ pub(super) fn nack(
         policy: &unlimited().0,
         mover: &Mover {
             own: &QueueName::parse("inbound").unwrap(),
-            fresh_id: &fresh_id,
+            begin: &|_| fresh_id(),
         },
         is_usable: &|_| true,
         random: &|| 0,
@@ -509,8 +509,13 @@ fn what_is_left_of_a_move_is_found_in_time_that_grows_with_its_length_and_not_wi
         let (source, target) = halves(count);
         let once = || {
             let started = Instant::now();
-            let finish =
-                plan::finish((&source, &own), (&target, &other), (&policy, &now())).unwrap();
+            let finish = plan::finish(
+                (&source, &own),
+                (&target, &other),
+                (&policy, &now()),
+                &|_| None,
+            )
+            .unwrap();
             let time = started.elapsed();
             assert!(finish.arrive.is_empty());
             // Each is removed or arrives, and one change counts them.

@@ -308,3 +308,30 @@ fn a_damaged_journal_beside_an_array_that_was_replaced_is_found_and_repaired() {
     assert!(inbound.check().unwrap().is_sound());
     assert!(messages(&inbound).unwrap() >= FRAMES - 1);
 }
+
+/// A conversion to plain was cut short before the journal was removed, and then somebody damaged the array. A process that knew
+/// the queue before may have gone on with the journal.
+#[test]
+fn a_repair_of_a_plain_queue_with_a_journal_saves_what_is_in_it_and_removes_it() {
+    for is_left_over in [true, false] {
+        let (store, _, _) = filled(Sync::Full);
+        let inbound = queue(&store);
+        if is_left_over {
+            inbound.checkpoint().unwrap();
+        }
+        std::mem::forget(inbound);
+        let plain = br#"{"version":1,"queues":{"inbound":{"mode":"plain"}}}"#;
+        store.put("flockq.json", plain);
+        let whole = store.content("inbound.json").unwrap_or_default();
+        store.put("inbound.json", &[&whole[..], b"nonsense"].concat());
+        let inbound = queue(&store);
+        assert!(messages(&inbound).is_err());
+        let report = inbound.repair().unwrap();
+        assert_eq!(report.messages, FRAMES as u64 - 1, "{report:?}");
+        assert_eq!(report.kept.len(), 2, "{report:?}");
+        assert!(store.content(JOURNAL).is_none());
+        inbound.send(&json!("on")).unwrap();
+        assert!(inbound.check().unwrap().is_sound());
+        assert_eq!(messages(&queue(&store)).unwrap(), FRAMES);
+    }
+}

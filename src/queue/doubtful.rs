@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::store::fault::{FaultStore, Unsynced};
+use crate::store::{Open, Store};
 use crate::{ErrorKind, Message, Queue, Receive, Spool, Sync};
 
 fn queue(store: &FaultStore, sync: Sync) -> Queue {
@@ -52,6 +53,34 @@ fn a_send_that_finds_its_message_there_makes_it_durable() {
             .send(once())
             .unwrap();
         assert_eq!(count_after_a_power_cut(&store), 3);
+    }
+}
+
+/// The first one's descriptor has heard of a sync that failed, and nobody else's.
+#[test]
+fn what_changes_nothing_makes_durable_what_is_there_also_after_a_sync_of_somebody_else_failed() {
+    type Job = fn(&Queue);
+    let jobs: [(&str, Job); 3] = [
+        ("send", |inbound| drop(inbound.send(once()).unwrap())),
+        ("update", |inbound| inbound.update(|_| ()).unwrap()),
+        ("remove", |inbound| {
+            assert_eq!(inbound.remove(&["nobody"]).unwrap(), 0);
+        }),
+    ];
+    for (name, job) in jobs {
+        let [_, store] = both();
+        let first = queue(&store, Sync::Off);
+        first.send(once()).unwrap();
+        std::mem::forget(first);
+        let journal = store.open("inbound.json.journal", Open::Write).unwrap();
+        store.fail(0, libc::EIO);
+        assert!(journal.sync_data().is_err());
+        store.heal();
+        let other = queue(&store.another_process(), Sync::Full);
+        job(&other);
+        assert_eq!(count_after_a_power_cut(&store), 3, "{name}");
+        other.send(&json!("more")).unwrap();
+        assert_eq!(count_after_a_power_cut(&store), 4, "{name}");
     }
 }
 
@@ -115,6 +144,36 @@ fn what_is_taken_out_is_returned_although_nobody_knows_whether_that_is_durable()
         }
         assert!(returned > 0, "{which}");
     }
+}
+
+/// A sync has failed before: the next change begins with a checkpoint, at which everything may fail too.
+#[test]
+fn what_is_not_taken_out_is_not_returned_whatever_fails_before() {
+    let mut failed = 0;
+    for number in 0..24 {
+        let [_, store] = both();
+        let inbound = queue(&store, Sync::Full);
+        inbound.send(&json!({"id": "m3"})).unwrap();
+        // The second effect is the sync of the commit.
+        store.fail(1, libc::EIO);
+        let error = inbound.send(&json!({"id": "m4"})).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OutcomeUnknown);
+        store.heal();
+        let before = inbound.len().unwrap();
+        store.fail(number, libc::EIO);
+        let popped = inbound.pop();
+        store.heal();
+        let left = inbound.len().unwrap();
+        match popped {
+            Ok(popped) => assert_eq!((popped.is_some(), left), (true, before - 1), "{number}"),
+            Err(error) => {
+                assert_eq!(left, before, "{number}: {error}");
+                assert_eq!(error.kind(), ErrorKind::Io, "{number}: {error}");
+                failed += 1;
+            }
+        }
+    }
+    assert!(failed > 5, "{failed}");
 }
 
 #[test]

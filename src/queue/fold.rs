@@ -2,7 +2,8 @@
 
 use crate::error::Result;
 use crate::format::name::CHECKPOINT_SUFFIX;
-use crate::store::files::remove_left_over;
+use crate::store::files::{Need, remove_left_over};
+use crate::store::lock::Hold;
 use crate::store::patience::{LockWait, Patience};
 use crate::store::turn;
 
@@ -11,6 +12,10 @@ use super::attached::Attached;
 
 /// So many elements are told at a time where they are after a checkpoint.
 const PART: usize = 10_000;
+/// So often a checkpoint tries to have little to do under the lock,
+const CATCH_UPS: u32 = 8;
+/// and so many bytes of the journal are little.
+const LITTLE: u64 = 512 * 1024;
 
 impl Handle {
     /// Folds a journal that has become long. The change is made: what goes wrong here does not concern it, and is tried
@@ -59,10 +64,10 @@ impl Handle {
                 let files = &mut state.files;
                 files.end(store, &self.name, fold, &hold)
             };
-            let Some(mut moves) = end()? else { continue };
+            let Some(mut places) = end()? else { continue };
             drop(hold);
             // In parts: another thread may have the lock by now, and wait for this.
-            while !attached.entry.state().files.moved(&mut moves, PART) {}
+            while !attached.entry.state().files.relocate(&mut places, PART) {}
             return Ok(true);
         }
     }
@@ -72,7 +77,7 @@ impl Handle {
         if !attached.entry.state().files.is_small_and_unfolded() {
             return Ok(());
         }
-        self.mending(attached, || {
+        self.mending_within(attached, patience, || {
             let hold = attached.hold(patience)?;
             let mut state = attached.entry.state();
             self.sweep(&mut state, &hold);
@@ -80,5 +85,25 @@ impl Handle {
             // When the lock was taken away there is nothing to be done again: the next one to close will fold.
             state.files.checkpoint(store, &self.name, &hold).map(drop)
         })
+    }
+
+    /// The lock, at a moment when little is left to be read under it: whoever commits all the time is ahead after each
+    /// look without it. `also` is done before each try.
+    fn hold_caught_up(
+        &self,
+        attached: &Attached,
+        hold: impl Fn() -> Result<Hold>,
+        mut also: impl FnMut() -> Result<()>,
+    ) -> Result<Hold> {
+        for _ in 0..CATCH_UPS {
+            also()?;
+            self.catch_up(attached, Need::Index);
+            let hold = hold()?;
+            let files = &attached.entry.state().files;
+            if files.lag(&*self.spool.store, &self.name) <= LITTLE {
+                return Ok(hold);
+            }
+        }
+        hold()
     }
 }

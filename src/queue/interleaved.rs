@@ -6,9 +6,11 @@ use serde_json::json;
 
 use super::Queue;
 use super::attached::Attached;
-use super::handle::{Probe, Wish};
+use super::change::Wish;
 use super::journalled::{JOURNAL, LOCK, bodies, queue, store};
+use super::look::Probe;
 use crate::format::envelope::Element;
+use crate::format::name::CHECKPOINT_SUFFIX;
 use crate::index::{Change, Plan};
 use crate::store::fault::Unsynced;
 use crate::store::files::{Files, Need};
@@ -198,7 +200,7 @@ fn what_another_program_puts_in_place_during_a_checkpoint_is_not_overwritten() {
         .cut(&store, &handle.name, &hold)
         .unwrap()
         .unwrap();
-    let fold = cut.write(&store, &handle.name, ".checkpoint").unwrap();
+    let fold = cut.write(&store, &handle.name, CHECKPOINT_SUFFIX).unwrap();
     let Some(journal) = state.files.journal_mut() else {
         panic!("it has a journal")
     };
@@ -262,7 +264,7 @@ fn a_checkpoint_hears_of_a_sync_that_failed_for_another_thread() {
     let mut gone = bytes.clone();
     gone[end + 500..end + 6000].fill(0);
     store.overwrite(JOURNAL, &gone);
-    let fold = cut.unwrap().unwrap().write(&store, name, ".part");
+    let fold = cut.unwrap().unwrap().write(&store, name, CHECKPOINT_SUFFIX);
     assert!(fold.is_err(), "the cut was before the failure");
     let error = inbound.checkpoint().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
@@ -302,10 +304,10 @@ fn bodies_can_be_read_although_another_checkpoint_comes_before_it_is_told_where_
     let name = &inbound.handle.name;
     let attached = inbound.handle.attached().unwrap();
     let hold = attached.hold(&inbound.handle.patience()).unwrap();
-    let mut moves = {
+    let mut places = {
         let files = &mut attached.entry.state().files;
         let cut = files.cut(&store, name, &hold).unwrap().unwrap();
-        let fold = cut.write(&store, name, ".part").unwrap();
+        let fold = cut.write(&store, name, CHECKPOINT_SUFFIX).unwrap();
         files.end(&store, name, fold, &hold).unwrap().unwrap()
     };
     drop(hold);
@@ -313,7 +315,7 @@ fn bodies_can_be_read_although_another_checkpoint_comes_before_it_is_told_where_
     other.send(&json!(3)).unwrap();
     other.checkpoint().unwrap();
     assert_eq!(inbound.len().unwrap(), 3);
-    while !attached.entry.state().files.moved(&mut moves, 1) {}
+    while !attached.entry.state().files.relocate(&mut places, 1) {}
     assert_eq!(bodies(&inbound).unwrap(), [json!(1), json!(2), json!(3)]);
 }
 

@@ -1,7 +1,10 @@
 //! A queue: the operations, each one reading of the state, one decision by the index, one commit.
 
 mod attached;
+mod change;
 mod fold;
+mod handle;
+mod look;
 mod moves;
 mod receive;
 mod send;
@@ -31,13 +34,14 @@ mod damaged;
 mod doubtful;
 #[cfg(test)]
 mod given_up;
-mod handle;
 #[cfg(test)]
 mod interleaved;
 #[cfg(test)]
 mod journalled;
 #[cfg(test)]
 mod moving;
+#[cfg(test)]
+mod taken_back;
 #[cfg(test)]
 mod tests;
 

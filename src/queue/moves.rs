@@ -2,13 +2,13 @@
 //! comes first. `docs/format.md`, section 18.
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::LockWait;
 use crate::config::Policy;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::envelope::Element;
+use crate::format::envelope::{Edit, Element};
 use crate::format::name::QueueName;
 use crate::index::plan::{self, Finish, Mover, Which};
 use crate::index::state::State;
@@ -19,31 +19,31 @@ use crate::wait::HEARTBEAT;
 
 use super::Queue;
 use super::attached::Attached;
-use super::handle::{Handle, Probe, Told, Wish};
-
-/// What an error begins with when nothing was moved.
-const STAY: &str = "the messages stay in queue";
+use super::change::{Told, Wish};
+use super::handle::Handle;
+use super::look::Probe;
 
 /// A move is begun anew so often when programs without the library take the locks away under way.
 const TRIES: u32 = 10;
 
-/// The moves that one call has begun, by their ids. Only that call takes them back when they cannot be brought to their end: it is the one
-/// that says so.
+/// The moves that one call has begun, by their ids, and what gives each message back what it has lost by that. Only that call takes
+/// them back when they cannot be brought to their end: it is the one that says so.
 #[derive(Debug, Default)]
-pub(super) struct Begun(RefCell<HashSet<String>>);
+pub(super) struct Begun(RefCell<HashMap<String, Vec<Edit<'static>>>>);
 
 impl Begun {
-    /// Notes the id of a move; of those that were decided anew, more than there are.
-    pub(super) fn note(&self, id: String) -> String {
-        self.0.borrow_mut().insert(id.clone());
+    /// Notes a move; of those that were decided anew, more than there are.
+    pub(super) fn note(&self, id: String, back: Vec<Edit<'static>>) -> String {
+        self.0.borrow_mut().insert(id.clone(), back);
         id
     }
 
-    /// Those of these changes that are of its moves.
-    fn own(&self, stay: Vec<(String, Change)>) -> Vec<Change> {
-        let begun = self.0.borrow();
-        let own = stay.into_iter().filter(|(id, _)| begun.contains(id));
-        own.map(|(_, change)| change).collect()
+    fn has(&self, id: &str) -> bool {
+        self.0.borrow().contains_key(id)
+    }
+
+    fn back(&self, id: &str) -> Option<Vec<Edit<'static>>> {
+        self.0.borrow().get(id).cloned()
     }
 }
 
@@ -202,10 +202,10 @@ impl Handle {
     ) -> Result<(T, Begun)> {
         let system = self.spool.store.system();
         let begun = Begun::default();
-        let fresh_id = || begun.note(system.fresh_id());
+        let begin = |back| begun.note(system.fresh_id(), back);
         let mover = Mover {
             own: &self.name,
-            fresh_id: &fresh_id,
+            begin: &begin,
         };
         let result = self.change_within(
             wait,
@@ -302,30 +302,38 @@ impl Handle {
     /// messages stay.
     pub(super) fn finish_begun(&self, begun: &Begun) -> Result<()> {
         let wait = self.spool.lock_wait;
-        self.finish_moves(begun, wait).map_err(|error| {
-            if stays(&error) {
+        self.finish_moves(begun, wait).map(drop).map_err(|error| {
+            if error.is_taken_back() {
                 return error;
             }
-            let text = format!(
-                "{error}; the messages are on their way, whoever uses one of the queues next goes on with it"
-            );
-            Error::new(error.kind(), text)
+            error.saying(|error| {
+                format!(
+                    "{error}; the messages are on their way, whoever uses one of the queues next goes on with it"
+                )
+            })
         })
     }
 
     /// Brings every move to its end that begins or ends in this queue. Those that this call has begun are taken back if that cannot be
-    /// done.
-    pub(super) fn finish_moves(&self, begun: &Begun, wait: LockWait) -> Result<()> {
+    /// done, and fail then; for others nobody waits long, and whether they have ended is all that is told of them.
+    pub(super) fn finish_moves(&self, begun: &Begun, wait: LockWait) -> Result<bool> {
         let (wish, need, probe) = (Wish::MayForget, Need::Index, Probe::None);
         let partners = self.change_within(wait, wish, need, probe, |index, _, _| {
-            plan::partners(index, &self.name)
+            plan::partners(index, &self.name, &|id| begun.has(id))
         })?;
-        let ends = partners
-            .iter()
-            .map(|partner| self.finish_with(&*self.partner(partner)?, begun, wait));
         // All are tried, whatever becomes of the first.
-        let ends: Vec<Result<()>> = ends.collect();
-        ends.into_iter().collect()
+        let (mut own, mut others_have_ended) = (Ok(()), true);
+        for (partner, is_own) in &partners {
+            let wait = if *is_own { wait } else { self.briefly() };
+            let partner = self.partner(partner)?;
+            let ended = self.finish_with(&partner, begun, wait);
+            if *is_own {
+                own = own.and(ended);
+            } else {
+                others_have_ended &= ended.is_ok();
+            }
+        }
+        own.map(|()| others_have_ended)
     }
 
     /// Both locks in the order of the names, which is the same for everybody.
@@ -365,7 +373,7 @@ impl Handle {
         })
     }
 
-    fn what_is_left(source: &Held<'_>, target: &Held<'_>) -> Result<Finish> {
+    fn what_is_left(source: &Held<'_>, target: &Held<'_>, begun: &Begun) -> Result<Finish> {
         let (mut from, mut to) = (source.attached.entry.state(), target.attached.entry.state());
         let policy = Arc::clone(from.files.policy());
         let now = source.handle.now(from.files.index(), Probe::None, &mut 0);
@@ -373,12 +381,13 @@ impl Handle {
             (from.files.index(), &source.handle.name),
             (to.files.index(), &target.handle.name),
             (&policy, &now),
+            &|id| begun.back(id),
         )
     }
 
     /// Ends the moves from one queue to the other, under both locks. False: a lock is no longer ours.
     fn finish_held(source: &Held<'_>, target: &Held<'_>, begun: &Begun) -> Result<bool> {
-        let finish = Self::what_is_left(source, target)?;
+        let finish = Self::what_is_left(source, target, begun)?;
         let mut arrived = finish.arrived;
         if !finish.leave.is_empty() {
             // Whether the marks are durable is not known: the copies must not be before them.
@@ -388,12 +397,12 @@ impl Handle {
                 Ok(false) => return Ok(false),
                 Err(error) => {
                     target.refresh()?;
-                    let left = Self::what_is_left(source, target)?;
+                    let left = Self::what_is_left(source, target, begun)?;
                     if left.arrive.len() < finish.arrive.len() {
                         // The copies are there, and may or may not outlive a power cut: whoever comes next goes on.
                         return Err(error);
                     }
-                    let stay = begun.own(finish.stay);
+                    let stay = finish.stay;
                     if stay.is_empty() {
                         // Who has begun them takes them back; if he is dead, they wait until they can arrive.
                         return Err(error);
@@ -401,13 +410,15 @@ impl Handle {
                     let stays = source.commit(&stay);
                     source.hold.brought(stay.len());
                     source.refresh()?;
-                    let left = Self::what_is_left(source, target)?;
-                    if !begun.own(left.stay).is_empty() {
+                    let left = Self::what_is_left(source, target, begun)?;
+                    if !left.stay.is_empty() {
                         // They could not even be told to stay.
                         return stays.and(Err(error));
                     }
-                    let text = format!("{STAY} {}: {error}", source.handle.name);
-                    return Err(Error::new(error.kind(), text));
+                    let queue = &source.handle.name;
+                    let told = error
+                        .saying(|error| format!("the messages stay in queue {queue}: {error}"));
+                    return Err(told.taken_back());
                 }
             }
             // Copies that somebody left, who died before they were durable.
@@ -415,7 +426,7 @@ impl Handle {
             if !source.commit(&finish.leave)? {
                 return Ok(false);
             }
-            arrived = Self::what_is_left(source, target)?.arrived;
+            arrived = Self::what_is_left(source, target, begun)?.arrived;
         }
         if arrived.is_empty() {
             return Ok(true);
@@ -432,11 +443,6 @@ impl Handle {
         }
         Ok(done)
     }
-}
-
-/// Whether the error says that nothing was moved.
-fn stays(error: &Error) -> bool {
-    error.to_string().starts_with(STAY)
 }
 
 /// A queue under its lock and guard.
@@ -472,7 +478,7 @@ impl Held<'_> {
         let mut state = other.attached.entry.state();
         let index = state.files.index();
         let now = other.handle.now(index, Probe::None, &mut 0);
-        index.has_ready(&now) || index.next_due(&now).is_some_and(|due| due <= HEARTBEAT)
+        index.has_soon(HEARTBEAT, &now)
     }
 
     fn sync(&self) -> Result<()> {

@@ -11,12 +11,13 @@ use crate::index::plan::{self, Grant, Received};
 use crate::store::consumer;
 use crate::store::files::Need;
 use crate::store::journal::is_full;
-use crate::store::lock::make_directories;
+use crate::store::make_directories;
 use crate::store::patience::Patience;
 use crate::wait::{Cancel, Slept, Waiting};
 
 use super::attached::Attached;
-use super::handle::{Probe, Wish};
+use super::change::Wish;
+use super::look::Probe;
 use super::{Handle, Queue};
 
 /// How to receive.
@@ -101,9 +102,7 @@ impl Queue {
         if how.wait.is_some() {
             // Also when there is something: a worker with a backlog would never hear of it.
             let interrupted = self.handle.attached()?.interrupts.take_pending();
-            // Closing the handle interrupts its waits: then that is what is to be told.
-            self.handle.attached()?;
-            interrupted?;
+            self.handle.unless_closed(interrupted)?;
             how.require_wanted()?;
         }
         // Without waiting, or with something there, listening would be work for nothing.
@@ -113,10 +112,8 @@ impl Queue {
         };
         let patience = Patience::new(wait, self.handle.spool.check.clone());
         let attached = self.handle.attached()?;
-        let waiting = self.handle.listen(&attached);
         // Closed since it was asked: that interrupted the waits there were then.
-        self.handle.attached()?;
-        let mut waiting = waiting?;
+        let mut waiting = self.handle.unless_closed(self.handle.listen(&attached))?;
         let _waking = how.cancel.as_ref().map(|cancel| cancel.wakes(&waiting));
         let mut in_vain = false;
         loop {
@@ -129,16 +126,10 @@ impl Queue {
             if ready {
                 // What is there may be taken by others, or given up, each time.
                 if in_vain {
-                    let is_over = waiting.is_over(&patience);
-                    // Closing the handle interrupts its waits: then that is what is to be told.
-                    self.handle.attached()?;
-                    over = is_over?;
+                    over = self.handle.unless_closed(waiting.is_over(&patience))?;
                 }
             } else {
-                let slept = waiting.sleep(due, &patience);
-                // Closing the handle interrupts its waits: then that is what is to be told.
-                self.handle.attached()?;
-                match slept? {
+                match self.handle.unless_closed(waiting.sleep(due, &patience))? {
                     Slept::Woken => continue,
                     Slept::Chosen => probe = Probe::Sometimes,
                     Slept::Over => over = true,
@@ -238,8 +229,8 @@ impl Queue {
             Ok(plan)
         });
         let Received { taken, over } = match received {
-            Err(error) if error.is_made() => {
-                // Nobody is told of these leases.
+            Err(error) if error.kind() == ErrorKind::OutcomeUnknown => {
+                // Nobody is told of these leases, if they are there.
                 let _ = handle.give_back(&handle.attach(), granted);
                 return Err(error);
             }

@@ -3,8 +3,8 @@
 use crate::LockWait;
 use crate::config::Sync;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::MAX_ID_BYTES;
 use crate::format::time::{Timestamp, after};
+use crate::format::wrong_id;
 use crate::index::plan::{self, Outgoing};
 use crate::message::{IntoMessage, Message};
 use crate::store::files::Need;
@@ -12,7 +12,8 @@ use crate::store::patience::Patience;
 use crate::wait::{Slept, Waiting};
 
 use super::attached::Attached;
-use super::handle::{Probe, Wish};
+use super::change::Wish;
+use super::look::Probe;
 use super::{Handle, Queue};
 
 impl Queue {
@@ -65,8 +66,7 @@ impl Queue {
         let wish = Wish::Keep(sync);
         let count = outgoing.len();
         // Only who asks for an id has to know those that are there.
-        let asks = |message: &Outgoing| message.id.is_some() || message.dedup;
-        let need = if outgoing.iter().any(asks) {
+        let need = if outgoing.iter().any(Outgoing::asks_for_its_id) {
             Need::Index
         } else {
             Need::Tail
@@ -102,10 +102,8 @@ impl Handle {
     ) -> Result<T> {
         let patience = Patience::new(wait, self.spool.check.clone());
         let attached = self.attached()?;
-        let waiting = self.listen_for_room(&attached);
         // Closed since it was asked: that interrupted the waits there were then.
-        self.attached()?;
-        let mut waiting = waiting?;
+        let mut waiting = self.unless_closed(self.listen_for_room(&attached))?;
         loop {
             if !self.is_full(&attached) {
                 match send() {
@@ -113,10 +111,7 @@ impl Handle {
                     other => return other,
                 }
             }
-            let slept = waiting.sleep(None, &patience);
-            // Closing the handle interrupts its waits: then that is what is to be told.
-            self.attached()?;
-            if slept? == Slept::Over {
+            if self.unless_closed(waiting.sleep(None, &patience))? == Slept::Over {
                 return Err(full);
             }
         }
@@ -174,16 +169,8 @@ fn strictest(one: Option<Sync>, other: Option<Sync>) -> Option<Sync> {
 }
 
 fn check_id(id: String) -> Result<String> {
-    if id.is_empty() || id.len() > MAX_ID_BYTES {
-        let text = format!(
-            "an id has 1 to {MAX_ID_BYTES} bytes, this one has {}",
-            id.len()
-        );
-        return Err(Error::new(ErrorKind::InvalidArgument, text));
+    match wrong_id(&id) {
+        Some(wrong) => Err(Error::new(ErrorKind::InvalidArgument, wrong)),
+        None => Ok(id),
     }
-    if id.contains(char::is_control) {
-        let text = format!("{id:?} cannot be an id: it has a control character");
-        return Err(Error::new(ErrorKind::InvalidArgument, text));
-    }
-    Ok(id)
 }

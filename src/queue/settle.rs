@@ -12,7 +12,8 @@ use crate::index::plan::{self, Back, Mover};
 use crate::index::{Change, Index, Now, Plan};
 use crate::store::files::Need;
 
-use super::handle::{Probe, Told, Wish};
+use super::change::{Told, Wish};
+use super::look::Probe;
 use super::moves::Begun;
 use super::receive::require_lease;
 use super::{Handle, Queue};
@@ -70,10 +71,10 @@ impl Queue {
     pub fn nack<R: AsRef<str>>(&self, receipts: &[R], nack: &Nack) -> Result<Vec<Result<()>>> {
         let system = self.handle.spool.store.system();
         let begun = Begun::default();
-        let fresh_id = || begun.note(system.fresh_id());
+        let begin = |back| begun.note(system.fresh_id(), back);
         let mover = Mover {
             own: &self.handle.name,
-            fresh_id: &fresh_id,
+            begin: &begin,
         };
         // Where messages cannot be moved to now, they are not sent on their way.
         let policy = self.handle.policy()?;
@@ -115,12 +116,16 @@ impl Queue {
             // Not on the side: why a message could not be moved is told.
             self.handle.finish_begun(&begun)?;
         }
-        if let Some((queue, why)) = stayed.take().and_then(|place| unusable.get(place)) {
-            let text = format!(
-                "given back, and kept in queue {}, because it cannot be moved to {queue}: {why}",
-                self.name()
-            );
-            return Err(Error::new(why.kind(), text));
+        let why = stayed
+            .take()
+            .and_then(|place| unusable.into_iter().nth(place));
+        if let Some((queue, why)) = why {
+            return Err(why.saying(|why| {
+                format!(
+                    "given back, and kept in queue {}, because it cannot be moved to {queue}: {why}",
+                    self.name()
+                )
+            }));
         }
         Ok(told)
     }
@@ -134,7 +139,7 @@ impl Queue {
     ) -> impl Iterator<Item = &'a QueueName> {
         let (retry, last) = (&policy.retry_queue, &policy.dead_letter_queue);
         let retry = retry.as_ref().filter(|_| nack.error.is_some());
-        let is_last = |attempts| policy.attempts.is_some_and(|most| attempts >= most);
+        let is_last = |attempts| policy.is_last(attempts);
         let (mut retried, mut given_up) = (false, false);
         if retry.is_some() || last.is_some() {
             for attempts in self.handle.attempts(receipts) {

@@ -8,7 +8,7 @@ use crate::spool::Spool;
 use crate::store::counters::{LockCounts, WAITS_US};
 
 use super::Queue;
-use super::handle::Probe;
+use super::look::Probe;
 
 /// How a queue stands, and what has been done with it by all processes together.
 #[derive(Debug, Clone, PartialEq, Eq)]

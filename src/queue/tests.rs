@@ -1,10 +1,12 @@
-//! What a failing disk and a power cut may do to a plain queue, on the store in memory.
+//! What a failing disk and a power cut may do to a plain queue, and what an operation promises in either mode; on the store in
+//! memory.
 
 use std::sync::Arc;
 
 use serde_json::json;
 
-use super::handle::{Probe, Told, Wish};
+use super::change::{Told, Wish};
+use super::look::Probe;
 use crate::format::envelope::Element;
 use crate::format::name::COUNTERS_DIRECTORY;
 use crate::index::{Change, Index, Now, Plan};

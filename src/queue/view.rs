@@ -1,4 +1,4 @@
-//! Looking without taking, and removing.
+//! Looking without taking, and removing without looking.
 
 use crate::envelope::Envelope;
 use crate::error::Result;
@@ -7,7 +7,8 @@ use crate::index::state::State;
 use crate::store::files::Need;
 
 use super::Queue;
-use super::handle::{Probe, Wish};
+use super::change::Wish;
+use super::look::Probe;
 
 /// The envelopes of a page that names no limit.
 const DEFAULT_LIMIT: usize = 100;

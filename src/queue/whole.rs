@@ -6,13 +6,14 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::index::plan;
+use crate::index::{Index, Now, plan};
 use crate::store::files::Need;
 use crate::store::lock::Hold;
 
 use super::Queue;
 use super::attached::Attached;
-use super::handle::{Probe, Wish};
+use super::change::{Told, Wish};
+use super::look::Probe;
 
 /// A queue's array: the envelopes as JSON texts, byte for byte as in the file.
 pub type Array = Vec<Box<RawValue>>;
@@ -90,7 +91,7 @@ impl Queue {
 
 impl Transaction {
     /// Fails in a process that was forked while it was open: the lock stayed with the parent.
-    pub(crate) fn check_process(&self) -> Result<()> {
+    fn check_process(&self) -> Result<()> {
         self.hold.check_process()
     }
 
@@ -112,26 +113,21 @@ impl Transaction {
         handle.attached()?;
         self.check_process()?;
         let texts = texts(&mem::take(&mut self.array));
-        let wish = Wish::Keep(None);
-        handle
-            .change_held(
-                &self.attached,
-                &self.hold,
-                wish,
-                Need::Index,
-                Probe::Now,
-                |index, now, _| {
-                    if index.array()? != self.read {
-                        let text = format!(
-                            "queue {} was changed by another program, or after one had removed its lock file, while the change was open; nothing was written, begin again",
-                            handle.name
-                        );
-                        return Err(Error::new(ErrorKind::Interrupted, text));
-                    }
-                    plan::save(index, now, texts.clone())
-                },
-            )
-            .map(|(result, _)| result)
+        let (wish, need, probe) = (Wish::Keep(None), Need::Index, Probe::Now);
+        let decide = |index: &mut Index, now: &Now, _: &mut Told| {
+            if index.array()? != self.read {
+                let text = format!(
+                    "queue {} was changed by another program, or after one had removed its lock file, while the change was open; nothing was written, begin again",
+                    handle.name
+                );
+                return Err(Error::new(ErrorKind::Interrupted, text));
+            }
+            plan::save(index, now, texts.clone())
+        };
+        let (attached, hold) = (&self.attached, &self.hold);
+        let (result, unsynced) = handle.change_held(attached, hold, wish, need, probe, decide)?;
+        handle.finish(&self.attached, self.hold, unsynced.as_ref())?;
+        Ok(result)
     }
 
     /// Ends the change without writing; so does dropping it.

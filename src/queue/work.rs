@@ -128,14 +128,18 @@ impl Queue {
                     Some(
                         ErrorKind::StaleReceipt | ErrorKind::InvalidArgument | ErrorKind::Closed,
                     ) => return,
-                    Some(ErrorKind::LockTimeout) => AGAIN.min(lease / PARTS),
+                    // A check that says no to every wait is no reason to lose the lease.
+                    Some(ErrorKind::LockTimeout | ErrorKind::Interrupted) => {
+                        AGAIN.min(lease / PARTS)
+                    }
                     _ => lease / PARTS,
                 };
             }
         };
         let named = std::thread::Builder::new().name("flockq keeper".to_owned());
         let thread = named.spawn(keep).map_err(|error| {
-            Error::new(ErrorKind::Io, format!("a keeper needs a thread: {error}"))
+            let text = format!("a keeper needs a thread: {error}");
+            Error::new(ErrorKind::Io, text).because(error)
         })?;
         Ok(Keeper {
             stopped,

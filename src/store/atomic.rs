@@ -52,7 +52,7 @@ pub(crate) fn replace(
             Error::io("sync the directory of", path(), error)
                 .into_kind(
                     ErrorKind::OutcomeUnknown,
-                    "the change is made but may not outlive a power cut: ",
+                    &format!("{} is written but may not outlive a power cut: ", how.name),
                 )
                 .made()
         })?;

@@ -9,7 +9,8 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::lock::{LockFile, make_directories};
+use super::make_directories;
+use super::own_file::OwnFile;
 use super::real::{descriptors, generation};
 use super::{FileId, Open, Store};
 use crate::error::{Error, Result};
@@ -20,7 +21,7 @@ use crate::format::name::{CONSUMERS_DIRECTORY, QueueName};
 pub(crate) struct Consumer {
     name: Arc<str>,
     /// Holds the record lock.
-    file: LockFile,
+    file: OwnFile,
     /// When its file was last looked for, on the boot clock.
     looked_ms: AtomicU64,
     /// The one before, whose file somebody has removed: it lives on for the leases that name it.
@@ -120,7 +121,7 @@ fn make(store: &dyn Store, before: Option<Arc<Consumer>>) -> io::Result<Consumer
     let (pid, start) = store.system().process()?;
     let name = format!("{pid}-{start}-{:016x}", store.system().random());
     let unlocked = path_of(&format!(".{name}"));
-    let file = LockFile::open(
+    let file = OwnFile::open(
         store,
         &unlocked,
         Open::New {

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::lock::make_directories;
+use super::make_directories;
 use super::{Open, Stat, Store};
 use crate::format::counters::Counters;
+use crate::format::journal::Written;
 use crate::format::name::{COUNTERS_DIRECTORY, QueueName};
 
 /// The file has this size whatever the counts are, so that one write replaces all of it.
@@ -49,21 +50,6 @@ pub(crate) struct LockCounts {
     pub(crate) wait_max_us: u64,
     /// Waits by their length.
     pub(crate) waits: [u64; WAITS_US.len() + 1],
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Written {
-    inode: u64,
-    modified: i64,
-}
-
-impl Written {
-    fn of(stat: &Stat) -> Self {
-        Self {
-            inode: stat.id.inode,
-            modified: i64::try_from(stat.modified).unwrap_or_default(),
-        }
-    }
 }
 
 impl LockCounts {
@@ -124,7 +110,7 @@ impl Counted {
         let more = u64::from(uncounted.found.is_some_and(is_foreign));
         self.add_foreign_writes(uncounted.foreign_writes.saturating_add(more));
         if let Some(left) = uncounted.left {
-            self.written = (left != Stat::UNSEEN).then(|| Written::of(&left));
+            self.written = (left != Stat::UNSEEN).then(|| Written::from(&left));
         }
     }
 
@@ -136,7 +122,7 @@ impl Counted {
     /// Whether the file of a plain queue is another program's, which has not been counted yet.
     pub(crate) fn is_foreign(&self, stat: &Stat) -> bool {
         self.written
-            .is_some_and(|written| written != Written::of(stat))
+            .is_some_and(|written| written != Written::from(stat))
     }
 }
 

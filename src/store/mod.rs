@@ -14,6 +14,7 @@ pub(crate) mod files;
 pub(crate) mod gate;
 pub(crate) mod journal;
 pub(crate) mod lock;
+pub(crate) mod own_file;
 pub(crate) mod patience;
 pub(crate) mod plain;
 pub(crate) mod real;
@@ -29,9 +30,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::format::journal::Written;
 use crate::format::time::Timestamp;
 
-/// Which file a path or a descriptor stands for, and which version of its content.
+/// Which file a path or a descriptor stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct FileId {
     pub(crate) device: u64,
@@ -236,6 +238,30 @@ pub(crate) trait System: Debug + Send + Sync {
     /// This process: its id and its start time, which together tell it from a later one.
     fn process(&self) -> io::Result<(u32, u64)>;
     fn sleep(&self, duration: Duration);
+}
+
+/// Makes a directory below the root, and those on the way to it.
+pub(crate) fn make_directories(store: &dyn Store, directory: &str, mode: u32) -> io::Result<()> {
+    let ends = directory
+        .match_indices('/')
+        .map(|(end, _)| end)
+        .chain([directory.len()]);
+    for end in ends {
+        if let Some(part) = directory.get(..end) {
+            store.make_directory(part, mode)?;
+        }
+    }
+    Ok(())
+}
+
+/// How a file is known again that flockq wrote.
+impl From<&Stat> for Written {
+    fn from(stat: &Stat) -> Self {
+        Self {
+            inode: stat.id.inode,
+            modified: i64::try_from(stat.modified).unwrap_or_default(),
+        }
+    }
 }
 
 impl Stat {

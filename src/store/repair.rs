@@ -95,15 +95,22 @@ fn mode(store: &dyn Store, name: &QueueName) -> Result<Mode> {
     })
 }
 
+/// Whether a plain queue has a journal in which something may be: a conversion was cut short, and somebody did not know of it.
+fn has_commits(store: &dyn Store, name: &QueueName) -> Result<bool> {
+    let has_journal = look(store, &name.journal())?.is_some();
+    Ok(has_journal && !matches!(Journal::is_left_over(store, name), Ok(true)))
+}
+
 /// Under the exclusive lock and the guard.
 pub(crate) fn repair(store: &dyn Store, name: &QueueName, hold: &Hold) -> Result<Report> {
     let mut report = check(store, name)?;
     if report.is_sound() {
         return Ok(report);
     }
-    let saved = match report.mode {
-        Mode::Plain => salvage::snapshot(store, name)?,
-        Mode::Journal => salvage::journalled(store, name)?,
+    let saved = if report.mode == Mode::Journal || has_commits(store, name)? {
+        salvage::journalled(store, name)?
+    } else {
+        salvage::snapshot(store, name)?
     };
     if !hold.is_current()? {
         let text = "another program removed the lock file during the repair; nothing was changed, try again";
@@ -138,11 +145,15 @@ fn write(
     }
     let image = image.end();
     replace_snapshot(store, name, &attributes, &image)?;
-    if mode == Mode::Journal {
-        let counts = (saved.generation + 1, saved.replaced);
-        Journal::restart(store, name, lock, &attributes, &image, counts)?;
+    match mode {
+        Mode::Journal => {
+            let counts = (saved.generation + 1, saved.replaced);
+            Journal::restart(store, name, lock, &attributes, &image, counts)
+        }
+        // What was in one is in the array.
+        Mode::Plain if look(store, &name.journal())?.is_some() => Journal::remove(store, name),
+        Mode::Plain => Ok(()),
     }
-    Ok(())
 }
 
 fn attributes(store: &dyn Store, name: &QueueName) -> Result<Attributes> {

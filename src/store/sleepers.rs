@@ -8,7 +8,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 
-use super::lock::{LockFile, make_directories};
+use super::make_directories;
+use super::own_file::OwnFile;
 use super::{File, LockKind, Open, Page, Store};
 use crate::format::name::WAITERS_DIRECTORY;
 use crate::sync::Mutex;
@@ -40,7 +41,7 @@ pub(crate) struct Slot {
     sleepers: Arc<Sleepers>,
     number: usize,
     /// Holds the lock.
-    file: LockFile,
+    file: OwnFile,
 }
 
 impl Sleepers {
@@ -67,7 +68,7 @@ impl Sleepers {
         (0..SLOTS).find_map(|number| {
             let path = self.path(number);
             let how = Open::Shared { mode: self.mode };
-            let file = LockFile::open(&*self.store, &path, how).ok()?;
+            let file = OwnFile::open(&*self.store, &path, how).ok()?;
             let is_free = file.try_lock(LockKind::Exclusive).unwrap_or(false);
             is_free.then(|| Slot {
                 sleepers: Arc::clone(self),

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::lock::LockFile;
+use super::own_file::OwnFile;
 use super::patience::Patience;
 use super::{LockKind, Open, Store};
 use crate::error::{Error, Result};
@@ -13,7 +13,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(1);
 
 /// The turn; given back when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Turn(LockFile);
+pub(crate) struct Turn(OwnFile);
 
 /// Waits for the turn as long as the patience allows; `None` when somebody else has it for longer.
 pub(crate) fn take(
@@ -23,7 +23,7 @@ pub(crate) fn take(
     patience: &Patience,
 ) -> Result<Option<Turn>> {
     let failed = |error| Error::io("lock", store.root().join(path), error);
-    let file = LockFile::open(store, path, Open::Shared { mode }).map_err(failed)?;
+    let file = OwnFile::open(store, path, Open::Shared { mode }).map_err(failed)?;
     loop {
         if file.try_lock(LockKind::Exclusive).map_err(failed)? {
             return Ok(Some(Turn(file)));

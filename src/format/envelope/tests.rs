@@ -208,7 +208,7 @@ proptest! {
         let changes = vec![
             vec![Edit::Attempts(3), Edit::LastAttempt(Timestamp::UNIX_EPOCH), Edit::Lease(Some(lease))],
             vec![Edit::Lease(Some(Lease { token: 9, held: None })), Edit::NotBefore(later), Edit::Errors("[]".to_owned())],
-            vec![Edit::NotBefore(time::parse(NEVER)), Edit::Expires(later), Edit::From(Some("other"))],
+            vec![Edit::NotBefore(time::parse(NEVER)), Edit::Expires(later), Edit::From(Some("other".into()))],
             vec![Edit::Move(Some(transit)), Edit::Expires(None), Edit::NotBefore(None)],
             vec![Edit::Move(None), Edit::From(None), Edit::Lease(None), Edit::Id("new")],
         ];
@@ -251,4 +251,14 @@ fn the_examples_of_the_format_page_are_what_is_read_and_written() {
     let envelope = element(&format!("{{\"message\":1,{lease}}}"));
     let written = envelope.lease().unwrap().text();
     assert_eq!(format!("\"lease\":{written}"), lease);
+}
+
+/// A key that the fast reader does not know would be read by the careful one alone.
+#[test]
+fn both_readers_know_the_same_keys() {
+    for key in KNOWN {
+        let text = format!(r#"{{"message":1,"{key}":{{}}}}"#);
+        assert!(outline::of(text.as_bytes()).is_none(), "{text}");
+    }
+    assert!(outline::of(br#"{"message":1,"mine":{}}"#).is_some());
 }

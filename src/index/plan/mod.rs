@@ -20,14 +20,14 @@ use crate::config::Policy;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::envelope::{Edit, Element};
 use crate::format::time::after;
-use crate::format::{Damage, MAX_ID_BYTES};
+use crate::format::{Damage, wrong_id};
 use crate::index::past::milliseconds;
 use crate::index::{Change, Now};
 
 /// What keeps a message that leaves a queue from being sent again with `dedup`. A payload may have an id that no send could
 /// give: that is not kept in memory, nor written into a journal as it is.
 fn remember(id: &str, policy: &Policy, now: &Now) -> Option<Change> {
-    if id.len() > MAX_ID_BYTES || id.contains(char::is_control) {
+    if wrong_id(id).is_some() {
         return None;
     }
     let until = policy.dedup_window.map(|window| after(now.wall, window))?;

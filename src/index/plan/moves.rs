@@ -1,7 +1,7 @@
 //! Moving: the first of the steps of `docs/format.md`, section 18. A message that is marked is given to nobody; the
 //! steps that follow are the same whoever makes them.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use serde_json::json;
@@ -43,7 +43,8 @@ pub(crate) struct Which {
 pub(crate) struct Mover<'a> {
     /// The queue that the messages leave.
     pub(crate) own: &'a QueueName,
-    pub(crate) fresh_id: &'a dyn Fn() -> String,
+    /// A fresh id for a move that begins, of a message that gets this back if it stays.
+    pub(crate) begin: &'a dyn Fn(Vec<Edit<'static>>) -> String,
 }
 
 /// Why a message that is ready is not delivered.
@@ -60,10 +61,8 @@ pub(crate) fn is_over(element: &Element, policy: &Policy, now: &Now) -> Option<O
     if element.expires().is_some_and(|expires| expires <= now.wall) {
         return Some(Over::Expired);
     }
-    let exhausted = policy
-        .attempts
-        .is_some_and(|most| element.attempts() >= most);
-    (exhausted && policy.dead_letter_queue.is_some()).then_some(Over::Exhausted)
+    (policy.is_last(element.attempts()) && policy.dead_letter_queue.is_some())
+        .then_some(Over::Exhausted)
 }
 
 /// Whether one that is over is dropped.
@@ -72,18 +71,34 @@ pub(crate) fn is_dropped(over: Over, policy: &Policy) -> bool {
 }
 
 impl Mover<'_> {
-    /// The element on its way to another queue.
-    pub(crate) fn mark(
+    /// The element on its way to another queue. What is changed `there` is as it was when it stays.
+    pub(crate) fn mark<'e>(
         &self,
         element: &Element,
         target: &QueueName,
-        mut edits: Vec<Edit<'_>>,
+        edits: Vec<Edit<'e>>,
+        there: Vec<Edit<'e>>,
+    ) -> Result<Element> {
+        let back = there.iter().filter_map(|edit| element.undoing(edit));
+        let back = back.collect();
+        self.mark_or(element, target, edits, there, back)
+    }
+
+    /// The same, for one that is changed in its own way when it stays.
+    fn mark_or<'e>(
+        &self,
+        element: &Element,
+        target: &QueueName,
+        mut edits: Vec<Edit<'e>>,
+        there: Vec<Edit<'e>>,
+        back: Vec<Edit<'static>>,
     ) -> Result<Element> {
         let transit = Transit {
-            id: (self.fresh_id)(),
+            id: (self.begin)(back),
             way: Way::To,
             queue: target.clone(),
         };
+        edits.extend(there);
         edits.push(Edit::Move(Some(transit)));
         // The token stays, so that the next one is larger. Whoever had it has it no more.
         if let Some(lease) = element.lease() {
@@ -95,7 +110,7 @@ impl Mover<'_> {
 
     /// What says where a message comes from.
     pub(crate) fn origin(&self) -> Edit<'_> {
-        Edit::From(Some(self.own.as_str()))
+        Edit::From(Some(self.own.as_str().into()))
     }
 }
 
@@ -171,13 +186,15 @@ pub(crate) fn give_up(
             continue;
         }
         let error = last_word(&element, over);
-        let mut edits = vec![Edit::NotBefore(None), Edit::Expires(None), mover.origin()];
+        let there = vec![Edit::NotBefore(None), Edit::Expires(None), mover.origin()];
+        let mut edits = Vec::new();
         if let Some(error) = &error {
             counters.expired += u64::from(over == Over::Expired);
             edits.push(Edit::Error(error));
             edits.push(history(&element, error, now));
         }
-        changes.push(Change::Envelope(seq, mover.mark(&element, target, edits)?));
+        let moved = mover.mark(&element, target, edits, there)?;
+        changes.push(Change::Envelope(seq, moved));
     }
     Ok(Plan::counting(changes, result, counters))
 }
@@ -196,8 +213,12 @@ pub(crate) fn bring_back(
         from.is_none_or(|from| from == target.as_str())
     };
     for (seq, element) in index.next_ready_where(AT_ONCE, now, is_its)? {
-        let edits = vec![Edit::NotBefore(None), Edit::From(None)];
-        changes.push(Change::Envelope(seq, mover.mark(&element, target, edits)?));
+        let there = vec![Edit::NotBefore(None), Edit::From(None)];
+        // One that stays is left alone for a while: it would be tried at each look.
+        let mut back = vec![Edit::NotBefore(Some(after(now.wall, STUCK)))];
+        back.extend(element.undoing(&Edit::From(None)));
+        let moved = mover.mark_or(&element, target, Vec::new(), there, back)?;
+        changes.push(Change::Envelope(seq, moved));
     }
     let result = changes.len() as u64;
     Ok(Plan { changes, result })
@@ -214,8 +235,9 @@ pub(crate) fn move_to(
     let (mut changes, mut result) = (Vec::new(), Vec::new());
     for (seq, element) in chosen(index, now, which)? {
         result.push(element.id().map(ToString::to_string).unwrap_or_default());
-        let edits = vec![mover.origin()];
-        changes.push(Change::Envelope(seq, mover.mark(&element, target, edits)?));
+        let there = vec![mover.origin()];
+        let moved = mover.mark(&element, target, Vec::new(), there)?;
+        changes.push(Change::Envelope(seq, moved));
     }
     Ok(Plan { changes, result })
 }
@@ -232,8 +254,9 @@ pub(crate) fn redrive(
     let (mut changes, mut result) = (Vec::new(), Vec::new());
     for (seq, element) in chosen(index, now, which)? {
         let target = home(&element)?;
-        let edits = vec![Edit::Attempts(0), Edit::NotBefore(None), Edit::From(None)];
-        changes.push(Change::Envelope(seq, mover.mark(&element, &target, edits)?));
+        let there = vec![Edit::Attempts(0), Edit::NotBefore(None), Edit::From(None)];
+        let moved = mover.mark(&element, &target, Vec::new(), there)?;
+        changes.push(Change::Envelope(seq, moved));
         let id = element.id().map(ToString::to_string).unwrap_or_default();
         result.push((id, target));
     }
@@ -281,17 +304,19 @@ pub(crate) struct Finish {
     pub(crate) arrive: Vec<Change>,
     /// What the source loses then.
     pub(crate) leave: Vec<Change>,
-    /// If the copies cannot be written, the source goes on as if nothing had been asked: for each move, by its id.
-    pub(crate) stay: Vec<(String, Change)>,
+    /// If the copies cannot be written, the source goes on as if nothing had been asked, as far as `back` knows the moves.
+    pub(crate) stay: Vec<Change>,
     /// Copies that were in the target before, and are given to whoever asks from now on.
     pub(crate) arrived: Vec<Change>,
 }
 
-/// The steps that are left of the moves from `source`, which has this policy, to `target`.
+/// The steps that are left of the moves from `source`, which has this policy, to `target`. `back` says what gives a message what
+/// its move has taken from it.
 pub(crate) fn finish(
     (source, own): (&Index, &QueueName),
     (target, other): (&Index, &QueueName),
     (policy, now): (&Policy, &Now),
+    back: &dyn Fn(&str) -> Option<Vec<Edit<'static>>>,
 ) -> Result<Finish> {
     let of = |index: &Index, way: Way, queue: &QueueName| -> Result<Vec<(Seq, Element)>> {
         let mut all = index.in_transit()?;
@@ -320,9 +345,12 @@ pub(crate) fn finish(
             let copy = edited(&element, &[Edit::Move(Some(arriving))])?;
             finish.arrive.push(Change::Append(copy));
             // Only what has no copy can stay: the other one would come to be a second message.
-            let stays = edited(&element, &[Edit::Move(None)])?;
-            let stays = Change::Envelope(seq, stays);
-            finish.stay.push((transit.id.clone(), stays));
+            if let Some(mut edits) = back(&transit.id) {
+                edits.push(Edit::Move(None));
+                finish
+                    .stay
+                    .push(Change::Envelope(seq, edited(&element, &edits)?));
+            }
         }
         finish.leave.push(Change::Remove(seq));
         left.moved_out += 1;
@@ -344,20 +372,25 @@ pub(crate) fn finish(
     Ok(finish)
 }
 
-/// The queues with which moves have not ended. One that leads to this queue itself has: somebody has put one queue's array
-/// into another.
-pub(crate) fn partners(index: &Index, own: &QueueName) -> Result<Plan<Vec<QueueName>>> {
-    let (mut changes, mut result) = (Vec::new(), Vec::new());
+/// The queues with which moves have not ended, and whether one of those is among them that `is_begun` says of its id. One that leads
+/// to this queue itself has ended: somebody has put one queue's array into another.
+pub(crate) fn partners(
+    index: &Index,
+    own: &QueueName,
+    is_begun: &dyn Fn(&str) -> bool,
+) -> Result<Plan<BTreeMap<QueueName, bool>>> {
+    let (mut changes, mut result) = (Vec::new(), BTreeMap::new());
     for (seq, element) in index.in_transit()? {
         match element.transit() {
             Some(transit) if transit.queue == *own => {
                 let stays = edited(&element, &[Edit::Move(None)])?;
                 changes.push(Change::Envelope(seq, stays));
             }
-            transit => result.extend(transit.map(|transit| transit.queue.clone())),
+            Some(transit) => {
+                *result.entry(transit.queue.clone()).or_default() |= is_begun(&transit.id);
+            }
+            None => {}
         }
     }
-    result.sort_unstable();
-    result.dedup();
     Ok(Plan { changes, result })
 }

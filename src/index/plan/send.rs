@@ -24,6 +24,13 @@ pub(crate) struct Outgoing {
     pub(crate) dedup: bool,
 }
 
+impl Outgoing {
+    /// Whether what becomes of it depends on the ids that are there.
+    pub(crate) fn asks_for_its_id(&self) -> bool {
+        self.id.is_some() || self.dedup
+    }
+}
+
 /// All of them or none. An id option that is already there is refused, or with `dedup` sent no second time.
 pub(crate) fn send(
     index: &Index,
@@ -35,8 +42,7 @@ pub(crate) fn send(
     let mut changes = Vec::new();
     let mut ids = Vec::with_capacity(messages.len());
     // Only who asks for an id has to know those of the messages beside it.
-    let asks = |message: &Outgoing| message.id.is_some() || message.dedup;
-    let somebody_asks = messages.iter().any(asks);
+    let somebody_asks = messages.iter().any(Outgoing::asks_for_its_id);
     let mut new: HashSet<String> = HashSet::new();
     for (place, message) in messages.iter().enumerate() {
         if message.payload.len() as u64 > policy.max_payload_bytes {
@@ -53,7 +59,7 @@ pub(crate) fn send(
         };
         let element = Element::compose(&fresh).map_err(|damage| internal(&damage))?;
         let id = element.id().map(ToString::to_string).unwrap_or_default();
-        let is_there = asks(message) && (new.contains(&id) || index.has_id(&id)?);
+        let is_there = message.asks_for_its_id() && (new.contains(&id) || index.has_id(&id)?);
         if is_there && !message.dedup {
             return Err(exists(&id));
         }

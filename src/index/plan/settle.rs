@@ -58,7 +58,7 @@ pub(crate) fn nack(
         let element = index.element_of(seq)?;
         let policy = back.policy;
         let attempts = element.attempts();
-        let is_last = policy.attempts.is_some_and(|most| attempts >= most);
+        let is_last = policy.is_last(attempts);
         let is_usable = |queue: &&QueueName| (back.is_usable)(queue);
         let last_queue = policy.dead_letter_queue.as_ref().filter(|_| is_last);
         let given_up = last_queue.filter(is_usable);
@@ -86,12 +86,12 @@ pub(crate) fn nack(
         let element = match given_up.or_else(|| retry.filter(is_usable)) {
             None => edited(&element, &edits)?,
             Some(target) => {
+                let mut there = vec![back.mover.origin()];
                 if given_up.is_some() {
                     // It is kept until somebody looks at it.
-                    edits.push(Edit::Expires(None));
+                    there.push(Edit::Expires(None));
                 }
-                edits.push(back.mover.origin());
-                back.mover.mark(&element, target, edits)?
+                back.mover.mark(&element, target, edits, there)?
             }
         };
         Ok(Change::Envelope(seq, element))

@@ -11,7 +11,7 @@ use crate::store::fault::{Cut, FaultStore};
 use crate::{ErrorKind, Filter, List, Nack, Receive, Result, Spool, Sync};
 
 const QUEUES: [&str; 4] = ["inbound", "outbound", "dead-letter", "archive"];
-const MINUTES: u64 = 5 * 60 * 1000;
+const FIVE_MINUTES_MS: u64 = 5 * 60 * 1000;
 const STEPS: u64 = 16;
 
 /// How often a message may be there.
@@ -127,7 +127,7 @@ fn workload(seed: u64, cuts: &mut usize) {
     for number in 0..STEPS {
         let chance = mix(seed, 100 + number);
         store.pass(if (chance >> 4).is_multiple_of(2) {
-            MINUTES
+            FIVE_MINUTES_MS
         } else {
             1
         });
@@ -151,7 +151,7 @@ fn workload(seed: u64, cuts: &mut usize) {
             };
             let cut = Cut::Chance(mix(drawn, 7));
             let image = moments[moment].crash(cut);
-            image.pass(10 * MINUTES);
+            image.pass(10 * FIVE_MINUTES_MS);
             let effect = &moments[moment].effect;
             let why = || format!("{}, before {effect} {cut:?}", why());
             *cuts += 1;

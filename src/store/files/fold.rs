@@ -4,7 +4,7 @@ use super::{Files, Need, Seen};
 use crate::error::Result;
 use crate::format::name::{QueueName, TEMPORARY_SUFFIX};
 use crate::store::Store;
-use crate::store::journal::{Cut, Fold, Journal, Moves};
+use crate::store::journal::{Cut, Fold, Journal, NewPlaces};
 use crate::store::lock::Hold;
 
 impl Files {
@@ -70,10 +70,10 @@ impl Files {
             return Ok(false);
         }
         let fold = cut.write(store, name, TEMPORARY_SUFFIX)?;
-        let moves = fold.end(journal, store, name, hold)?;
-        let done = moves.is_some();
-        if let Some(mut moves) = moves {
-            moves.apply(usize::MAX, journal, &mut self.index);
+        let places = fold.end(journal, store, name, hold)?;
+        let done = places.is_some();
+        if let Some(mut places) = places {
+            places.apply(usize::MAX, journal, &mut self.index);
         }
         Ok(done)
     }
@@ -138,14 +138,14 @@ impl Files {
     }
 
     /// The last step of a checkpoint, under lock and guard. `None`: it came to nothing, because somebody else made another.
-    /// What it brings is for [`Files::moved`], which needs no lock.
+    /// What it brings is for [`Files::relocate`], which needs no lock.
     pub(crate) fn end(
         &mut self,
         store: &dyn Store,
         name: &QueueName,
         fold: Fold<'_>,
         hold: &Hold,
-    ) -> Result<Option<Moves>> {
+    ) -> Result<Option<NewPlaces>> {
         self.refresh(store, name, Need::Index)?;
         let Seen::Journal(mut journal) = std::mem::replace(&mut self.seen, Seen::Nothing) else {
             return Ok(None);
@@ -159,17 +159,17 @@ impl Files {
             self.seen = taken.map_or(Seen::Nothing, Seen::Journal);
             return Ok(None);
         }
-        let moves = fold.end(&mut journal, store, name, hold)?;
-        if moves.is_some() {
+        let places = fold.end(&mut journal, store, name, hold)?;
+        if places.is_some() {
             self.seen = Seen::Journal(journal);
         }
-        Ok(moves)
+        Ok(places)
     }
 
     /// So many bodies are elsewhere; whether that was all. Until this is said they are read from files that have been replaced.
-    pub(crate) fn moved(&mut self, moves: &mut Moves, count: usize) -> bool {
+    pub(crate) fn relocate(&mut self, places: &mut NewPlaces, count: usize) -> bool {
         match &self.seen {
-            Seen::Journal(journal) => moves.apply(count, journal, &mut self.index),
+            Seen::Journal(journal) => places.apply(count, journal, &mut self.index),
             _ => true,
         }
     }

@@ -218,28 +218,24 @@ impl Files {
     }
 
     /// Tells the other processes that the configuration was changed, under lock and guard; those of a plain queue see it by
-    /// themselves.
+    /// themselves. False: the lock is no longer ours.
     pub(crate) fn announce(
         &mut self,
         store: &dyn Store,
         name: &QueueName,
         hold: &Hold,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         self.refresh(store, name, Need::Tail)?;
         let lock = hold.lock_file()?;
-        if self
-            .journal()
-            .is_some_and(|journal| journal.has_ended(lock))
-        {
-            // The next generation is told.
-            self.checkpoint(store, name, hold)?;
+        let has_ended = |journal: &Journal| journal.has_ended(lock);
+        // The next generation is told.
+        if self.journal().is_some_and(has_ended) && !self.checkpoint(store, name, hold)? {
+            return Ok(false);
         }
-        match &mut self.seen {
-            Seen::Journal(journal) | Seen::Tail(journal) if !journal.has_ended(lock) => {
-                journal.announce(store, name)
-            }
-            _ => Ok(()),
+        if let Some(journal) = self.journal_mut().filter(|journal| !has_ended(journal)) {
+            journal.announce(store, name)?;
         }
+        Ok(true)
     }
 
     fn is_current(&mut self, store: &dyn Store, name: &QueueName, need: Need) -> Result<bool> {
@@ -580,6 +576,23 @@ impl Files {
         Ok(true)
     }
 
+    /// Whether there is anything to be made durable.
+    pub(crate) fn holds_anything(&self) -> bool {
+        self.journal().is_some() || self.totals().messages > 0
+    }
+
+    /// Takes responsibility for what others have appended, under the lock; only then may it be called durable.
+    pub(crate) fn vouch(&mut self, store: &dyn Store, name: &QueueName) -> Result<()> {
+        let vouched = self
+            .journal_mut()
+            .map_or(Ok(()), |journal| journal.vouch(store, name));
+        if vouched.is_err() {
+            // Whoever comes next reads again what is there.
+            self.seen = Seen::Nothing;
+        }
+        vouched
+    }
+
     /// What was appended and is not known to be durable.
     pub(crate) fn unsynced(&self) -> Option<Unsynced> {
         // What has ended is not made durable any more: a checkpoint takes its place.
@@ -647,10 +660,7 @@ impl Files {
 fn after(mut totals: Totals, changes: &[Change]) -> Totals {
     for change in changes {
         if let Change::Append(element) = change {
-            // What a journal says of itself may be nonsense; whoever reads all of it finds out.
-            totals.messages = totals.messages.saturating_add(1);
-            totals.next = totals.next.saturating_add(1);
-            totals.bytes = totals.bytes.saturating_add(element.text().len() as u64);
+            totals.append(element.text().len());
         }
     }
     totals

@@ -78,7 +78,7 @@ pub(crate) struct Fold<'a> {
 /// Where the bodies are after a checkpoint. Those in the old files can be read as long as nobody has been told.
 #[derive(Debug)]
 #[must_use]
-pub(crate) struct Moves {
+pub(crate) struct NewPlaces {
     bodies: Arc<Bodies>,
     source: Source,
     rest: std::iter::Zip<std::vec::IntoIter<Standing>, std::vec::IntoIter<u64>>,
@@ -239,7 +239,7 @@ impl Cut {
             counters: self.counters,
             remembered: std::mem::take(&mut self.remembered),
             snapshot: Binding {
-                file: Some(written(&stat)),
+                file: Some(Written::from(&stat)),
                 ..binder.end()
             },
             totals: self.totals,
@@ -282,16 +282,9 @@ impl Cut {
             return journal.has_its_snapshot(store, name, true);
         };
         // Its change time is another one since it was given a second name, to be kept.
-        let is_that = |now: Stat| written(&now) == written(seen) && now.size == seen.size;
+        let is_that =
+            |now: Stat| Written::from(&now) == Written::from(seen) && now.size == seen.size;
         Ok(look(store, &name.snapshot())?.is_some_and(is_that))
-    }
-}
-
-/// How a file is known again.
-pub(super) fn written(stat: &Stat) -> Written {
-    Written {
-        inode: stat.id.inode,
-        modified: i64::try_from(stat.modified).unwrap_or_default(),
     }
 }
 
@@ -407,7 +400,7 @@ impl<'a> Fold<'a> {
         store: &dyn Store,
         name: &QueueName,
         hold: &Hold,
-    ) -> Result<Option<Moves>> {
+    ) -> Result<Option<NewPlaces>> {
         if journal.cursor.salt != self.cut.behind.salt
             || self.cut.lock != hold.lock_file()?
             || !journal.belongs_to(self.cut.lock)
@@ -476,7 +469,7 @@ impl<'a> Fold<'a> {
             store.root().join(name.snapshot()),
             self.base.snapshot.bytes,
         );
-        Ok(Some(Moves {
+        Ok(Some(NewPlaces {
             bodies: Arc::clone(&journal.bodies),
             source,
             rest: self.cut.elements.into_iter().zip(self.places),
@@ -484,7 +477,7 @@ impl<'a> Fold<'a> {
     }
 }
 
-impl Moves {
+impl NewPlaces {
     /// Tells the index of so many of them; whether that was all. What it knows stays true; only where the bodies are is new.
     /// Nothing to do when everything has been read again meanwhile.
     pub(crate) fn apply(&mut self, count: usize, journal: &Journal, index: &mut Index) -> bool {
@@ -494,7 +487,7 @@ impl Moves {
         if !is_same || !journal.bodies.has(self.source) {
             return true;
         }
-        index.moved(self.source, self.rest.by_ref().take(count));
+        index.relocate(self.source, self.rest.by_ref().take(count));
         let is_all = self.rest.len() == 0;
         if is_all {
             journal.bodies.keep(&index.sources(), journal.source);

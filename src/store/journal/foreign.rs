@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::Journal;
 use super::bodies::Bodies;
-use super::fold::{Cut, written};
+use super::fold::Cut;
 use super::frames::Seen;
 use super::read::Applied;
 use super::replay::Checked;
@@ -15,14 +15,15 @@ use super::snapshot::Snapshot;
 use super::versions::Versions;
 use crate::error::{Error, Result};
 use crate::format::envelope::{Element, Facts};
-use crate::format::journal::{Base, Binding, Record, Switch};
+use crate::format::journal::{Base, Record, Written};
 use crate::format::name::{QueueName, TEMPORARY_SUFFIX};
 use crate::format::{Damage, frame, journal, json};
 use crate::index::merge::{Numbered, merge};
 use crate::index::past::Past;
 use crate::index::text::Text;
 use crate::index::{Index, Seq, Standing};
-use crate::store::lock::{Hold, make_directories};
+use crate::store::lock::Hold;
+use crate::store::make_directories;
 use crate::store::{Store, plain};
 
 /// A second name of each queue's snapshot, as flockq wrote it: what other programs replaced can be told by it.
@@ -69,7 +70,7 @@ impl Journal {
         };
         let is_known = self.snapshot.is_some_and(|seen| seen.same_content(&stat));
         let is_written =
-            self.binding.file == Some(written(&stat)) && self.binding.bytes == stat.size;
+            self.binding.file == Some(Written::from(&stat)) && self.binding.bytes == stat.size;
         if !is_known && !is_written {
             let snapshot = Snapshot::open(store, &name.snapshot())?;
             if !snapshot.is_some_and(|found| found.binding.is(&self.binding)) {
@@ -190,27 +191,12 @@ fn newest(
     size: u64,
     snapshot: Option<&Snapshot>,
 ) -> Result<(Base, u64)> {
-    let is_its = |binding: &Binding| snapshot.is_some_and(|found| found.binding.is(binding));
-    let mut found = (base, journal.start);
-    if is_its(&found.0.snapshot) {
-        return Ok(found);
-    }
-    let mut last: Option<Switch> = None;
-    journal
-        .frames(store, name, size)
-        .read(journal.cursor, |seen| {
-            if seen.frame.header.kind == frame::Kind::Switch {
-                let switch: Switch = journal::read_object(seen.body)?;
-                if is_its(&switch.base.snapshot) {
-                    last = Some(switch);
-                }
-            }
-            Ok(())
-        })?;
-    if let Some(switch) = last {
-        found = (switch.base, switch.from);
-    }
-    Ok(found)
+    let binding = snapshot.map(|found| &found.binding);
+    let switch = match binding.filter(|binding| !base.snapshot.is(binding)) {
+        Some(binding) => journal.switch_to(store, name, binding, size)?,
+        None => None,
+    };
+    Ok(switch.map_or((base, journal.start), |switch| (switch.base, switch.from)))
 }
 
 /// The elements that a commit changes.

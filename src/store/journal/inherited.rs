@@ -20,7 +20,7 @@ const LITTLE: u64 = 64 * 1024;
 
 impl Journal {
     /// Takes responsibility for what others have written, under the lock.
-    pub(super) fn vouch(&mut self, store: &dyn Store, name: &QueueName) -> Result<()> {
+    pub(crate) fn vouch(&mut self, store: &dyn Store, name: &QueueName) -> Result<()> {
         if self.vouched || cfg!(mutant = "inherited_trusted") {
             return Ok(());
         }
@@ -37,7 +37,6 @@ impl Journal {
             self.write_again(store, name, from, end)?;
             self.require_frames(store, name, from)?;
         }
-        self.vouched = true;
         if end.saturating_sub(from) > LITTLE {
             // Makes what others wrote durable, and nothing of this process's own yet.
             if let Err(error) = self.syncs.sync(end) {
@@ -46,6 +45,7 @@ impl Journal {
             }
             self.synced = end;
         }
+        self.vouched = true;
         Ok(())
     }
 

@@ -28,7 +28,7 @@ use crate::format::name::QueueName;
 use crate::index::text::Source;
 use crate::index::{Change, Wrote};
 use bodies::Bodies;
-pub(crate) use fold::{Cut, Fold, Moves};
+pub(crate) use fold::{Cut, Fold, NewPlaces};
 use frames::Frames;
 pub(crate) use reserve::{Reserve, is_full};
 use syncs::Syncs;
@@ -256,7 +256,10 @@ impl Journal {
         }
         let before = self.cursor;
         let at = match self.write_commit(store, name, &body, durable) {
-            Err(error) if !adds && is_full(&error) && reserve.release(store, name) => {
+            // Unless it was a sync that failed: nothing is written behind that.
+            Err(error)
+                if !adds && !self.ended && is_full(&error) && reserve.release(store, name) =>
+            {
                 self.write_commit(store, name, &body, durable)?
             }
             other => other?,
@@ -372,40 +375,37 @@ impl Journal {
 
     /// Makes everything up to the cursor durable, under the lock.
     pub(crate) fn sync(&mut self, store: &dyn Store, name: &QueueName) -> Result<()> {
-        match self.unsynced() {
-            Some(unsynced) => {
-                self.vouch(store, name)?;
-                self.sync_by(store, name, &unsynced, Unsynced::sync)
-            }
-            None => Ok(()),
-        }
+        let Some(unsynced) = self.unsynced() else {
+            return Ok(());
+        };
+        self.vouch(store, name)?;
+        let synced = self.synced_by(store, name, &unsynced, unsynced.sync());
+        synced.map_err(|error| unknown(store, name, error))
     }
 
-    /// The same for a frame that leads to another generation, also in one in which a sync has failed.
+    /// The same for a frame that leads to another generation, also in one in which a sync has failed. As long as this fails
+    /// nothing leads there: nothing was changed.
     fn sync_the_end(&mut self, store: &dyn Store, name: &QueueName) -> Result<()> {
-        match self.unsynced() {
-            Some(unsynced) => self.sync_by(store, name, &unsynced, |it| it.syncs.sync_anew()),
-            None => Ok(()),
-        }
+        let Some(unsynced) = self.unsynced() else {
+            return Ok(());
+        };
+        let synced = self.synced_by(store, name, &unsynced, unsynced.syncs.sync_anew());
+        synced.map_err(|error| Error::io("sync", store.root().join(name.journal()), error))
     }
 
-    fn sync_by(
+    /// What comes of a sync.
+    fn synced_by(
         &mut self,
         store: &dyn Store,
         name: &QueueName,
         unsynced: &Unsynced,
-        sync: impl Fn(&Unsynced) -> std::io::Result<()>,
-    ) -> Result<()> {
-        match sync(unsynced) {
-            Ok(()) => {
-                self.synced(unsynced);
-                Ok(())
-            }
-            Err(error) => {
-                self.poison(store, name);
-                Err(unknown(store, name, error))
-            }
+        synced: std::io::Result<()>,
+    ) -> std::io::Result<()> {
+        match &synced {
+            Ok(()) => self.synced(unsynced),
+            Err(_) => self.poison(store, name),
         }
+        synced
     }
 
     /// A sync of this generation failed. The system may have thrown the pages away and may not fail again: nobody can

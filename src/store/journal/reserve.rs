@@ -4,7 +4,7 @@ use std::io;
 
 use crate::error::{Error, Result};
 use crate::format::name::QueueName;
-use crate::store::lock::make_directories;
+use crate::store::make_directories;
 use crate::store::{Open, Store};
 
 const DIRECTORY: &str = ".gastown/reserve";

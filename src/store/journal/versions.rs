@@ -8,7 +8,7 @@ use serde_json::json;
 use super::foreign::{WRITTEN, make};
 use crate::format::name::QueueName;
 use crate::index::merge::Merged;
-use crate::store::lock::LockFile;
+use crate::store::own_file::OwnFile;
 use crate::store::{LockKind, Open, Stat, Store};
 
 /// What other programs replaced, and what they put in its place.
@@ -106,7 +106,7 @@ fn kept(store: &dyn Store, name: &QueueName) -> Vec<(u64, String)> {
 /// Adds a line behind whatever is there: the log is one for all queues, and the lock of each is another one.
 fn append(store: &dyn Store, line: &str) -> io::Result<()> {
     let mode = store.root_stat()?.file_mode();
-    let open = || LockFile::open(store, LOG, Open::Append { mode });
+    let open = || OwnFile::open(store, LOG, Open::Append { mode });
     let mut log = open()?;
     if log.stat()?.size > LOG_MAX {
         let _ = put_aside(store, &log);
@@ -117,7 +117,7 @@ fn append(store: &dyn Store, line: &str) -> io::Result<()> {
 
 /// Gives a long log another name. Only who has it locked, and finds it still at its path, does that: nobody puts aside the one that
 /// another process has just begun. Who has opened it before adds his line to it under the other name.
-fn put_aside(store: &dyn Store, log: &LockFile) -> io::Result<()> {
+fn put_aside(store: &dyn Store, log: &OwnFile) -> io::Result<()> {
     if !log.try_lock(LockKind::Exclusive)? {
         return Ok(());
     }
@@ -189,7 +189,7 @@ mod tests {
         let (_directory, store) = store();
         let long = format!("{}\n", "-".repeat(usize::try_from(LOG_MAX).unwrap()));
         append(&store, &long).unwrap();
-        let open = || LockFile::open(&store, LOG, Open::Append { mode: 0o600 }).unwrap();
+        let open = || OwnFile::open(&store, LOG, Open::Append { mode: 0o600 }).unwrap();
         let (one, other) = (open(), open());
         // Both have found it too long; while one puts it aside, the other goes on, and when it is done, finds another log.
         assert!(one.try_lock(LockKind::Exclusive).unwrap());

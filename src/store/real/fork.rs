@@ -65,7 +65,7 @@ extern "C" fn in_child() {
                 libc::flock(descriptor, libc::LOCK_UN);
             }
             // SAFETY: the number was registered by its owner, which since the new generation
-            // never uses or closes it again (`lock::LockFile` checks).
+            // never uses or closes it again (`OwnFile` checks).
             unsafe {
                 libc::close(descriptor);
             }

@@ -157,7 +157,7 @@ mod tests {
     use super::super::RealStore;
     use super::*;
     use crate::store::Store;
-    use crate::store::lock::make_directories;
+    use crate::store::make_directories;
 
     #[test]
     fn a_ring_ends_one_wait() {

@@ -2,21 +2,26 @@
 //! truncated here, proved after every acquisition to be still the file at its path, and a second
 //! lock that other programs do not know.
 
+mod hold;
+
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::counters::LockCounts;
-use super::gate::{Gate, Pass, Refused, Tie};
+use super::gate::{Gate, Refused, Tie};
+use super::own_file::OwnFile;
 use super::patience::Patience;
-use super::real::{descriptors, generation};
+use super::real::generation;
 use super::sleepers::Sleepers;
 use super::wake::Bell;
-use super::{File, FileId, LockKind, Open, Stat, Store};
+use super::{LockKind, Open, Stat, Store, make_directories};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::name::LockNames;
 use crate::sync::{Mutex, MutexGuard};
+pub(crate) use hold::Hold;
+use hold::Place;
 
 /// How long (in microseconds) a lock that somebody has is left alone between the first tries. Most holds are shorter than the
 /// time it takes to be woken, and eight processes get more done when one of them has the lock several times before it goes to
@@ -25,68 +30,6 @@ const PAUSES: [u64; 14] = [0, 0, 0, 0, 50, 50, 50, 50, 50, 50, 50, 50, 50, 50];
 
 /// So often (in milliseconds) the use of a lock is written down.
 const COUNT_EVERY_MS: u64 = 1000;
-
-/// An open lock file, known to the fork handler.
-#[derive(Debug)]
-pub(crate) struct LockFile {
-    file: Arc<dyn File>,
-    /// Which file it is: while it is open no other file can be that.
-    pub(super) id: FileId,
-    generation: u64,
-}
-
-impl LockFile {
-    /// Opens and registers under one mutex, so that no fork comes in between.
-    pub(crate) fn open(store: &dyn Store, path: &str, how: Open) -> io::Result<Self> {
-        let mut registered = descriptors();
-        let file = store.open(path, how)?;
-        let id = file.stat()?.id;
-        registered.extend(file.descriptor());
-        Ok(Self {
-            file,
-            id,
-            generation: generation(),
-        })
-    }
-
-    /// Whether it was opened by this process and not by one that forked it.
-    pub(crate) fn is_ours(&self) -> bool {
-        self.generation == generation()
-    }
-}
-
-impl std::ops::Deref for LockFile {
-    type Target = dyn File;
-
-    fn deref(&self) -> &(dyn File + 'static) {
-        &*self.file
-    }
-}
-
-/// Files of a parent that the fork handler closed in this process. Only a child uses it, and only after the fork.
-static CLOSED_BY_FORK: std::sync::Mutex<Vec<Arc<dyn File>>> = std::sync::Mutex::new(Vec::new());
-
-impl Drop for LockFile {
-    fn drop(&mut self) {
-        if self.is_ours() {
-            let mut registered = descriptors();
-            if let Some(place) = registered
-                .iter()
-                .position(|known| Some(*known) == self.file.descriptor())
-            {
-                registered.swap_remove(place);
-            }
-        } else {
-            // The fork handler has closed it, and the number may be another file's by now: kept, so that nothing
-            // closes it again.
-            let _no_fork = descriptors();
-            CLOSED_BY_FORK
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(Arc::clone(&self.file));
-        }
-    }
-}
 
 /// The lock of one queue (or other file) in this process: one descriptor, whoever asks.
 #[derive(Debug)]
@@ -114,8 +57,8 @@ struct Counts {
 
 #[derive(Debug, Default)]
 struct Files {
-    lock: Option<LockFile>,
-    guard: Option<LockFile>,
+    lock: Option<OwnFile>,
+    guard: Option<OwnFile>,
     /// The lock file was opened since the guard was last held.
     is_fresh: bool,
 }
@@ -129,27 +72,6 @@ pub(crate) enum Care {
     Checked,
     /// The guard is held too: for replacing a queue's file.
     Guarded,
-}
-
-/// A held lock. Dropping it gives it back, from whatever thread.
-#[derive(Debug)]
-pub(crate) struct Hold {
-    lock: Arc<Lock>,
-    pass: Pass,
-    guarded: AtomicBool,
-    /// How many messages it made ready, as far as it knows: so many receivers are woken when it ends.
-    brought: AtomicUsize,
-    generation: u64,
-    place: Place,
-}
-
-/// Where a hold stands: what it gives back when it goes, also when it never came to be.
-#[derive(Debug)]
-enum Place {
-    /// In the gate, with the process's one descriptor.
-    Inside,
-    /// Beside it and others, shared, with a descriptor of its own as soon as that is locked.
-    Beside(Option<LockFile>),
 }
 
 impl Lock {
@@ -324,14 +246,14 @@ impl Lock {
     )]
     fn take_file<'a>(
         &self,
-        slot: &'a mut Option<LockFile>,
+        slot: &'a mut Option<OwnFile>,
         path: &str,
         kind: LockKind,
         check: bool,
         patience: &Patience,
         waited: &mut bool,
         meanwhile: &mut dyn FnMut(),
-    ) -> Result<(&'a LockFile, bool)> {
+    ) -> Result<(&'a OwnFile, bool)> {
         loop {
             // A descriptor that fails, or is no longer the file at the path, is closed, which gives up its lock.
             let (file, is_new) = match slot.take() {
@@ -349,14 +271,14 @@ impl Lock {
     /// Tries, and sleeps on the bell between tries.
     fn wait(
         &self,
-        file: &LockFile,
+        file: &OwnFile,
         kind: LockKind,
         path: &str,
         patience: &Patience,
         waited: &mut bool,
         meanwhile: &mut dyn FnMut(),
     ) -> Result<()> {
-        let tried = |file: &LockFile| {
+        let tried = |file: &OwnFile| {
             file.try_lock(kind)
                 .map_err(|error| self.lock_error(path, error))
         };
@@ -384,8 +306,8 @@ impl Lock {
         }
     }
 
-    fn open(&self, path: &str) -> Result<LockFile> {
-        let open = || LockFile::open(&*self.store, path, Open::Shared { mode: self.mode });
+    fn open(&self, path: &str) -> Result<OwnFile> {
+        let open = || OwnFile::open(&*self.store, path, Open::Shared { mode: self.mode });
         let opened = match open() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.make_directories().map_err(|error| {
@@ -403,12 +325,12 @@ impl Lock {
         make_directories(&*self.store, &self.names.directory, mode)
     }
 
-    fn is_at(&self, path: &str, file: &LockFile) -> Result<bool> {
+    fn is_at(&self, path: &str, file: &OwnFile) -> Result<bool> {
         let stat = self.look_at(path)?;
         Ok(cfg!(mutant = "no_inode_check") || stat.is_some_and(|stat| stat.id == file.id))
     }
 
-    fn is_at_its_path(&self, path: &str, file: Option<&LockFile>) -> Result<bool> {
+    fn is_at_its_path(&self, path: &str, file: Option<&OwnFile>) -> Result<bool> {
         file.map_or(Ok(false), |file| self.is_at(path, file))
     }
 
@@ -419,20 +341,23 @@ impl Lock {
     }
 
     /// Once per process and lock: a second descriptor must be refused while this process holds the lock.
-    fn prove(&self, held: &LockFile) -> Result<()> {
+    fn prove(&self, held: &OwnFile) -> Result<()> {
         if self.allow_unverified || self.proved.load(Ordering::Relaxed) {
             return Ok(());
         }
         let path = self.store.root().join(&self.names.lock);
-        let second = match LockFile::open(&*self.store, &self.names.lock, Open::Read) {
+        let second = match OwnFile::open(&*self.store, &self.names.lock, Open::Read) {
             // Somebody removed it just now; the check before the commit will see that.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             other => other.map_err(|error| Error::io("open the lock file", &path, error))?,
         };
-        if held.id == second.id
-            && second
-                .try_lock(LockKind::Exclusive)
-                .map_err(|error| self.lock_error(&self.names.lock, error))?
+        if held.id != second.id {
+            // Somebody has put another one there just now: the next one is tried.
+            return Ok(());
+        }
+        if second
+            .try_lock(LockKind::Exclusive)
+            .map_err(|error| self.lock_error(&self.names.lock, error))?
         {
             let text = format!(
                 "{}: the file system lets two holders have the same lock; use a local one",
@@ -485,7 +410,7 @@ impl Lock {
         }
     }
 
-    fn timed_out(&self, path: &str, file: Option<&LockFile>, patience: &Patience) -> Error {
+    fn timed_out(&self, path: &str, file: Option<&OwnFile>, patience: &Patience) -> Error {
         let mut counts = self.new_counts();
         // Who tries once has not waited in vain.
         counts.new.timed_out += u64::from(!patience.tries_once());
@@ -515,141 +440,6 @@ impl Lock {
                 )
             }
             _ => Error::io("lock", path, error),
-        }
-    }
-}
-
-/// Makes a directory below the root, and those on the way to it.
-pub(crate) fn make_directories(store: &dyn Store, directory: &str, mode: u32) -> io::Result<()> {
-    let ends = directory
-        .match_indices('/')
-        .map(|(end, _)| end)
-        .chain([directory.len()]);
-    for end in ends {
-        if let Some(part) = directory.get(..end) {
-            store.make_directory(part, mode)?;
-        }
-    }
-    Ok(())
-}
-
-impl Hold {
-    /// Whether the lock file is still the file at its path; asked again just before a file is replaced.
-    pub(crate) fn is_current(&self) -> Result<bool> {
-        self.check_process()?;
-        Ok(self.has_its_lock()? && (!self.is_guarded() || self.has_its_guard()?))
-    }
-
-    /// Whether nobody can have begun a new generation of the journal that belongs to the lock file that is held: it still has
-    /// its name, or the guard is held, which that takes.
-    pub(crate) fn keeps_its_journal(&self) -> Result<bool> {
-        if self.is_guarded() {
-            return self.has_its_guard();
-        }
-        let has_its_lock = self.has_its_lock()?;
-        self.lock.lost.store(!has_its_lock, Ordering::Relaxed);
-        Ok(has_its_lock)
-    }
-
-    /// Whether nobody appends from now on to a journal that belongs to this lock file without learning that it has been
-    /// replaced: it is the one that is held, or has lost its name, which whoever appends finds out afterwards.
-    pub(crate) fn ends_journal_of(&self, lock: u64) -> Result<bool> {
-        if !self.has_its_guard()? {
-            return Ok(false);
-        }
-        let at_path = self.lock.look_at(&self.lock.names.lock)?;
-        let (held, at_path) = (self.lock_file()?, at_path.map(|stat| stat.id.inode));
-        self.lock
-            .lost
-            .store(at_path != Some(held), Ordering::Relaxed);
-        Ok(held == lock || at_path != Some(lock))
-    }
-
-    fn has_its_lock(&self) -> Result<bool> {
-        let files = self.lock.files();
-        self.lock
-            .is_at_its_path(&self.lock.names.lock, files.lock.as_ref())
-    }
-
-    fn has_its_guard(&self) -> Result<bool> {
-        let files = self.lock.files();
-        self.lock
-            .is_at_its_path(&self.lock.names.guard, files.guard.as_ref())
-    }
-
-    /// The inode number of the lock file that is held. No other file can have it as long as this one is open.
-    pub(crate) fn lock_file(&self) -> Result<u64> {
-        self.check_process()?;
-        let files = self.lock.files();
-        Ok(files.lock.as_ref().map_or(0, |file| file.id.inode))
-    }
-
-    pub(crate) fn is_guarded(&self) -> bool {
-        self.guarded.load(Ordering::Relaxed)
-    }
-
-    /// So many messages were made ready.
-    pub(crate) fn brought(&self, messages: usize) {
-        self.brought.fetch_add(messages, Ordering::Relaxed);
-    }
-
-    /// Takes the guard as well. What was read under the lock alone may be old.
-    pub(crate) fn guard(&self, patience: &Patience) -> Result<()> {
-        self.check_process()?;
-        self.guarded.store(true, Ordering::Relaxed);
-        self.lock.take_guard(patience, &mut false)
-    }
-
-    /// Takes the lock again from the start, because its file was replaced. What was read under it may be old.
-    pub(crate) fn renew(&self, patience: &Patience) -> Result<()> {
-        self.check_process()?;
-        // Everything is let go first: another process may hold the new lock file and wait for the guard.
-        self.lock.give_back(self.is_guarded(), 0);
-        let care = if self.is_guarded() {
-            Care::Guarded
-        } else {
-            Care::AtCommit
-        };
-        self.lock.lost.store(true, Ordering::Relaxed);
-        let guarded =
-            self.lock
-                .take(LockKind::Exclusive, care, patience, &mut false, &mut || ())?;
-        self.guarded.store(guarded, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// A hold does not survive a fork: the child has neither the lock nor the descriptor.
-    pub(crate) fn check_process(&self) -> Result<()> {
-        if self.generation == generation() {
-            Ok(())
-        } else {
-            Err(Error::new(
-                ErrorKind::Closed,
-                "the change was begun by the process before the fork; begin it again in this one",
-            ))
-        }
-    }
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        if self.generation != generation() {
-            return;
-        }
-        match &self.place {
-            Place::Inside => {
-                let brought = self.brought.load(Ordering::Relaxed);
-                self.lock.give_back(self.is_guarded(), brought);
-                self.lock.gate.leave(&self.pass);
-            }
-            Place::Beside(file) => {
-                if let Some(file) = file {
-                    let ring = self.lock.bell().before_release(0);
-                    let _ = file.unlock();
-                    self.lock.bell().after_release(&ring);
-                }
-                self.lock.gate.leave_beside(&self.pass);
-            }
         }
     }
 }
