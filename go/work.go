@@ -28,7 +28,8 @@ type WorkOptions struct {
 // The lease is kept while handler runs, which takes a thread.
 //
 // It returns nil when ctx ends or the queue is interrupted or closed: after the message that is worked on, so that nothing
-// is left half done. A handler that returns ctx's error then has not failed: the message is given back without a reason. A receipt that has become stale meanwhile is no error: the message is delivered again, or was.
+// is left half done. A handler that returns ctx's error then has not failed: the message is given back without a reason. A
+// receipt that has become stale meanwhile is no error: the message is delivered again, or was.
 func (q *Queue) Work(ctx context.Context, handler func(context.Context, *Delivery) error, options *WorkOptions) error {
 	set := defaults(options)
 	began := q.interrupts.Load()

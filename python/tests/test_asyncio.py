@@ -1,4 +1,4 @@
-"""Receiving in asyncio: a wait ends with its task, and takes nothing then."""
+"""Receiving in asyncio: a wait ends with its task, and what comes then is given back."""
 
 from __future__ import annotations
 
@@ -117,17 +117,21 @@ def test_cancelling_a_task_ends_no_other_wait_of_its_handle(spool: flockq.Spool,
     assert [type(delivery) for delivery in received] == [flockq.Delivery] * 3
 
 
+async def taken_unheard(inbound: flockq.Queue, other: flockq.Queue) -> asyncio.Task[Any]:
+    """Have a task take a message that it has not heard of yet: the loop does not go on meanwhile."""
+    task = asyncio.create_task(inbound.receive_async(wait=math.inf))
+    await asleep()
+    other.send(1)
+    while other.stats().leased == 0:
+        time.sleep(0.01)
+    return task
+
+
 def test_what_came_when_the_task_was_cancelled_is_given_back(spool: flockq.Spool, inbound: flockq.Queue) -> None:
     other = spool.queue("inbound")
 
     async def main() -> None:
-        task = asyncio.create_task(inbound.receive_async(wait=math.inf))
-        await asleep()
-        other.send(1)
-        # The loop does not go on meanwhile: the message is taken, and the task has not heard of it.
-        while other.stats().leased == 0:
-            time.sleep(0.01)
-        await cancelled(task)
+        await cancelled(await taken_unheard(inbound, other))
         taken_at_once(other, attempts=2)
 
     asyncio.run(main())
@@ -142,11 +146,7 @@ def test_what_came_is_given_back_also_when_no_other_thread_is_to_be_had(
         raise RuntimeError("can't start new thread")
 
     async def main() -> None:
-        task = asyncio.create_task(inbound.receive_async(wait=math.inf))
-        await asleep()
-        other.send(1)
-        while other.stats().leased == 0:
-            time.sleep(0.01)
+        task = await taken_unheard(inbound, other)
         monkeypatch.setattr(threading.Thread, "start", refused)
         await cancelled(task)
         monkeypatch.undo()

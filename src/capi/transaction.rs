@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use super::guard::{Out, borrow, bytes, free, guard};
 use super::{flockq_bytes, flockq_error, flockq_queue, flockq_status, flockq_text};
+use crate::store::lock::require_generation;
 use crate::store::real::generation;
 use crate::{Array, Error, ErrorKind, Result, Transaction};
 
@@ -27,11 +28,8 @@ impl flockq_transaction {
     }
 
     fn open(&self) -> Result<MutexGuard<'_, Option<Transaction>>> {
-        // Not after a look behind the mutex: another thread may have had it when this process was forked.
-        if generation() != self.generation {
-            let text = "the transaction belongs to the process before a fork; begin another";
-            return Err(Error::new(ErrorKind::Closed, text));
-        }
+        // Asked before the mutex, which another thread may have had when this process was forked.
+        require_generation(self.generation)?;
         Ok(self.open.lock().unwrap_or_else(PoisonError::into_inner))
     }
 

@@ -146,34 +146,50 @@ fn what_is_taken_out_is_returned_although_nobody_knows_whether_that_is_durable()
     }
 }
 
-/// A sync has failed before: the next change begins with a checkpoint, at which everything may fail too.
+/// A sync has failed, so that the next change begins with a checkpoint.
+fn ended() -> FaultStore {
+    let [_, store] = both();
+    let inbound = queue(&store, Sync::Full);
+    inbound.send(&json!({"id": "m3"})).unwrap();
+    // The second effect is the sync of the commit.
+    store.fail(1, libc::EIO);
+    let error = inbound.send(&json!({"id": "m4"})).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OutcomeUnknown);
+    store.heal();
+    std::mem::forget(inbound);
+    store
+}
+
+/// The next change begins with putting it on record that the queue has a journal.
+fn unrecorded() -> FaultStore {
+    let [_, store] = both();
+    store.put("flockq.json", br#"{"version":1}"#);
+    store
+}
+
 #[test]
 fn what_is_not_taken_out_is_not_returned_whatever_fails_before() {
-    let mut failed = 0;
-    for number in 0..24 {
-        let [_, store] = both();
-        let inbound = queue(&store, Sync::Full);
-        inbound.send(&json!({"id": "m3"})).unwrap();
-        // The second effect is the sync of the commit.
-        store.fail(1, libc::EIO);
-        let error = inbound.send(&json!({"id": "m4"})).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::OutcomeUnknown);
-        store.heal();
-        let before = inbound.len().unwrap();
-        store.fail(number, libc::EIO);
-        let popped = inbound.pop();
-        store.heal();
-        let left = inbound.len().unwrap();
-        match popped {
-            Ok(popped) => assert_eq!((popped.is_some(), left), (true, before - 1), "{number}"),
-            Err(error) => {
-                assert_eq!(left, before, "{number}: {error}");
-                assert_eq!(error.kind(), ErrorKind::Io, "{number}: {error}");
-                failed += 1;
+    for made in [ended, unrecorded] {
+        let mut failed = 0;
+        for number in 0..24 {
+            let store = made();
+            let inbound = queue(&store, Sync::Full);
+            let before = inbound.len().unwrap();
+            store.fail(number, libc::EIO);
+            let popped = inbound.pop();
+            store.heal();
+            let left = inbound.len().unwrap();
+            match popped {
+                Ok(popped) => assert_eq!((popped.is_some(), left), (true, before - 1), "{number}"),
+                Err(error) => {
+                    assert_eq!(left, before, "{number}: {error}");
+                    assert_eq!(error.kind(), ErrorKind::Io, "{number}: {error}");
+                    failed += 1;
+                }
             }
         }
+        assert!(failed > 5, "{failed}");
     }
-    assert!(failed > 5, "{failed}");
 }
 
 #[test]

@@ -350,3 +350,22 @@ fn who_only_sends_does_not_read_the_queue_when_it_waits_for_the_end_of_a_checkpo
     assert_eq!(attached.entry.state().files.index().len(), 0);
     assert_eq!(bodies(&one).unwrap().len(), 4);
 }
+
+/// The guard is lost in the middle of a checkpoint that has to come first.
+#[test]
+fn a_setting_is_not_said_to_be_told_when_it_was_not() {
+    let store = store();
+    let inbound = queue(&store, Sync::Full);
+    inbound.send(&json!(1)).unwrap();
+    let handle = &inbound.handle;
+    let attached = handle.attached().unwrap();
+    let hold = attached.hold(&handle.patience()).unwrap();
+    {
+        let files = &mut attached.entry.state().files;
+        files.journal_mut().unwrap().poison(&store, &handle.name);
+        store.take_away(&handle.names.guard);
+        assert!(!files.announce(&store, &handle.name, &hold).unwrap());
+    }
+    drop(hold);
+    handle.announce().unwrap();
+}

@@ -139,9 +139,10 @@ pub(crate) enum Command {
     ///
     /// The payload is the command's standard input; FLOCKQ_DIR, FLOCKQ_QUEUE, FLOCKQ_ID, FLOCKQ_ATTEMPTS and FLOCKQ_RECEIPT are in
     /// its environment. The lease is kept while it runs. On SIGTERM, SIGINT or SIGHUP what is being worked on is finished, and
-    /// nothing more is taken. Where there is no such program nothing is taken, and the exit code is 2. When the system has no room
-    /// for the command just now, the message is given back and this ends, with exit code 1. The command is in a process group of its
-    /// own: it must not read from the terminal (/dev/tty), which would stop it.
+    /// nothing more is taken. Where there is no such program nothing is taken at all; when the command cannot be started all the
+    /// same, the message is given back. Then this ends: with exit code 2 where the command is at fault, with 1 where the system has
+    /// no room for it just now. The command is in a process group of its own: it must not read from the terminal (/dev/tty), which
+    /// would stop it.
     Run {
         queue: String,
         /// How many messages at the same time

@@ -119,15 +119,17 @@ impl Hold {
 
     /// A hold does not survive a fork: the child has neither the lock nor the descriptor.
     pub(crate) fn check_process(&self) -> Result<()> {
-        if self.generation == generation() {
-            Ok(())
-        } else {
-            Err(Error::new(
-                ErrorKind::Closed,
-                "the change was begun by the process before the fork; begin it again in this one",
-            ))
-        }
+        require_generation(self.generation)
     }
+}
+
+/// Fails in another process than the one in which a change was begun.
+pub(crate) fn require_generation(begun: u64) -> Result<()> {
+    if begun == generation() {
+        return Ok(());
+    }
+    let text = "the change was begun by the process before the fork; begin it again in this one";
+    Err(Error::new(ErrorKind::Closed, text))
 }
 
 impl Drop for Hold {
