@@ -135,7 +135,7 @@ class Queue:
     def pop(self) -> Envelope | None:
         """Receive and ack in one commit."""
 
-    def peek(self, count: int) -> _List[Envelope]:
+    def peek(self, max: int) -> _List[Envelope]:
         """Return the next ready messages."""
 
     def list(self, state: str | None, limit: int, cursor: str | None) -> tuple[_List[Envelope], str | None]:

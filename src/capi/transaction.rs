@@ -6,8 +6,7 @@ use serde_json::value::RawValue;
 
 use super::guard::{Out, borrow, bytes, free, guard};
 use super::{flockq_bytes, flockq_error, flockq_queue, flockq_status, flockq_text};
-use crate::store::lock::require_generation;
-use crate::store::real::generation;
+use crate::store::real::{generation, require_generation};
 use crate::{Array, Error, ErrorKind, Result, Transaction};
 
 /// A change of the whole array under one lock. Begun by flockq_queue_begin(), freed by flockq_transaction_free(), which

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::{Care, Lock};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::store::LockKind;
 use crate::store::gate::Pass;
 use crate::store::own_file::OwnFile;
 use crate::store::patience::Patience;
-use crate::store::real::generation;
+use crate::store::real::{generation, require_generation};
 
 /// A held lock. Dropping it gives it back, from whatever thread.
 #[derive(Debug)]
@@ -121,15 +121,6 @@ impl Hold {
     pub(crate) fn check_process(&self) -> Result<()> {
         require_generation(self.generation)
     }
-}
-
-/// Fails in another process than the one in which a change was begun.
-pub(crate) fn require_generation(begun: u64) -> Result<()> {
-    if begun == generation() {
-        return Ok(());
-    }
-    let text = "the change was begun by the process before the fork; begin it again in this one";
-    Err(Error::new(ErrorKind::Closed, text))
 }
 
 impl Drop for Hold {

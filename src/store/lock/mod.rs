@@ -20,8 +20,8 @@ use super::{LockKind, Open, Stat, Store, make_directories};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::name::LockNames;
 use crate::sync::{Mutex, MutexGuard};
+pub(crate) use hold::Hold;
 use hold::Place;
-pub(crate) use hold::{Hold, require_generation};
 
 /// How long (in microseconds) a lock that somebody has is left alone between the first tries. Most holds are shorter than the
 /// time it takes to be woken, and eight processes get more done when one of them has the lock several times before it goes to

@@ -11,6 +11,8 @@ use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
+use crate::error::{Error, ErrorKind, Result};
+
 static GENERATION: AtomicU64 = AtomicU64::new(0);
 static DESCRIPTORS: Mutex<Vec<i32>> = Mutex::new(Vec::new());
 static HELD: Held = Held(UnsafeCell::new(None));
@@ -25,6 +27,15 @@ unsafe impl Sync for Held {}
 /// How many forks lie between this process and the one that loaded the library.
 pub(crate) fn generation() -> u64 {
     GENERATION.load(Ordering::Acquire)
+}
+
+/// Fails in another process than the one in which a change was begun.
+pub(crate) fn require_generation(begun: u64) -> Result<()> {
+    if begun == generation() {
+        return Ok(());
+    }
+    let text = "the change was begun by the process before the fork; begin it again in this one";
+    Err(Error::new(ErrorKind::Closed, text))
 }
 
 /// The descriptors that a child must close. While the guard lives no fork happens, so opening and

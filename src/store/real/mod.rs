@@ -12,7 +12,7 @@ mod page;
 mod system;
 mod watch;
 
-pub(crate) use fork::{descriptors, generation};
+pub(crate) use fork::{descriptors, generation, require_generation};
 
 use std::ffi::OsString;
 use std::fs;
