@@ -28,7 +28,13 @@ RUST = re.compile(r"^test (\S+)(?: - should panic)? \.\.\. (ok|FAILED|ignored)")
 GO = re.compile(r"^--- (PASS|FAIL|SKIP): (\w+) ")
 PYTHON = re.compile(r"::(test_\w+?)(?:\[.*\])? (PASSED|FAILED|SKIPPED|ERROR)")
 MUTANT = re.compile(r"^MUTANT (\w+) (found by (.*)|SURVIVED.*)$")
+PROCESS_ENDED = "the end of the process"
 PROVED = re.compile(r"^PROVED (.*?)(?: \[([\w:]+)\])?$")
+# What the checker says of processes that worked side by side while something was done to them.
+CHECKED = re.compile(
+    r"^(?P<mode>plain|journal) \(FLOCKQ_SEED=(?P<seed>\d+)\): sent (?P<sent>\d+), delivered (?P<delivered>\d+), "
+    r"lost (?P<lost>\d+), unexpected (?P<unexpected>\d+), again: (?P<again>[^;]*); (?P<rest>[^;]*); (?P<beside>.*)$"
+)
 
 
 @dataclass
@@ -113,41 +119,48 @@ def read_run(directory: Path) -> Run:
     return run
 
 
-def sources() -> str:
-    """Everything in which a test can be defined."""
-    patterns = (
-        "src/**/*.rs",
-        "tests/**/*.rs",
-        "tests/capi/*.c",
-        "go/*_test.go",
-        "python/tests/*.py",
-        "fuzz/tests/*.rs",
-    )
-    texts = [path.read_text() for pattern in patterns for path in ROOT.glob(pattern)]
-    texts += [f"c_program {path.stem}(" for path in ROOT.glob("tests/capi/*.c")]
-    return "\n".join(texts)
+def places() -> dict[str, str]:
+    """Everything in which a test can be defined: its text by the first words of the names of its tests."""
+    texts: dict[str, str] = {}
+
+    def add(place: str, path: Path) -> None:
+        texts[place] = texts.get(place, "") + path.read_text()
+
+    library = ROOT / "src"
+    for path in library.rglob("*.rs"):
+        words = path.relative_to(library).with_suffix("").parts
+        add("::".join(word for word in words if word not in ("mod", "lib")), path)
+    for path in (ROOT / "tests").glob("*.rs"):
+        add(path.stem, path)
+    for pattern, place in (("go/*_test.go", "go"), ("python/tests/*.py", "python")):
+        for path in ROOT.glob(pattern):
+            add(place, path)
+    return texts
+
+
+def is_there(test: str, texts: dict[str, str]) -> bool:
+    """Tells whether a test is where its name says that it is."""
+    *place, name = test.split("::")
+    match place:
+        case ["mutant"]:
+            return re.search(rf'"{name}\s', (ROOT / "scripts" / "mutants.sh").read_text()) is not None
+        case ["step"]:
+            return re.search(rf"^step {name}\s", (ROOT / "scripts" / "prove.sh").read_text(), re.M) is not None
+        case ["c"]:
+            return (ROOT / "tests" / "capi" / f"{name}.c").is_file()
+    # A module may be written inside its parent's file.
+    files = ("::".join(place[:length]) for length in range(len(place), 0, -1))
+    text = next((texts[file] for file in files if file in texts), "")
+    return re.search(rf"(?:fn|def|func) {name}\s*[(<]", text) is not None
 
 
 def missing() -> list[str]:
     """What the table names and the tree does not have."""
-    tree = sources()
-    mutants = (ROOT / "scripts" / "mutants.sh").read_text()
-    prove = (ROOT / "scripts" / "prove.sh").read_text()
-    found = []
-    for rows in properties().values():
-        for row in rows:
-            if not row.tests and not row.caveat:
-                found.append(f"property {row.number} has neither a test nor a caveat")
-            for test in row.tests:
-                kind, name = test.split("::")[0], test.split("::")[-1]
-                if kind == "mutant":
-                    is_there = re.search(rf'"{name}\s', mutants) is not None
-                elif kind == "step":
-                    is_there = re.search(rf"^step {name}\s", prove, re.M) is not None
-                else:
-                    is_there = re.search(rf"(?:fn|def|func|c_program) {name}\s*[(<]", tree) is not None
-                if not is_there:
-                    found.append(f"property {row.number}: {test} is not there")
+    texts, found = places(), []
+    for row in (row for rows in properties().values() for row in rows):
+        if not row.tests and not row.caveat:
+            found.append(f"property {row.number} has neither a test nor a caveat")
+        found += [f"property {row.number}: {test} is not there" for test in row.tests if not is_there(test, texts)]
     return found
 
 
@@ -165,7 +178,7 @@ def property_rows(rows: list[Property], run: Run) -> list[str]:
     """Makes the table of one group."""
     lines = ["| | what must hold | shown by | gone through | result |", "|---|---|---|---|---|"]
     for row in rows:
-        counted = [what for test, what in run.proved if test in row.tests]
+        counted = [what for test, what in run.proved if test in row.tests and not CHECKED.match(what)]
         bad = [f"`{test}`: {run.result(test)}" for test in row.tests if run.result(test) != "ok"]
         result = "<br>".join(bad) if bad else ("holds" if row.tests else "caveat")
         tests = "<br>".join(f"`{test}`" for test in row.tests)
@@ -173,6 +186,17 @@ def property_rows(rows: list[Property], run: Run) -> list[str]:
         cells = [str(row.number), cell(text), tests, cell("<br>".join(counted)), cell(result)]
         lines.append("| " + " | ".join(cells) + " |")
     return lines
+
+
+def checker_rows(run: Run) -> list[str]:
+    """Makes the table of what processes did beside a nemesis."""
+    columns = ("mode", "beside", "sent", "delivered", "lost", "unexpected", "again", "rest", "seed")
+    names = [*columns[:6], "delivered again because", "also counted", "`FLOCKQ_SEED`"]
+    runs = [found for _, what in run.proved if (found := CHECKED.match(what))]
+    # What is of a kind stands together.
+    runs.sort(key=lambda found: (re.sub(r"\d+ ", "", found["beside"]), found["mode"], found["seed"]))
+    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
+    return lines + ["| " + " | ".join(cell(found[column]) for column in columns) + " |" for found in runs]
 
 
 def shell(*words: str) -> str:
@@ -218,8 +242,21 @@ def report(directory: Path) -> str:
         "",
     ]
     lines += ["| bug | found by |", "|---|---|"]
-    lines += [f"| `{name}` | {cell(by)} |" for name, by in run.mutants.items()]
-    others = [what for test, what in run.proved if not any(test in row.tests for row in rows)]
+    for name, by in run.mutants.items():
+        is_told = "SURVIVED" in by or by == PROCESS_ENDED
+        tests = by if is_told else "<br>".join(f"`{test}`" for test in by.split())
+        lines.append(f"| `{name}` | {tests} |")
+    shown_by = {test for row in rows for test in row.tests}
+    others = [what for test, what in run.proved if test not in shown_by and not CHECKED.match(what)]
+    lines += [
+        "",
+        "## Processes in four languages beside what goes wrong",
+        "",
+        "Each line is one run of `tests/nemeses.rs`: workers in C, Go, Python and Rust on one directory, and a checker",
+        "that compares what each was told with what is there in the end.",
+        "",
+        *checker_rows(run),
+    ]
     lines += ["", "## Everything else that was counted", "", *[f"* {cell(what)}" for what in others]]
     lines += ["", "## Steps of the run", "", "| step | result | seconds | commit |", "|---|---|---|---|"]
     lines += [
