@@ -145,8 +145,9 @@ type ReceiveOptions struct {
 	Detached bool
 }
 
-// NackOptions are the options of a nack. The zero value, and nil: given back without a reason, ready at once. What has a
-// reason has failed: it waits and is given up as the queue's policy in flockq.json says.
+// NackOptions are the options of a nack. The zero value, and nil: given back without a reason, ready at once; given up
+// if that was the last attempt. What has a reason has failed: it waits and is given up as the queue's policy in
+// flockq.json says.
 type NackOptions struct {
 	// Reason is why it failed; kept in the envelope.
 	Reason string

@@ -39,7 +39,7 @@ func Open(dir string, options *Options) (*Spool, error) {
 	spool := &Spool{c: opened}
 	// The safety net for a forgotten Close; the handle is freed here and nowhere else, so that no other goroutine can
 	// be using it then.
-	runtime.AddCleanup(spool, func(c *C.flockq_spool) { C.flockq_spool_free(c) }, opened)
+	runtime.AddCleanup(spool, func(c *C.flockq_spool) { go C.flockq_spool_free(c) }, opened)
 	return spool, nil
 }
 
@@ -111,7 +111,7 @@ func (s *Spool) Queue(name string) (*Queue, error) {
 		return nil, err
 	}
 	queue := &Queue{c: opened, name: name}
-	runtime.AddCleanup(queue, func(c *C.flockq_queue) { C.flockq_queue_free(c) }, opened)
+	runtime.AddCleanup(queue, func(c *C.flockq_queue) { go C.flockq_queue_free(c) }, opened)
 	return queue, nil
 }
 

@@ -32,6 +32,9 @@ type WorkOptions struct {
 // receipt that has become stale meanwhile is no error: the message is delivered again, or was.
 func (q *Queue) Work(ctx context.Context, handler func(context.Context, *Delivery) error, options *WorkOptions) error {
 	set := defaults(options)
+	if ctx == nil {
+		ctx = context.Background()
+	}
 	began := q.interrupts.Load()
 	for !q.interruptedSince(began) {
 		delivery, err := q.Receive(ctx, &ReceiveOptions{Lease: set.Lease})
@@ -62,6 +65,8 @@ func (q *Queue) work(ctx context.Context, delivery *Delivery, handler func(conte
 	if !set.LetGo {
 		var err error
 		if stop, err = q.Keep(delivery.Receipt, set.Lease); err != nil {
+			// No fault of the message.
+			_ = delivery.Nack(context.WithoutCancel(ctx), nil)
 			return err
 		}
 	}

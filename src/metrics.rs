@@ -15,7 +15,7 @@ use crate::spool::Spool;
 const REDELIVERED: &str = "redelivered_";
 
 impl Spool {
-    /// The figures of all queues in the text format that Prometheus reads.
+    /// The figures of all queues in the text format that Prometheus reads. Of one that cannot be read it says only that.
     pub fn metrics(&self) -> Result<String> {
         let spool = self.path().display().to_string();
         Ok(metrics(&spool, &self.stats()?))
@@ -91,20 +91,23 @@ const FIGURES: &[Figure] = &[
 struct Exposition<'a> {
     text: String,
     spool: String,
-    all: &'a [(String, Stats)],
+    all: Vec<(&'a str, &'a Stats)>,
 }
 
-fn metrics(spool: &str, all: &[(String, Stats)]) -> String {
+fn metrics<'a>(spool: &str, all: &'a [(String, Result<Stats>)]) -> String {
     let escaped = spool.replace('\\', "\\\\").replace('"', "\\\"");
+    let read =
+        |(name, stats): &'a (String, Result<Stats>)| Some((name.as_str(), stats.as_ref().ok()?));
     let mut to = Exposition {
         text: String::new(),
         spool: escaped.replace('\n', "\\n"),
-        all,
+        all: all.iter().filter_map(read).collect(),
     };
+    to.readable(all);
     to.messages();
     for figure in FIGURES {
         to.begin(figure.name, figure.kind, figure.help);
-        for (queue, stats) in all {
+        for (queue, stats) in to.all.clone() {
             to.value(figure.name, queue, None, (figure.of)(stats));
         }
     }
@@ -126,10 +129,19 @@ impl Exposition<'_> {
         let _ = writeln!(self.text, "{name}{{{labels}}} {value}");
     }
 
+    fn readable(&mut self, all: &[(String, Result<Stats>)]) {
+        let name = "flockq_queue_readable";
+        let help = "Whether the queue could be read: 0 for one that is damaged or cannot be locked, and has no other figures.";
+        self.begin(name, "gauge", help);
+        for (queue, stats) in all {
+            self.value(name, queue, None, u8::from(stats.is_ok()));
+        }
+    }
+
     fn messages(&mut self) {
         let name = "flockq_messages";
         self.begin(name, "gauge", "Messages in the queue, by state.");
-        for (queue, stats) in self.all {
+        for (queue, stats) in self.all.clone() {
             let states = [
                 (State::Ready, stats.ready),
                 (State::Delayed, stats.delayed),
@@ -147,7 +159,7 @@ impl Exposition<'_> {
             let metric = format!("flockq_{name}_total");
             let help = format!("Messages or deliveries: {}.", name.replace('_', " "));
             self.begin(&metric, "counter", &help);
-            for (queue, stats) in self.all {
+            for (queue, stats) in self.all.clone() {
                 let found = stats.counters.named().into_iter();
                 for (_, count) in found.filter(|(other, _)| *other == name) {
                     self.value(&metric, queue, None, count);
@@ -160,7 +172,7 @@ impl Exposition<'_> {
         let name = "flockq_redelivered_total";
         let help = "Deliveries of messages that had been delivered before, by cause.";
         self.begin(name, "counter", help);
-        for (queue, stats) in self.all {
+        for (queue, stats) in self.all.clone() {
             for (counter, count) in stats.counters.named() {
                 if let Some(cause) = counter.strip_prefix(REDELIVERED) {
                     self.value(name, queue, Some(("cause", cause)), count);
@@ -173,7 +185,7 @@ impl Exposition<'_> {
         let name = "flockq_lock_wait_seconds";
         let help = "Waits for the lock, of those who had to wait.";
         self.begin(name, "histogram", help);
-        for (queue, stats) in self.all {
+        for (queue, stats) in self.all.clone() {
             let bounds = LockStats::BOUNDS.map(seconds).into_iter();
             let mut sum = 0u64;
             for (bound, count) in bounds.chain(["+Inf".to_owned()]).zip(stats.lock.waits) {

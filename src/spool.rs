@@ -1,5 +1,6 @@
 //! The spool: a directory of queues.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -124,18 +125,8 @@ impl Spool {
     /// The names of the queues that have a file, in order.
     pub fn queues(&self) -> Result<Vec<String>> {
         self.shared.require_open()?;
-        let store = &self.shared.store;
-        let files = store
-            .list("")
-            .map_err(|error| Error::io("read the directory", store.root(), error))?;
-        let mut names: Vec<String> = files
-            .iter()
-            .filter_map(|file| QueueName::of_file(file))
-            .map(|name| name.to_string())
-            .collect();
-        names.sort_unstable();
-        names.dedup();
-        Ok(names)
+        let names = self.shared.queues()?.into_iter();
+        Ok(names.map(|name| name.to_string()).collect())
     }
 
     /// Opens the spool of a mail daemon: its queues `inbound`, `outbound` and `dead-letter` have the policy of the daemon
@@ -233,6 +224,17 @@ impl Spool {
 }
 
 impl Shared {
+    /// The queues that have a file.
+    pub(crate) fn queues(&self) -> Result<BTreeSet<QueueName>> {
+        let files = self.store.list("");
+        let files =
+            files.map_err(|error| Error::io("read the directory", self.store.root(), error))?;
+        Ok(files
+            .iter()
+            .filter_map(|file| QueueName::of_file(file))
+            .collect())
+    }
+
     /// Takes the lock of `flockq.json`. Last of all locks.
     pub(crate) fn lock_config(&self, patience: &Patience) -> Result<Hold> {
         let names = LockNames::new(&self.config.lock_directory, CONFIG_FILE);

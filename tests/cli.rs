@@ -247,6 +247,15 @@ fn stats_are_a_table_or_an_object() {
     let partly = shell.run(&["stats"]);
     assert_eq!((partly.code, partly.out.lines().count()), (1, 4));
     assert!(partly.error.contains("state.json is damaged") && partly.error.lines().count() == 1);
+    let metrics = shell.run(&["stats", "--prometheus"]).ok();
+    let readable = |queue: &str, value: u8| {
+        metrics.lines().any(|line| {
+            line.starts_with("flockq_queue_readable{")
+                && line.ends_with(&format!("queue=\"{queue}\"}} {value}"))
+        })
+    };
+    assert!(readable("inbound", 1) && readable("state", 0), "{metrics}");
+    assert!(metrics.contains("flockq_queue_bytes{") && !metrics.contains("bytes{spool=\"state"));
 }
 
 #[test]

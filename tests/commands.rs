@@ -339,6 +339,27 @@ fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "it goes on\n");
 }
 
+/// As a parent starts it that does not want to hear of its own children.
+#[test]
+fn how_a_command_ended_is_known_where_the_ends_of_children_are_ignored() {
+    let shell = Shell::new();
+    shell.run(&["send", "inbound", "1"]).ok();
+    let ignoring = |script: &str| {
+        let mut command = Command::new("env");
+        command
+            .args(["--ignore-signal=CHLD", "sh", "-c", script])
+            .env("FLOCKQ", env!("CARGO_BIN_EXE_flockq"))
+            .env("FLOCKQ_DIR", shell.path());
+        command.output().unwrap()
+    };
+    let locked = ignoring("exec $FLOCKQ lock state.json -- sh -c 'exit 7'");
+    assert_eq!(locked.status.code(), Some(7), "{locked:?}");
+    let worked = ignoring("exec $FLOCKQ run inbound -- sh -c 'echo ran; kill $PPID'");
+    assert_eq!(worked.status.code(), Some(0), "{worked:?}");
+    assert_eq!(String::from_utf8_lossy(&worked.stdout), "ran\n");
+    assert_eq!(shell.run(&["list", "inbound"]).out, "");
+}
+
 /// The same command, for which the system refuses the thread of this number.
 fn without_thread(
     shell: &Shell,

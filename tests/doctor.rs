@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use flockq::{Advice, Message, Nack, Queue, Receive, Severity, Spool};
+use flockq::{Advice, Filter, Message, Nack, Queue, Receive, Severity, Spool};
 use serde_json::json;
 
 fn advice(directory: &Path) -> Vec<Advice> {
@@ -214,6 +214,50 @@ fn what_a_program_left_behind_and_settings_that_do_nothing_are_noted() {
     .unwrap();
     let told = only(directory.path());
     assert!(told.text.contains("inbound.attemps"), "{told:?}");
+    fs::write(&config, r#"{"version":1,"defaults":{"attempts":3}}"#).unwrap();
+    let told = only(directory.path());
+    assert!(told.text.contains("does not know defaults"), "{told:?}");
+}
+
+#[test]
+fn messages_that_wait_for_a_queue_that_does_not_look_there_any_more_are_told() {
+    let directory = support::spool("journal");
+    Spool::mail(directory.path()).unwrap();
+    let queue = inbound(directory.path());
+    queue.send(&json!({"id": "m1"})).unwrap();
+    let delivery = queue.receive(Receive::new()).unwrap().unwrap();
+    delivery.nack(&Nack::new().error("no session")).unwrap();
+    assert_eq!(advice(directory.path()), []);
+    let spool = Spool::open(directory.path()).unwrap();
+    spool.set_config("inbound.retry_queue", "null").unwrap();
+    let told = only(directory.path());
+    assert_eq!(
+        (told.severity, told.about.as_str()),
+        (Severity::Risk, "outbound")
+    );
+    assert!(told.text.contains("1 message(s) wait here"), "{told:?}");
+    follow(directory.path(), &told);
+    spool
+        .queue("outbound")
+        .unwrap()
+        .redrive(&Filter::new(), false)
+        .unwrap();
+    assert_eq!(queue.receive(Receive::new()).unwrap().unwrap().id(), "m1");
+}
+
+#[test]
+fn a_queue_that_is_called_like_a_temporary_file_is_none() {
+    let directory = support::spool("journal");
+    let spool = Spool::open(directory.path()).unwrap();
+    spool.queue("orders.tmp2").unwrap().send(&json!(1)).unwrap();
+    for file in ["orders.tmp2.json", "orders.tmp2.json.journal"] {
+        let old = Command::new("touch")
+            .args(["-d", "1 hour ago"])
+            .arg(directory.path().join(file))
+            .status();
+        assert!(old.unwrap().success());
+    }
+    assert_eq!(advice(directory.path()), []);
 }
 
 #[test]

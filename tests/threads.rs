@@ -142,7 +142,13 @@ fn look(spool: &Spool, queue: &Queue, ledger: &Ledger) {
         queue.load().unwrap();
         queue.checkpoint().unwrap();
         queue.sync().unwrap();
-        spool.stats().unwrap();
+        assert!(
+            spool
+                .stats()
+                .unwrap()
+                .iter()
+                .all(|(_, stats)| stats.is_ok())
+        );
         thread::sleep(Duration::from_millis(7));
     }
 }
@@ -246,4 +252,32 @@ fn all_operations_of_many_threads_on_the_same_handles_lose_and_repeat_nothing() 
     let has_hung = told.recv_timeout(HUNG) == Err(mpsc::RecvTimeoutError::Timeout);
     assert!(!has_hung, "it hangs since {:?}", began.elapsed());
     test.join().unwrap();
+}
+
+/// Somebody tidies up old files, again and again.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "it tidies up as others do")]
+fn consumers_whose_files_are_removed_take_no_descriptors() {
+    let directory = support::spool("journal");
+    let consumers = directory.path().join(".gastown/consumers");
+    let queue = Spool::open(directory.path()).unwrap();
+    let queue = queue.queue("inbound").unwrap();
+    for number in 0..4 {
+        queue.send(&json!(number)).unwrap();
+        queue
+            .receive(Receive::new())
+            .unwrap()
+            .unwrap()
+            .ack()
+            .unwrap();
+        for file in std::fs::read_dir(&consumers).unwrap() {
+            std::fs::remove_file(file.unwrap().path()).unwrap();
+        }
+        // So often it is looked for.
+        thread::sleep(Duration::from_millis(1100));
+    }
+    let open = std::fs::read_dir("/proc/self/fd").unwrap();
+    let targets = open.filter_map(|file| std::fs::read_link(file.unwrap().path()).ok());
+    let count = targets.filter(|file| file.starts_with(&consumers)).count();
+    assert!(count <= 2, "{count}");
 }

@@ -10,6 +10,8 @@
 mod support;
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -321,6 +323,40 @@ fn an_interrupt_ends_every_worker_of_a_handle() {
         queue.interrupt();
         assert_eq!(last, Ok("ended"));
     });
+}
+
+/// Whoever ends a worker by a check of its own, as a signal handler does.
+#[test]
+fn what_a_worker_has_done_is_acked_although_it_is_to_end() {
+    for mode in support::MODES {
+        let directory = support::spool(mode);
+        let stop = Arc::new(AtomicBool::new(false));
+        let asked = Arc::clone(&stop);
+        let builder = Spool::builder(directory.path());
+        let builder = builder.interrupt_check(move || asked.load(Ordering::SeqCst));
+        let queue = builder.open().unwrap().queue("inbound").unwrap();
+        queue.send(&json!(1)).unwrap();
+        let other = queue.clone();
+        let mut holder = None;
+        let worked = queue.work(&flockq::Work::new(), |_| {
+            let (tell, told) = channel();
+            let other = other.clone();
+            holder = Some(thread::spawn(move || {
+                other
+                    .update(|_| {
+                        tell.send(()).unwrap();
+                        thread::sleep(Duration::from_millis(100));
+                    })
+                    .unwrap();
+            }));
+            told.recv().unwrap();
+            stop.store(true, Ordering::SeqCst);
+            Ok(())
+        });
+        holder.unwrap().join().unwrap();
+        worked.unwrap();
+        assert_eq!(queue.len().unwrap(), 0, "{mode}");
+    }
 }
 
 #[test]

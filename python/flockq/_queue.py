@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from inspect import isawaitable, iscoroutine
 from types import TracebackType
 from typing import Any, NamedTuple, overload
 
 from . import _tasks
 from ._errors import Closed, FlockqError, Interrupted, StaleReceipt
+from ._flockq import Keeper as _Keeper
 from ._flockq import Queue as _Queue
 from ._json import decode, encode, same
 from ._message import Delivery, Envelope, Seconds, reason_of
@@ -264,8 +265,7 @@ class Queue:
         while not self._inner.is_interrupted_since(began):
             try:
                 delivery = self.receive(lease=lease, wait=math.inf)
-                # Not in the handler's block: that there is no keeper is no fault of the message.
-                keeper = self._inner.keep(delivery.receipt, lease) if delivery and keep else None
+                keeper = self._keeper(delivery, lease) if delivery and keep else None
             except (Interrupted, Closed):
                 return
             if delivery is None:
@@ -296,6 +296,15 @@ class Queue:
                 pass
             except Closed:
                 return
+
+    def _keeper(self, delivery: Delivery, lease: Seconds | None) -> _Keeper:
+        """Start what keeps a lease; where there is none, which is no fault of the message, give it back."""
+        try:
+            return self._inner.keep(delivery.receipt, lease)
+        except BaseException:
+            with suppress(FlockqError):
+                delivery.nack()
+            raise
 
     @contextmanager
     def keep(self, receipt: Receipt, *, lease: Seconds | None = None) -> Iterator[None]:

@@ -77,7 +77,6 @@ def test_a_keeper_that_cannot_be_had_is_no_messages_fault(mail: flockq.Spool, mo
     with pytest.raises(flockq.Io, match="needs a thread"):
         inbound.work(lambda delivery: pytest.fail("it is not kept"))
     monkeypatch.undo()
-    inbound.close()
     (envelope,) = mail.queue("inbound").peek()
     assert (envelope.attempts, envelope.error) == (1, None)
 

@@ -139,7 +139,12 @@ pub(super) fn array<'a, T>(items: *const T, count: usize, what: &str) -> Result<
 ///
 /// # Safety
 /// Every bit pattern, zero included, is a value of the type.
-pub(super) unsafe trait Options: Copy {}
+pub(super) unsafe trait Options: Copy {
+    /// What must be zero.
+    fn reserved(&self) -> u32 {
+        0
+    }
+}
 
 /// Reads an options struct of whatever version of the header: fields that it does not have are zero, and those
 /// that this library does not know must be.
@@ -171,7 +176,12 @@ pub(super) fn options<T: Options>(given: *const T) -> Result<T> {
         };
     }
     // SAFETY: `Options` promises that any bytes are a value.
-    Ok(unsafe { read.assume_init() })
+    let read = unsafe { read.assume_init() };
+    if read.reserved() != 0 {
+        let text = "the reserved field of an options struct must be zero; set the whole struct to zero first";
+        return Err(Error::new(ErrorKind::InvalidArgument, text));
+    }
+    Ok(read)
 }
 
 #[cold]

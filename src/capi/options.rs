@@ -110,7 +110,8 @@ pub struct flockq_receive_options {
     pub reserved: u32,
 }
 
-/// Options of a nack. All zero (but `size`) means: given back without a reason, ready at once.
+/// Options of a nack. All zero (but `size`) means: given back without a reason, ready at once; given up
+/// if that was the last attempt.
 ///
 /// What has a reason has failed: it waits and is given up as the queue's policy in flockq.json says.
 #[repr(C)]
@@ -185,21 +186,45 @@ pub struct flockq_file_lock_options {
 }
 
 // SAFETY: numbers, pointers that are not followed here, and a nullable function pointer that only a caller who set it gets called.
-unsafe impl Options for flockq_spool_options {}
+unsafe impl Options for flockq_spool_options {
+    fn reserved(&self) -> u32 {
+        self.reserved
+    }
+}
 // SAFETY: numbers and pointers.
 unsafe impl Options for flockq_init_options {}
 // SAFETY: numbers and pointers.
-unsafe impl Options for flockq_send_options {}
+unsafe impl Options for flockq_send_options {
+    fn reserved(&self) -> u32 {
+        self.reserved
+    }
+}
 // SAFETY: numbers.
-unsafe impl Options for flockq_receive_options {}
+unsafe impl Options for flockq_receive_options {
+    fn reserved(&self) -> u32 {
+        self.reserved
+    }
+}
 // SAFETY: numbers and pointers.
 unsafe impl Options for flockq_nack_options {}
 // SAFETY: numbers and pointers.
-unsafe impl Options for flockq_filter_options {}
+unsafe impl Options for flockq_filter_options {
+    fn reserved(&self) -> u32 {
+        self.reserved
+    }
+}
 // SAFETY: numbers and pointers.
-unsafe impl Options for flockq_list_options {}
+unsafe impl Options for flockq_list_options {
+    fn reserved(&self) -> u32 {
+        self.reserved
+    }
+}
 // SAFETY: as for the spool's.
-unsafe impl Options for flockq_file_lock_options {}
+unsafe impl Options for flockq_file_lock_options {
+    fn reserved(&self) -> u32 {
+        self.reserved
+    }
+}
 
 /// A callback and its context, which the caller has promised may be used from any thread.
 struct Check(unsafe extern "C" fn(*mut c_void) -> i32, *mut c_void);

@@ -2,6 +2,7 @@
 
 mod settings;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -116,7 +117,7 @@ pub(crate) struct Config {
     pub(crate) lock_directory: String,
     default: Settings,
     queues: Vec<(String, Settings)>,
-    /// Keys of settings that this library does not know; they are kept, and told.
+    /// Keys that this library does not know; they are kept, and told.
     pub(crate) unknown: Vec<String>,
     /// As it stands in the file.
     said: Value,
@@ -162,24 +163,17 @@ impl Config {
         Settings::policy(self.own(queue), &self.default, queue)
     }
 
-    /// The queues whose policy names this one: from where messages come to it.
-    pub(crate) fn sources(
+    /// The queues whose policy gives up to this one, of those that there are and those of which something is said.
+    pub(crate) fn given_up_to(
         &self,
-        queue: &str,
-        of: fn(&Policy) -> &Option<QueueName>,
-    ) -> Vec<QueueName> {
-        let names = self
-            .queues
-            .iter()
-            .filter_map(|(name, _)| QueueName::parse(name).ok());
+        queue: &QueueName,
+        there: BTreeSet<QueueName>,
+    ) -> BTreeSet<QueueName> {
+        let said = self.queues.iter();
+        let mut names = there;
+        names.extend(said.filter_map(|(name, _)| QueueName::parse(name).ok()));
+        names.retain(|name| self.policy(name.as_str()).dead_letter_queue.as_ref() == Some(queue));
         names
-            .filter(|name| {
-                let policy = self.policy(name.as_str());
-                of(&policy)
-                    .as_ref()
-                    .is_some_and(|target| target.as_str() == queue)
-            })
-            .collect()
     }
 
     /// Puts it on record how a queue commits, under the spool's lock. Everything else in the file stays.
@@ -310,7 +304,10 @@ impl Config {
             Some(other) => return Err(wrong("lock_dir", &other.to_string(), "a path")),
         };
         check_lock_directory(&lock_directory)?;
-        let mut unknown = Vec::new();
+        let known = ["version", "lock_dir", ALL, "queues"];
+        let keys = said.as_object().into_iter().flatten().map(|(key, _)| key);
+        let unknown = keys.filter(|key| !known.contains(&key.as_str()));
+        let mut unknown: Vec<String> = unknown.cloned().collect();
         let mut settings = |owner: &str, value: Option<&Value>| match value {
             None | Some(Value::Null) => Ok(Settings::default()),
             Some(value) => {

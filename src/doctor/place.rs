@@ -106,8 +106,7 @@ fn configuration(store: &dyn Store, findings: &mut Findings) {
         Err(error) => findings.add(Problem, CONFIG_FILE, error.to_string(), ""),
         Ok(config) => {
             for key in config.unknown {
-                let text =
-                    format!("this version does not know the setting {key}; it has no effect");
+                let text = format!("this version does not know {key}; it has no effect");
                 findings.add(Note, CONFIG_FILE, text, "flockq config");
             }
         }
@@ -196,7 +195,8 @@ fn leftovers(store: &dyn Store, findings: &mut Findings) {
         let Ok(Some(stat)) = store.stat(&name) else {
             continue;
         };
-        let is_temporary = name.contains(".tmp") || name.ends_with(".part");
+        let is_queues = QueueName::of_file(&name).is_some();
+        let is_temporary = !is_queues && (name.contains(".tmp") || name.ends_with(".part"));
         if is_temporary && stat.kind == Kind::Regular && stat.modified < oldest {
             let text = "a program that died has left this temporary file behind";
             findings.add(Note, &name, text, &format!("rm -- {}", word(&name)));

@@ -1,11 +1,14 @@
 //! One queue: its files, who else writes them, its lock, and messages that keep failing.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Severity::{Note, Problem, Risk};
 use super::{Findings, word};
 use crate::config::Mode;
+use crate::envelope::Envelope;
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::name::QueueName;
 use crate::format::time::parse;
 use crate::queue::{List, Queue, Stats};
 use crate::spool::Spool;
@@ -64,7 +67,7 @@ fn look_at(spool: &Spool, queue: &Queue, findings: &mut Findings) -> Result<()> 
     let stats = queue.stats()?;
     foreign_writes(name, report.mode, &stats, findings);
     lock(name, &stats, &who_has(spool, name), findings);
-    messages(queue, findings)
+    messages(spool, queue, findings)
 }
 
 fn foreign_writes(name: &str, mode: Mode, stats: &Stats, findings: &mut Findings) {
@@ -118,11 +121,21 @@ struct Seen {
     failing: u64,
     last_error: Option<String>,
     ahead: u64,
+    /// Those that wait for a queue which does not look here, by its name.
+    forgotten: BTreeMap<String, u64>,
 }
 
-fn messages(queue: &Queue, findings: &mut Findings) -> Result<()> {
+fn messages(spool: &Spool, queue: &Queue, findings: &mut Findings) -> Result<()> {
     let name = queue.name();
     let policy = queue.handle.policy()?;
+    let config = queue.handle.config()?;
+    let is_forgotten = |envelope: &Envelope, origin: &str| {
+        let waits = envelope.error().is_some() && envelope.not_before().is_some();
+        let home = config.policy(origin);
+        let comes_here = [&home.retry_queue, &home.dead_letter_queue];
+        let is_this = |target: &QueueName| target.as_str() == name;
+        waits && origin != name && !comes_here.into_iter().flatten().any(is_this)
+    };
     let latest = queue.handle.spool.store.system().wall().as_second() + AHEAD_S;
     let often = policy.attempts.unwrap_or(OFTEN);
     let mut seen = Seen::default();
@@ -132,6 +145,12 @@ fn messages(queue: &Queue, findings: &mut Findings) -> Result<()> {
         for envelope in &page.envelopes {
             let sent = envelope.queued_at().and_then(parse);
             seen.ahead += u64::from(sent.is_some_and(|sent| sent.as_second() > latest));
+            if let Some(origin) = envelope
+                .origin()
+                .filter(|from| is_forgotten(envelope, from))
+            {
+                *seen.forgotten.entry(origin.to_owned()).or_default() += 1;
+            }
             if envelope.attempts() >= often {
                 seen.failing += 1;
                 seen.last_error = envelope.error().map(str::to_owned).or(seen.last_error);
@@ -147,7 +166,19 @@ fn messages(queue: &Queue, findings: &mut Findings) -> Result<()> {
         );
         findings.add(Risk, name, text, "timedatectl");
     }
-    let takes_what_failed = !queue.handle.sources_of_given_up()?.is_empty();
+    for (origin, count) in seen.forgotten {
+        let text = format!(
+            "{count} message(s) wait here to be tried again in queue {origin}, whose retry_queue this is not any more: nothing brings them back"
+        );
+        findings.add(
+            Risk,
+            name,
+            text,
+            &format!("flockq redrive {name} --dry-run"),
+        );
+    }
+    let sources = config.given_up_to(&queue.handle.name, spool.shared().queues()?);
+    let takes_what_failed = !sources.is_empty();
     if seen.failing == 0 {
         return Ok(());
     }

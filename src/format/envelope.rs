@@ -387,6 +387,10 @@ impl Element {
     }
 
     /// When its time to live is over.
+    pub(crate) fn not_before(&self) -> Option<Timestamp> {
+        self.not_before
+    }
+
     pub(crate) fn expires(&self) -> Option<Timestamp> {
         self.expires
     }

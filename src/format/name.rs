@@ -24,7 +24,7 @@ pub(crate) const TEMPORARY_SUFFIX: &str = ".tmp";
 pub(crate) const CHECKPOINT_SUFFIX: &str = ".part";
 
 const SNAPSHOT: &str = ".json";
-const JOURNAL: &str = ".journal";
+pub(crate) const JOURNAL: &str = ".journal";
 const LOCK: &str = ".lock";
 const GUARD: &str = ".guard";
 const WAKE: &str = ".wake";

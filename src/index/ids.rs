@@ -52,6 +52,21 @@ impl Ids {
         }
     }
 
+    /// Puts an entry at the start of its chain again: it is the one that will be asked for.
+    pub(super) fn lead(&mut self, slot: Slot, entries: &mut Slab) {
+        let Some(entry) = entries.get(slot).filter(|entry| entry.id != 0) else {
+            return;
+        };
+        if entry.previous_same == NOWHERE {
+            return;
+        }
+        self.remove(slot, entries);
+        if let Some(entry) = entries.get_mut(slot) {
+            entry.previous_same = NOWHERE;
+        }
+        self.insert(slot, entries);
+    }
+
     /// Takes an entry out of its chain.
     pub(super) fn remove(&mut self, slot: Slot, entries: &mut Slab) {
         let hash = hash_at(entries, slot);

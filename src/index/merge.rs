@@ -62,6 +62,22 @@ pub(crate) fn merge(array: Vec<Element>, before: &Numbered, mut now: Numbered, n
     merged
 }
 
+/// The elements of an array that were not in the queue before, and have not come to it since.
+pub(crate) fn added(mut array: Vec<Element>, before: &Numbered, now: &Numbered) -> Vec<Element> {
+    let sent = now.iter().filter(|(seq, _)| !before.contains_key(seq));
+    let sent: Numbered = sent.map(|(seq, one)| (*seq, one.clone())).collect();
+    let mut known = [places(before), places(&sent)];
+    array.retain(|element| {
+        let key = key(element);
+        let is_known = |places: &mut HashMap<_, VecDeque<Seq>>| {
+            let place = places.get_mut(&key);
+            place.and_then(VecDeque::pop_front).is_some()
+        };
+        !known.iter_mut().any(is_known)
+    });
+    array
+}
+
 /// Where the messages with each key are, the first one first.
 fn places(elements: &Numbered) -> HashMap<Vec<u8>, VecDeque<Seq>> {
     let mut places: HashMap<_, VecDeque<Seq>> = HashMap::new();

@@ -190,10 +190,9 @@ impl Index {
     }
 
     /// Those in a move that has not ended.
-    pub(crate) fn in_transit(&self) -> Result<Vec<(Seq, Element)>> {
+    pub(crate) fn in_transit(&self) -> impl Iterator<Item = Result<(Seq, Element)>> {
         let all = self.in_transit.iter().filter_map(|seq| self.entry(*seq));
         all.map(|entry| Ok((entry.seq, self.element(entry)?)))
-            .collect()
     }
 
     /// Whether there are any.
@@ -402,6 +401,9 @@ impl Index {
         if let (0, Some(id)) = (entry.id, &facts.id) {
             entry.id = self.ids.hash(id);
             self.ids.insert(slot, &mut self.entries);
+        } else if entry.held().is_some() {
+            // Who has it will settle it by its id, which many may have.
+            self.ids.lead(slot, &mut self.entries);
         }
         self.enter_sets(slot, likely_state);
     }

@@ -19,7 +19,6 @@ use crate::wait::HEARTBEAT;
 use super::Handle;
 use super::attached::Attached;
 use super::look::{PROBE_EVERY_MS, Probe};
-use super::moves::Begun;
 
 /// How durable a commit is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,8 +98,7 @@ impl Handle {
                 return false;
             }
         }
-        let ended = self.finish_moves(&Begun::default(), self.briefly());
-        let is_stuck = !matches!(ended, Ok(true));
+        let is_stuck = self.finish_all(self.briefly()).is_err();
         attached.entry.state().stuck_ms = is_stuck.then_some(now);
         true
     }
@@ -283,16 +281,20 @@ impl Handle {
     }
 
     /// A commit of what was decided under the locks of two queues. As durable as the queue's configuration says that what is
-    /// to be kept is. False: the lock is no longer ours, and nothing was changed.
+    /// to be kept is. False: the lock is no longer ours, or what was decided on was read anew since; nothing was changed.
     pub(crate) fn commit_held(
         &self,
         attached: &Attached,
         hold: &Hold,
+        reading: Option<u64>,
         changes: &[Change],
     ) -> Result<bool> {
         let store = &*self.spool.store;
         let mut state = attached.entry.state();
         let files = &mut state.files;
+        if files.reading() != reading {
+            return Ok(false);
+        }
         self.put_on_record(files, hold)?;
         let durable = self.durable(Wish::Keep(None), files.config());
         let done = match files.commit(store, &self.name, changes, durable, hold)? {
@@ -307,13 +309,21 @@ impl Handle {
         Ok(done)
     }
 
-    /// Makes durable what a queue under its lock holds, where anything is to be.
-    pub(crate) fn sync_held(&self, attached: &Attached, hold: &Hold) -> Result<()> {
+    /// Makes durable what a queue under its lock holds, where anything is to be. False as for a commit.
+    pub(crate) fn sync_held(
+        &self,
+        attached: &Attached,
+        hold: &Hold,
+        reading: Option<u64>,
+    ) -> Result<bool> {
         let files = &mut attached.entry.state().files;
-        if self.durable(Wish::Keep(None), files.config()) == Durable::No {
-            return Ok(());
+        if files.reading() != reading {
+            return Ok(false);
         }
-        self.sync_files(files, hold)
+        if self.durable(Wish::Keep(None), files.config()) != Durable::No {
+            self.sync_files(files, hold)?;
+        }
+        Ok(true)
     }
 
     /// Makes durable what was read.

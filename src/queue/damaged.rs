@@ -335,3 +335,55 @@ fn a_repair_of_a_plain_queue_with_a_journal_saves_what_is_in_it_and_removes_it()
         assert_eq!(messages(&queue(&store)).unwrap(), FRAMES);
     }
 }
+
+/// By a kill or a full disk, after which somebody repairs it again.
+#[test]
+fn a_repair_that_is_cut_short_and_begun_anew_repeats_nothing() {
+    let mut cut_short = 0;
+    for number in 0..40 {
+        let (store, mut journal, starts) = filled(Sync::Full);
+        journal[starts[5] + 120] ^= 1;
+        store.put(JOURNAL, &journal);
+        let process = store.another_process();
+        let spool = Spool::builder("unused").open_on(Arc::new(process.clone()));
+        let inbound = spool.unwrap().queue("inbound").unwrap();
+        process.fail_from(number, libc::ENOSPC);
+        cut_short += usize::from(inbound.repair().is_err());
+        std::mem::forget(inbound);
+        process.heal();
+        let again = queue(&store);
+        again.repair().unwrap();
+        assert_eq!(messages(&again).unwrap(), FRAMES - 2, "{number}");
+    }
+    assert!(cut_short > 5, "{cut_short}");
+}
+
+/// The journal is damaged, and another program has put its own array in the place of the last checkpoint's.
+#[test]
+fn a_repair_saves_what_another_program_has_added() {
+    let (store, _, _) = filled(Sync::Full);
+    let inbound = queue(&store);
+    inbound.checkpoint().unwrap();
+    inbound.send(&json!("sent")).unwrap();
+    inbound.send(&json!("behind")).unwrap();
+    std::mem::forget(inbound);
+    let journal = store.content(JOURNAL).unwrap();
+    let sent = memchr::memmem::find(&journal, b":\"sent\"").unwrap();
+    let mut broken = journal.clone();
+    broken[sent + 2] ^= 1;
+    store.put(JOURNAL, &broken);
+    let whole = store.content("inbound.json").unwrap();
+    let end = whole.iter().rposition(|byte| *byte == b']').unwrap();
+    store.put(
+        "inbound.json",
+        &[&whole[..end], b",{\"message\":\"theirs\"}]"].concat(),
+    );
+    let found = queue(&store);
+    let report = found.repair().unwrap();
+    let is_told = |finding: &crate::Finding| finding.rule.contains("1 messages that only it has");
+    assert!(report.damage.iter().any(is_told), "{report:?}");
+    let text = store.content("inbound.json").unwrap();
+    let has = |word: &str| memchr::memmem::find(&text, word.as_bytes()).is_some();
+    assert!(has("theirs") && has("behind") && !has(":\"sent\""));
+    assert_eq!(messages(&found).unwrap(), FRAMES - 1 + 2);
+}

@@ -7,7 +7,9 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::store::fault::FaultStore;
-use crate::{Envelope, ErrorKind, Filter, LockWait, Message, Nack, Queue, Receive, Spool, Sync};
+use crate::{
+    Envelope, ErrorKind, Filter, LockWait, Message, Nack, Priority, Queue, Receive, Spool, Sync,
+};
 
 /// A mail spool that gives a message up after its first attempt.
 fn spool(store: &FaultStore) -> Spool {
@@ -166,16 +168,23 @@ fn a_message_that_could_not_be_given_up_at_once_says_later_why_it_failed() {
 
 #[test]
 fn a_message_that_was_given_back_at_its_last_attempt_says_so() {
-    let store = FaultStore::new();
-    let spool = spool(&store);
-    let inbound = spool.queue("inbound").unwrap();
-    inbound.send(&json!({"id": "m1"})).unwrap();
-    inbound.receive(Receive::new()).unwrap().unwrap();
-    inbound.close().unwrap();
-    let inbound = spool.queue("inbound").unwrap();
-    assert!(inbound.receive(Receive::new()).unwrap().is_none());
-    let dead = only(&spool.queue("dead-letter").unwrap());
-    assert!(dead.error().unwrap().contains("given back"), "{dead:?}");
+    for by_closing in [true, false] {
+        let store = FaultStore::new();
+        let spool = spool(&store);
+        let inbound = spool.queue("inbound").unwrap();
+        inbound.send(&json!({"id": "m1"})).unwrap();
+        let delivery = inbound.receive(Receive::new()).unwrap().unwrap();
+        if by_closing {
+            inbound.close().unwrap();
+        } else {
+            delivery.nack(&Nack::new()).unwrap();
+        }
+        let inbound = spool.queue("inbound").unwrap();
+        assert!(inbound.receive(Receive::new()).unwrap().is_none());
+        let dead = only(&spool.queue("dead-letter").unwrap());
+        assert!(dead.error().unwrap().contains("given back"), "{dead:?}");
+        assert!(dead.errors().unwrap().contains("given back"), "{dead:?}");
+    }
 }
 
 #[test]
@@ -217,4 +226,29 @@ fn a_message_that_is_where_it_came_from_is_at_home() {
     }
     popped.sort_unstable();
     assert_eq!(popped, ["m1", "m2", "m3"]);
+}
+
+/// The workers of a bad message die, and good ones wait behind it.
+#[test]
+fn what_is_over_takes_no_place_among_many() {
+    let store = FaultStore::new();
+    let spool = spool(&store);
+    let (inbound, dead) = (
+        spool.queue("inbound").unwrap(),
+        spool.queue("dead-letter").unwrap(),
+    );
+    for number in 0..9 {
+        let message = Message::new(&json!({"id": format!("bad-{number}")}));
+        let message = message
+            .ttl(Duration::from_secs(1))
+            .priority(Priority::Urgent);
+        inbound.send(message).unwrap();
+    }
+    for number in 0..20 {
+        inbound.send(&json!(number)).unwrap();
+    }
+    store.pass(2000);
+    let taken = inbound.receive_many(10, Receive::new()).unwrap();
+    assert_eq!(taken.len(), 10);
+    assert_eq!(dead.len().unwrap(), 9);
 }

@@ -10,6 +10,7 @@ use super::change::Wish;
 use super::journalled::{JOURNAL, LOCK, bodies, queue, store};
 use super::look::Probe;
 use crate::format::envelope::Element;
+use crate::format::frame;
 use crate::format::name::CHECKPOINT_SUFFIX;
 use crate::index::{Change, Plan};
 use crate::store::fault::Unsynced;
@@ -368,4 +369,94 @@ fn a_setting_is_not_said_to_be_told_when_it_was_not() {
     }
     drop(hold);
     handle.announce().unwrap();
+}
+
+/// Between two steps of a move another thread looks at the queue without its lock, and sees what another program has put there.
+#[test]
+fn no_step_of_a_move_is_made_on_what_was_read_anew_since() {
+    let store = store();
+    let inbound = queue(&store, Sync::Full);
+    inbound.send_many(&[json!(1), json!(2)]).unwrap();
+    let (handle, journal) = (&inbound.handle, store.content(JOURNAL));
+    let attached = handle.attached().unwrap();
+    let hold = attached.hold(&handle.patience()).unwrap();
+    let reading = {
+        let files = &mut attached.entry.state().files;
+        files.refresh(&store, &handle.name, Need::Index).unwrap();
+        files.reading()
+    };
+    assert!(reading.is_some());
+    store.put("inbound.json", br#"[{"message":"theirs"}]"#);
+    store.pass(1001);
+    handle.catch_up(&attached, Need::Index);
+    let copy = Element::parse(Arc::from(&b"{\"message\":3}"[..])).unwrap();
+    for reading in [reading, None] {
+        let changes = [Change::Append(copy.clone())];
+        let done = handle.commit_held(&attached, &hold, reading, &changes);
+        assert!(!done.unwrap());
+        assert_eq!(store.content(JOURNAL), journal);
+    }
+    assert!(!handle.sync_held(&attached, &hold, reading).unwrap());
+    drop(hold);
+    assert_eq!(
+        bodies(&queue(&store.another_process(), Sync::Full)).unwrap(),
+        [json!("theirs"), json!(1), json!(2)]
+    );
+}
+
+/// Who took the journal over wrote where somebody was still appending under the lock file that had been removed, and died.
+#[test]
+fn a_commit_is_in_the_queue_only_if_all_that_it_stands_behind_is() {
+    let store = store();
+    let first = queue(&store, Sync::Full);
+    first.send(&json!("first")).unwrap();
+    let sender = queue(&store.another_process(), Sync::Off);
+    sender.send(&json!("second")).unwrap();
+    let whole = store.content(JOURNAL).unwrap();
+    first.send(&json!("gone")).unwrap();
+    assert_eq!(bodies(&sender).unwrap().len(), 3);
+    let salt = frame::first(&whole).unwrap().unwrap().salt;
+    let start = frame::Cursor::start(salt);
+    let (_, end, _) = frame::scan(&whole, start, whole.len() as u64).unwrap();
+    let more = store.content(JOURNAL).unwrap().len() - whole.len() - frame::HEADER_BYTES;
+    let (in_its_place, _) = end.frame(frame::Kind::Notice, 0, &vec![b' '; more]);
+    store.overwrite(JOURNAL, &[&whole[..], &in_its_place].concat());
+    store.take_away(LOCK);
+    sender.send(&json!("kept")).unwrap();
+    std::mem::forget((first, sender));
+    assert_eq!(
+        bodies(&queue(&store.another_process(), Sync::Full)).unwrap(),
+        [json!("first"), json!("second"), json!("kept")]
+    );
+}
+
+/// What the disk has refused may go from the system's memory at any time, also when somebody has written it anew.
+#[test]
+fn who_has_read_what_a_failed_sync_left_reads_it_again_where_it_is_durable() {
+    let store = store();
+    let inbound = queue(&store, Sync::Off);
+    inbound.send(&json!("x")).unwrap();
+    let reader = queue(&store.another_process(), Sync::Off);
+    assert_eq!(bodies(&reader).unwrap().len(), 1);
+    {
+        let attached = inbound.handle.attached().unwrap();
+        let _hold = attached.hold(&inbound.handle.patience()).unwrap();
+        let mut state = attached.entry.state();
+        let journal = state.files.journal_mut().unwrap();
+        journal.poison(&store, &inbound.handle.name);
+    }
+    let reading = || {
+        reader
+            .handle
+            .attached()
+            .unwrap()
+            .entry
+            .state()
+            .files
+            .reading()
+    };
+    let before = reading();
+    inbound.checkpoint().unwrap();
+    assert_eq!(bodies(&reader).unwrap(), [json!("x")]);
+    assert_ne!(reading(), before);
 }

@@ -654,12 +654,19 @@ fn a_queue_that_is_converted_before_it_has_files_has_the_mode_that_was_asked_for
             Mode::Plain => FaultStore::new(),
         };
         let inbound = queue(&store, Sync::Full);
+        // One that has seen that there is nothing, and one that has seen nothing.
+        let other = queue(&store.another_process(), Sync::Full);
+        assert_eq!(other.len().unwrap(), 0);
         inbound.convert(to).unwrap();
-        for queue in [&inbound, &queue(&store.another_process(), Sync::Full)] {
+        for queue in [
+            &other,
+            &inbound,
+            &queue(&store.another_process(), Sync::Full),
+        ] {
             queue.send(&json!(1)).unwrap();
             assert_eq!(queue.mode().unwrap(), to);
         }
-        assert_eq!(inbound.len().unwrap(), 2);
+        assert_eq!(inbound.len().unwrap(), 3);
     }
 }
 

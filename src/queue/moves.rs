@@ -1,16 +1,16 @@
 //! Moving messages between queues: marked in one commit, and then brought to an end under both queues' locks by whoever
 //! comes first. `docs/format.md`, section 18.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::LockWait;
-use crate::config::Policy;
+use crate::config::{Config, Policy};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::envelope::{Edit, Element};
 use crate::format::name::QueueName;
-use crate::index::plan::{self, Finish, Mover, Which};
+use crate::index::plan::{self, Finish, Meant, Mover, Which};
 use crate::index::state::State;
 use crate::index::{Change, Index, Now, Plan};
 use crate::store::files::{Files, Need};
@@ -25,6 +25,8 @@ use super::look::Probe;
 
 /// A move is begun anew so often when programs without the library take the locks away under way.
 const TRIES: u32 = 10;
+/// So many bytes are copied at a time of what somebody else has begun to move: he may have had more memory, or more disk.
+const AT_ONCE: u64 = 256 << 20;
 
 /// The moves that one call has begun, by their ids, and what gives each message back what it has lost by that. Only that call takes
 /// them back when they cannot be brought to their end: it is the one that says so.
@@ -36,6 +38,10 @@ impl Begun {
     pub(super) fn note(&self, id: String, back: Vec<Edit<'static>>) -> String {
         self.0.borrow_mut().insert(id.clone(), back);
         id
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
     }
 
     fn has(&self, id: &str) -> bool {
@@ -122,10 +128,9 @@ impl Queue {
     /// is none or several.
     pub fn redrive(&self, filter: &Filter, dry_run: bool) -> Result<Vec<Redriven>> {
         let handle = &self.handle;
+        let there = handle.spool.queues()?;
         let decide = |index: &mut Index, now: &Now, told: &mut Told, mover: &Mover<'_>| {
-            let sources = told
-                .config
-                .sources(self.name(), |policy| &policy.dead_letter_queue);
+            let sources = told.config.given_up_to(&handle.name, there.clone());
             let home = |element: &Element| self.home(element, &sources);
             let plan = plan::redrive(index, now, &filter.which, &home, mover)?;
             Ok(plan)
@@ -154,14 +159,14 @@ impl Queue {
     }
 
     /// The queue that a message came from.
-    fn home(&self, element: &Element, sources: &[QueueName]) -> Result<QueueName> {
+    fn home(&self, element: &Element, sources: &BTreeSet<QueueName>) -> Result<QueueName> {
         let from = element.texts().from;
         let from = from.and_then(|from| QueueName::parse(&from).ok());
         // One whose array somebody has put into the queue that it names is at home.
         if let Some(from) = from.filter(|from| *from != self.handle.name) {
             return Ok(from);
         }
-        if let [home] = sources {
+        if let (Some(home), 1) = (sources.first(), sources.len()) {
             return Ok(home.clone());
         }
         let id: String = element
@@ -228,7 +233,7 @@ impl Handle {
                 plan::give_up(index, now, &told.policy, mover, unusable)
             })?;
             count += more;
-            if self.finish_moves(&begun, self.briefly()).is_ok() || unusable {
+            if self.finish_own(&begun, self.briefly()).is_ok() || unusable {
                 return Ok(count);
             }
             // With those that are on their way whoever comes next goes on; those that stay are put off, or they would be in the way.
@@ -254,7 +259,7 @@ impl Handle {
             plan::bring_back(index, now, &self.name, mover)
         });
         if let Ok((_, begun)) = marked {
-            let _ = partner.finish_moves(&begun, self.briefly());
+            let _ = partner.finish_own(&begun, self.briefly());
         }
     }
 
@@ -282,11 +287,9 @@ impl Handle {
         Ok(Arc::clone(state.files.policy()))
     }
 
-    /// The queues whose messages come here when they are given up.
-    pub(crate) fn sources_of_given_up(&self) -> Result<Vec<QueueName>> {
-        let attached = self.attached()?;
-        let config = Arc::clone(attached.entry.state().files.config());
-        Ok(config.sources(self.name.as_str(), |policy| &policy.dead_letter_queue))
+    /// The configuration as of the last look.
+    pub(crate) fn config(&self) -> Result<Arc<Config>> {
+        Ok(Arc::clone(self.attached()?.entry.state().files.config()))
     }
 
     /// How long until the retry queue may have something for this one. What is ready there now, and was not brought back, is
@@ -301,53 +304,83 @@ impl Handle {
     /// Ends moves that this call has begun. If that fails they have begun all the same, and the error says so; unless the
     /// messages stay.
     pub(super) fn finish_begun(&self, begun: &Begun) -> Result<()> {
-        let wait = self.spool.lock_wait;
-        self.finish_moves(begun, wait).map(drop).map_err(|error| {
-            if error.is_taken_back() {
-                return error;
-            }
-            error.saying(|error| {
-                format!(
-                    "{error}; the messages are on their way, whoever uses one of the queues next goes on with it"
-                )
-            })
-        })
+        self.finish_own(begun, self.spool.lock_wait)
+            .map_err(|error| {
+                if error.is_taken_back() {
+                    return error;
+                }
+                error.saying(|error| {
+                    format!(
+                        "{error}; the messages are on their way, whoever uses one of the queues next goes on with it"
+                    )
+                })
+            })?;
+        self.go_on();
+        Ok(())
     }
 
-    /// Brings every move to its end that begins or ends in this queue. Those that this call has begun are taken back if that cannot be
-    /// done, and fail then; for others nobody waits long, and whether they have ended is all that is told of them.
-    pub(super) fn finish_moves(&self, begun: &Begun, wait: LockWait) -> Result<bool> {
-        let (wish, need, probe) = (Wish::MayForget, Need::Index, Probe::None);
-        let partners = self.change_within(wait, wish, need, probe, |index, _, _| {
-            plan::partners(index, &self.name, &|id| begun.has(id))
-        })?;
-        // All are tried, whatever becomes of the first.
-        let (mut own, mut others_have_ended) = (Ok(()), true);
-        for (partner, is_own) in &partners {
-            let wait = if *is_own { wait } else { self.briefly() };
-            let partner = self.partner(partner)?;
-            let ended = self.finish_with(&partner, begun, wait);
-            if *is_own {
-                own = own.and(ended);
-            } else {
-                others_have_ended &= ended.is_ok();
-            }
+    /// Brings the moves to their end that this call has begun, and no others: those may be stuck. What cannot be moved is taken back,
+    /// and that fails then.
+    pub(super) fn finish_own(&self, begun: &Begun, wait: LockWait) -> Result<()> {
+        if begun.is_empty() {
+            return Ok(());
         }
-        own.map(|()| others_have_ended)
+        // All are tried, whatever becomes of the first.
+        let mut ended = Ok(());
+        for partner in self.partners_in(wait, &|id| begun.has(id))? {
+            ended = ended.and(self.under_both(&partner, wait, |own, other| {
+                Self::bring(own, other, Some(begun))
+            }));
+        }
+        ended
     }
 
-    /// Both locks in the order of the names, which is the same for everybody.
-    fn finish_with(&self, other: &Self, begun: &Begun, wait: LockWait) -> Result<()> {
-        let (first, second) = if self.name < other.name {
-            (self, other)
-        } else {
-            (other, self)
-        };
+    /// Brings every move to its end that begins or ends in this queue, whoever has begun it.
+    pub(super) fn finish_all(&self, wait: LockWait) -> Result<()> {
+        let mut ended = Ok(());
+        for partner in self.partners_in(wait, &|_| true)? {
+            ended = ended.and(self.under_both(&partner, wait, |own, other| {
+                let (forth, back) = (Self::bring(own, other, None), Self::bring(other, own, None));
+                Ok(forth? && back?)
+            }));
+        }
+        ended
+    }
+
+    /// The queues with which such moves have not ended.
+    fn partners_in(
+        &self,
+        wait: LockWait,
+        is_meant: &dyn Fn(&str) -> bool,
+    ) -> Result<Vec<Arc<Self>>> {
+        let (wish, need, probe) = (Wish::MayForget, Need::Index, Probe::None);
+        let names = self.change_within(wait, wish, need, probe, |index, _, _| {
+            plan::partners(index, &self.name, is_meant)
+        })?;
+        names.iter().map(|name| self.partner(name)).collect()
+    }
+
+    /// Does something under both locks, in the order of the names, which is the same for everybody. It says false when a lock is
+    /// no longer ours, and is done again.
+    fn under_both(
+        &self,
+        other: &Self,
+        wait: LockWait,
+        job: impl Fn(&Held<'_>, &Held<'_>) -> Result<bool>,
+    ) -> Result<()> {
         for _ in 0..TRIES {
-            let (one, two) = (first.attached()?, second.attached()?);
-            let one = first.hold_read(&one, wait)?;
-            let two = second.hold_read(&two, wait)?;
-            if Self::finish_held(&one, &two, begun)? && Self::finish_held(&two, &one, begun)? {
+            let (own_attached, other_attached) = (self.attached()?, other.attached()?);
+            let hold_own = || self.hold_read(&own_attached, wait);
+            let hold_other = || other.hold_read(&other_attached, wait);
+            let (own_held, other_held);
+            if self.name < other.name {
+                own_held = hold_own()?;
+                other_held = hold_other()?;
+            } else {
+                other_held = hold_other()?;
+                own_held = hold_own()?;
+            }
+            if job(&own_held, &other_held)? {
                 return Ok(());
             }
         }
@@ -363,77 +396,96 @@ impl Handle {
             self.sweep(&mut state, &hold);
             let files = &mut state.files;
             files.refresh(&*self.spool.store, &self.name, Need::Index)?;
-            drop(state);
-            Ok(hold)
+            Ok((hold, files.reading()))
         })?;
+        let (hold, reading) = hold;
         Ok(Held {
             handle: self,
             attached: Arc::clone(attached),
             hold,
+            reading: Cell::new(reading),
         })
     }
 
-    fn what_is_left(source: &Held<'_>, target: &Held<'_>, begun: &Begun) -> Result<Finish> {
+    fn what_is_left(
+        source: &Held<'_>,
+        target: &Held<'_>,
+        begun: Option<&Begun>,
+    ) -> Result<Option<Finish>> {
         let (mut from, mut to) = (source.attached.entry.state(), target.attached.entry.state());
+        let is_as_read = source.is_as_read(&from.files) && target.is_as_read(&to.files);
+        if !is_as_read {
+            return Ok(None);
+        }
         let policy = Arc::clone(from.files.policy());
         let now = source.handle.now(from.files.index(), Probe::None, &mut 0);
-        plan::finish(
+        let meant = Meant {
+            is: &|id| begun.is_none_or(|begun| begun.has(id)),
+            // What one call has begun stays or is moved as a whole.
+            bytes: begun.map_or(AT_ONCE, |_| u64::MAX),
+            back: &|id| begun?.back(id),
+        };
+        let finish = plan::finish(
             (from.files.index(), &source.handle.name),
             (to.files.index(), &target.handle.name),
             (&policy, &now),
-            &|id| begun.back(id),
-        )
+            &meant,
+        );
+        finish.map(Some)
     }
 
-    /// Ends the moves from one queue to the other, under both locks. False: a lock is no longer ours.
-    fn finish_held(source: &Held<'_>, target: &Held<'_>, begun: &Begun) -> Result<bool> {
-        let finish = Self::what_is_left(source, target, begun)?;
-        let mut arrived = finish.arrived;
+    /// Ends moves from one queue to the other, under both locks: those that were begun by this call, or all. False: a lock is no
+    /// longer ours, or what is there has to be read again.
+    fn bring(source: &Held<'_>, target: &Held<'_>, begun: Option<&Begun>) -> Result<bool> {
+        loop {
+            let Some(finish) = Self::what_is_left(source, target, begun)? else {
+                return Ok(false);
+            };
+            if !Self::bring_part(source, target, begun, &finish)? {
+                return Ok(false);
+            }
+            if !finish.more {
+                return Ok(true);
+            }
+        }
+    }
+
+    fn bring_part(
+        source: &Held<'_>,
+        target: &Held<'_>,
+        begun: Option<&Begun>,
+        finish: &Finish,
+    ) -> Result<bool> {
+        let later;
+        let mut arrived = &finish.arrived;
         if !finish.leave.is_empty() {
             // Whether the marks are durable is not known: the copies must not be before them.
-            source.sync()?;
+            if !source.sync()? {
+                return Ok(false);
+            }
             match target.commit(&finish.arrive) {
                 Ok(true) => {}
                 Ok(false) => return Ok(false),
-                Err(error) => {
-                    target.refresh()?;
-                    let left = Self::what_is_left(source, target, begun)?;
-                    if left.arrive.len() < finish.arrive.len() {
-                        // The copies are there, and may or may not outlive a power cut: whoever comes next goes on.
-                        return Err(error);
-                    }
-                    let stay = finish.stay;
-                    if stay.is_empty() {
-                        // Who has begun them takes them back; if he is dead, they wait until they can arrive.
-                        return Err(error);
-                    }
-                    let stays = source.commit(&stay);
-                    source.hold.brought(stay.len());
-                    source.refresh()?;
-                    let left = Self::what_is_left(source, target, begun)?;
-                    if !left.stay.is_empty() {
-                        // They could not even be told to stay.
-                        return stays.and(Err(error));
-                    }
-                    let queue = &source.handle.name;
-                    let told = error
-                        .saying(|error| format!("the messages stay in queue {queue}: {error}"));
-                    return Err(told.taken_back());
-                }
+                Err(error) => return Self::take_back(source, target, begun, finish, error),
             }
             // Copies that somebody left, who died before they were durable.
-            target.sync()?;
-            if !source.commit(&finish.leave)? {
+            if !target.sync()? || !source.commit(&finish.leave)? {
                 return Ok(false);
             }
-            arrived = Self::what_is_left(source, target, begun)?.arrived;
+            let Some(left) = Self::what_is_left(source, target, begun)? else {
+                return Ok(false);
+            };
+            later = left.arrived;
+            arrived = &later;
         }
         if arrived.is_empty() {
             return Ok(true);
         }
         // That the messages are gone from the source, which somebody may have seen to who died before it was durable.
-        source.sync()?;
-        let done = target.commit(&arrived)?;
+        if !source.sync()? {
+            return Ok(false);
+        }
+        let done = target.commit(arrived)?;
         let is_message = |change: &&Change| matches!(change, Change::Envelope(..));
         target
             .hold
@@ -443,6 +495,42 @@ impl Handle {
         }
         Ok(done)
     }
+
+    /// The copies could not be written: the messages stay, as far as this call has begun to move them.
+    fn take_back(
+        source: &Held<'_>,
+        target: &Held<'_>,
+        begun: Option<&Begun>,
+        finish: &Finish,
+        error: Error,
+    ) -> Result<bool> {
+        target.refresh()?;
+        let Some(left) = Self::what_is_left(source, target, begun)? else {
+            return Ok(false);
+        };
+        if left.arrive.len() < finish.arrive.len() {
+            // The copies are there, and may or may not outlive a power cut: whoever comes next goes on.
+            return Err(error);
+        }
+        let stay = &finish.stay;
+        if stay.is_empty() {
+            // Who has begun them takes them back; if he is dead, they wait until they can arrive.
+            return Err(error);
+        }
+        let stays = source.commit(stay);
+        source.hold.brought(stay.len());
+        source.refresh()?;
+        let Some(left) = Self::what_is_left(source, target, begun)? else {
+            return Ok(false);
+        };
+        if !left.stay.is_empty() {
+            // They could not even be told to stay.
+            return stays.and(Err(error));
+        }
+        let queue = &source.handle.name;
+        let told = error.saying(|error| format!("the messages stay in queue {queue}: {error}"));
+        Err(told.taken_back())
+    }
 }
 
 /// A queue under its lock and guard.
@@ -450,23 +538,31 @@ struct Held<'a> {
     handle: &'a Handle,
     attached: Arc<Attached>,
     hold: Hold,
+    /// The reading of the files that is decided on. Other threads look at them too, and may find that they have been replaced.
+    reading: Cell<Option<u64>>,
 }
 
 impl Held<'_> {
-    /// One commit, durable if anything is. False: the lock is no longer ours, and nothing was changed.
+    fn is_as_read(&self, files: &Files) -> bool {
+        files.reading() == self.reading.get()
+    }
+
+    /// One commit, durable if anything is. False: the lock is no longer ours, or what is there was read again; nothing was changed.
     fn commit(&self, changes: &[Change]) -> Result<bool> {
+        let (attached, reading) = (&self.attached, self.reading.get());
         let done = changes.is_empty()
             || self
                 .handle
-                .commit_held(&self.attached, &self.hold, changes)?;
+                .commit_held(attached, &self.hold, reading, changes)?;
         Ok(done)
     }
 
     /// Reads what is there, after a failure.
     fn refresh(&self) -> Result<()> {
         let (handle, files) = (self.handle, &mut self.attached.entry.state().files);
-        let refreshed = files.refresh(&*handle.spool.store, &handle.name, Need::Index);
-        refreshed.map(drop)
+        files.refresh(&*handle.spool.store, &handle.name, Need::Index)?;
+        self.reading.set(files.reading());
+        Ok(())
     }
 
     /// Whether the other one is this one's retry queue, and has something soon: who sleeps on this one has to know until when.
@@ -481,7 +577,8 @@ impl Held<'_> {
         index.has_soon(HEARTBEAT, &now)
     }
 
-    fn sync(&self) -> Result<()> {
-        self.handle.sync_held(&self.attached, &self.hold)
+    fn sync(&self) -> Result<bool> {
+        let reading = self.reading.get();
+        self.handle.sync_held(&self.attached, &self.hold, reading)
     }
 }

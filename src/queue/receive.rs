@@ -190,14 +190,18 @@ impl Queue {
         self.handle.bring_back();
         loop {
             let (taken, over) = self.take_ready(max, how, probe)?;
-            // What is over is in the way.
-            if !taken.is_empty() || !over || self.handle.give_up()? == 0 {
+            if !over {
+                return Ok(taken);
+            }
+            let given_up = self.handle.give_up();
+            // What was taken is told, whatever became of the others.
+            if !taken.is_empty() || given_up? == 0 {
                 return Ok(taken);
             }
         }
     }
 
-    /// What is ready; true: some of that is to be given up first.
+    /// What is ready; true: something before that is to be given up.
     fn take_ready(&self, max: usize, how: &Receive, probe: Probe) -> Result<(Vec<Delivery>, bool)> {
         let handle = &self.handle;
         let store = &*handle.spool.store;

@@ -27,7 +27,7 @@ pub struct Nack {
 }
 
 impl Nack {
-    /// Given back without a reason, ready at once.
+    /// Given back without a reason, ready at once; given up if that was the last attempt.
     pub fn new() -> Self {
         Self::default()
     }

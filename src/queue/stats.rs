@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::format::counters::Counters;
 use crate::spool::Spool;
 use crate::store::counters::{LockCounts, WAITS_US};
@@ -109,14 +109,19 @@ impl Queue {
 }
 
 impl Spool {
-    /// How every queue stands that has a file, by name.
-    pub fn stats(&self) -> Result<Vec<(String, Stats)>> {
-        let names = self.queues()?.into_iter();
-        names
-            .map(|name| {
-                let stats = self.seen(&name)?.stats()?;
-                Ok((name, stats))
-            })
-            .collect()
+    /// How every queue stands that has a file, by name. One that cannot be read does not hide how the others stand.
+    pub fn stats(&self) -> Result<Vec<(String, Result<Stats>)>> {
+        let mut all = Vec::new();
+        for name in self.queues()? {
+            let stats = self.seen(&name).and_then(|queue| queue.stats());
+            if let Err(error) = &stats
+                && error.kind() == ErrorKind::Interrupted
+            {
+                // That says nothing of the queue.
+                return stats.map(|_| all);
+            }
+            all.push((name, stats));
+        }
+        Ok(all)
     }
 }

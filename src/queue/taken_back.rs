@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::store::fault::FaultStore;
 use crate::{ErrorKind, Filter, LockWait, Message, Nack, Queue, Receive, Spool, Sync};
@@ -11,10 +11,7 @@ use crate::{ErrorKind, Filter, LockWait, Message, Nack, Queue, Receive, Spool, S
 /// A spool in which `one` and `two` send what is over to `dead`, and what failed to `retry`, for 10 seconds.
 fn spool(store: &FaultStore) -> Spool {
     store.put("flockq.json", br#"{"version":1}"#);
-    let builder = Spool::builder("unused")
-        .sync(Sync::Full)
-        .lock_wait(LockWait::NoWait);
-    let spool = builder.open_on(Arc::new(store.clone())).unwrap();
+    let spool = open(store);
     for queue in ["one", "two"] {
         for (key, value) in [
             ("attempts", "2"),
@@ -31,6 +28,13 @@ fn spool(store: &FaultStore) -> Spool {
         spool.queue(queue).unwrap().purge(None).unwrap();
     }
     spool
+}
+
+fn open(store: &FaultStore) -> Spool {
+    let builder = Spool::builder("unused")
+        .sync(Sync::Full)
+        .lock_wait(LockWait::NoWait);
+    builder.open_on(Arc::new(store.clone())).unwrap()
 }
 
 /// From now on nothing can be written to this queue, or to none.
@@ -147,4 +151,37 @@ fn nobody_hears_of_a_move_of_somebody_else_that_is_stuck() {
     assert_eq!(spool.queue("other").unwrap().get("m2").unwrap().len(), 1);
     let error = plain.move_to("archive", &Filter::new()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
+}
+
+/// Somebody was killed in a move the other way. Whatever fails then: who hears that his message stays finds it where it was.
+#[test]
+fn nobody_hears_of_a_move_of_somebody_else_the_other_way() {
+    for later in ["a-later", "z-later"] {
+        let mut heard = 0;
+        for number in 0..60 {
+            let store = FaultStore::new();
+            let spool = spool(&store);
+            let stuck = br#"[{"message":{"id":"stuck"},"move":{"id":"x","to":"one"}}]"#;
+            store.put(&format!("{later}.json"), stuck);
+            spool.set_config("one.retry_queue", later).unwrap();
+            let one = spool.queue("one").unwrap();
+            one.send(&json!({"id": "m1"})).unwrap();
+            let delivery = one.receive(Receive::new()).unwrap().unwrap();
+            store.fail(number, libc::ENOSPC);
+            let told = delivery.nack(&Nack::new().error("no session"));
+            store.heal();
+            let file = store.content(&format!("{later}.json")).unwrap();
+            let there: Vec<Value> = serde_json::from_slice(&file).unwrap();
+            let is_there = |one: &Value| one["message"]["id"] == "m1" && one["move"].is_null();
+            let has_arrived = there.iter().any(is_there);
+            if let Err(error) = &told {
+                heard += 1;
+                // It is there, and may not outlive a power cut.
+                let is_synced = !error.to_string().contains("cannot sync");
+                let is_known = error.kind() != ErrorKind::OutcomeUnknown && is_synced;
+                assert!(!is_known || !has_arrived, "{number}: {error}");
+            }
+        }
+        assert!(heard > 3, "{heard}");
+    }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::delivery::Delivery;
 use crate::error::{Error, ErrorKind, Result};
+use crate::store::patience::{LockWait, Patience};
 use crate::store::real::generation;
 
 use super::receive::require_lease;
@@ -17,6 +18,8 @@ const PARTS: u32 = 3;
 const SLICE: Duration = Duration::from_millis(500);
 /// So soon it tries again when somebody has the lock.
 const AGAIN: Duration = Duration::from_millis(10);
+/// So long a worker that is to end goes on trying to settle what it has done.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Extends a lease until it is dropped, in a thread of its own; until the lease is lost, or the queue is closed.
 #[derive(Debug)]
@@ -58,7 +61,7 @@ impl Queue {
     /// the handler itself acked, nacked or detached is left as it is.
     ///
     /// Ends with `Ok` when the queue is interrupted or closed: after the message that is worked on, so that nothing is left
-    /// half done. A receipt that has become stale meanwhile is no error: the message is delivered again, or was.
+    /// half done, or with `Interrupted` when that could not be settled. A receipt that has become stale meanwhile is no error: the message is delivered again, or was.
     pub fn work(
         &self,
         how: &Work,
@@ -78,19 +81,24 @@ impl Queue {
             };
             let keeper = (!how.let_go).then(|| self.keep(delivery.receipt(), how.lease));
             let keeper = match keeper.transpose() {
-                Err(error) if has_ended(&error) => return Ok(()),
-                keeper => keeper?,
+                Err(error) => {
+                    // No fault of the message.
+                    let _ = delivery.nack(&Nack::new());
+                    let is_over = has_ended(&error);
+                    return if is_over { Ok(()) } else { Err(error) };
+                }
+                Ok(keeper) => keeper,
             };
             let worked = handler(&delivery);
             drop(keeper);
-            let settled = match worked {
+            let settle = || match &worked {
                 _ if delivery.is_settled() => Ok(()),
                 Ok(()) => delivery.ack(),
                 Err(text) => delivery.nack(&Nack::new().error(text)),
             };
-            match settled {
+            match settled(settle) {
                 Err(error) if error.kind() == ErrorKind::StaleReceipt => {}
-                Err(error) if has_ended(&error) => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Closed => return Ok(()),
                 settled => settled?,
             }
         }
@@ -146,6 +154,17 @@ impl Queue {
             thread: Some(thread),
             generation: generation(),
         })
+    }
+}
+
+/// Settles what is done although a check says that waiting is to end, as long as nobody has to wait long for that.
+fn settled(settle: impl Fn() -> Result<()>) -> Result<()> {
+    let patience = Patience::new(LockWait::For(GRACE), None);
+    loop {
+        match settle() {
+            Err(error) if error.kind() == ErrorKind::Interrupted && patience.left().is_some() => {}
+            settled => return settled,
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use super::own_file::OwnFile;
 use super::real::{descriptors, generation};
 use super::{FileId, Open, Store};
 use crate::error::{Error, Result};
-use crate::format::name::{CONSUMERS_DIRECTORY, QueueName};
+use crate::format::name::{CONSUMERS_DIRECTORY, JOURNAL, QueueName};
 
 /// This process as a consumer of one spool. Lives until the process ends.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(crate) struct Consumer {
     file: OwnFile,
     /// When its file was last looked for, on the boot clock.
     looked_ms: AtomicU64,
-    /// The one before, whose file somebody has removed: it lives on for the leases that name it.
+    /// The one before, whose file somebody has moved away: it lives on for the leases that name it.
     _before: Option<Arc<Consumer>>,
 }
 
@@ -66,7 +66,9 @@ pub(crate) fn consumer(store: &dyn Store, spool: FileId) -> Result<Arc<str>> {
         Some(known) if known.is_there(store) => return Ok(Arc::clone(&known.name)),
         gone => gone,
     };
-    let made = make(store, before.clone()).map_err(|error| {
+    // One without a name shows nobody that this process lives.
+    let shows = |known: &Arc<Consumer>| known.file.stat().is_ok_and(|stat| stat.links > 0);
+    let made = make(store, before.clone().filter(shows)).map_err(|error| {
         Error::io(
             "make a consumer's file in",
             store.root().join(CONSUMERS_DIRECTORY),
@@ -176,8 +178,8 @@ fn path_of(name: &str) -> String {
     format!("{CONSUMERS_DIRECTORY}/{name}")
 }
 
-/// Removes the files of dead consumers that no lease names, in a snapshot or in a journal. A dead one takes no new lease, so the
-/// answer cannot become wrong between the look and the removal.
+/// Removes the files of dead consumers that no lease names, in a snapshot or in a journal. A dead one takes no new lease: what is
+/// named nowhere stays so.
 fn sweep(store: &dyn Store) {
     let names: Vec<String> = store.list(CONSUMERS_DIRECTORY).unwrap_or_default();
     if names.len() <= SWEEP_ABOVE {
@@ -187,10 +189,11 @@ fn sweep(store: &dyn Store) {
         .into_iter()
         .filter(|name| is_dead(store, name))
         .collect();
-    for file in store.list("").unwrap_or_default() {
-        if QueueName::of_file(&file).is_none() {
-            continue;
-        }
+    let mut files = store.list("").unwrap_or_default();
+    files.retain(|file| QueueName::of_file(file).is_some());
+    // Journals first: a checkpoint takes a lease from a journal into a snapshot, and never back.
+    files.sort_by_key(|file| !file.ends_with(JOURNAL));
+    for file in files {
         // What cannot be read may name any of them.
         let Ok(bytes) = store
             .open(&file, Open::Read)

@@ -430,7 +430,8 @@ typedef struct {
 } flockq_bytes;
 
 /**
- * Options of a nack. All zero (but `size`) means: given back without a reason, ready at once.
+ * Options of a nack. All zero (but `size`) means: given back without a reason, ready at once; given up
+ * if that was the last attempt.
  *
  * What has a reason has failed: it waits and is given up as the queue's policy in flockq.json says.
  */

@@ -3,11 +3,12 @@
 use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 use rustix::fs::Access;
 use rustix::io::Errno;
+use signal_hook::consts::SIGCHLD;
 
 use crate::Failure;
 
@@ -57,6 +58,12 @@ pub(crate) fn cannot_run(program: &OsStr, error: &io::Error) -> Failure {
 pub(crate) fn no_thread(error: io::Error) -> io::Error {
     let text = format!("cannot start a thread: {error}; allow this user more processes");
     io::Error::new(error.kind(), text)
+}
+
+/// The end of a command is heard of, also where whoever started this process ignores the ends of its own: the system would keep how
+/// it ended to itself.
+pub(crate) fn hear_of_ends() -> io::Result<()> {
+    signal_hook::flag::register(SIGCHLD, Arc::default()).map(drop)
 }
 
 /// Those of the signals that were not ignored when this process was started, as `nohup` and a shell's background have it: they

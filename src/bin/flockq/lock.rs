@@ -38,6 +38,7 @@ pub(crate) fn run(
     let lock = FileLock::acquire(file, kind, wait)?;
     // The descriptor closes on exec, so that the lock is this process's alone: it is held until the command has ended,
     // and ends with this process whatever the command leaves running.
+    child::hear_of_ends().map_err(Failure::system)?;
     let heeded = child::heeded(&[SIGINT, SIGQUIT, SIGTERM, SIGHUP]);
     let signals = SignalsInfo::new(heeded).map_err(Failure::system)?;
     let handing_on = child::ready(|child| hand_on(signals, child)).map_err(Failure::system)?;

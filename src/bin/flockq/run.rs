@@ -38,6 +38,7 @@ pub(crate) fn run(
     let queues: Vec<Queue> = (0..workers.max(1))
         .map(|_| spool.queue(name))
         .collect::<flockq::Result<_>>()?;
+    child::hear_of_ends().map_err(Failure::system)?;
     let heeded = child::heeded(&[SIGINT, SIGTERM, SIGHUP]);
     let mut signals = Signals::new(heeded).map_err(Failure::system)?;
     let (handle, waiters) = (signals.handle(), queues.clone());

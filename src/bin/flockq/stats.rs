@@ -15,15 +15,17 @@ pub(crate) fn run(
     as_json: bool,
 ) -> Result<Outcome, Failure> {
     let spool = Spool::open(directory)?;
-    let names = match queue {
-        Some(name) => vec![name.to_owned()],
-        None => spool.queues()?,
+    let found = match queue {
+        Some(name) => {
+            let stats = spool.queue(name).and_then(|queue| queue.stats());
+            vec![(name.to_owned(), stats)]
+        }
+        None => spool.stats()?,
     };
-    let mut all = Vec::with_capacity(names.len());
+    let mut all = Vec::with_capacity(found.len());
     let mut wrong = Vec::new();
-    // One damaged file does not hide how the others stand.
-    for name in names {
-        match spool.queue(&name).and_then(|queue| queue.stats()) {
+    for (name, stats) in found {
+        match stats {
             Ok(stats) => all.push((name, stats)),
             Err(error) => wrong.push(error),
         }

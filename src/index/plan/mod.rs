@@ -7,7 +7,7 @@ mod settle;
 mod whole;
 
 pub(crate) use moves::{
-    Finish, Mover, Which, bring_back, finish, give_up, move_to, partners, redrive,
+    Finish, Meant, Mover, Which, bring_back, finish, give_up, move_to, partners, redrive,
 };
 pub(crate) use receive::{Grant, Received, Taken, pop, receive};
 pub(crate) use send::{Outgoing, send};
@@ -19,7 +19,7 @@ use std::sync::Arc;
 use crate::config::Policy;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::envelope::{Edit, Element};
-use crate::format::time::after;
+use crate::format::time::{Timestamp, after};
 use crate::format::{Damage, wrong_id};
 use crate::index::past::milliseconds;
 use crate::index::{Change, Now};
@@ -27,10 +27,15 @@ use crate::index::{Change, Now};
 /// What keeps a message that leaves a queue from being sent again with `dedup`. A payload may have an id that no send could
 /// give: that is not kept in memory, nor written into a journal as it is.
 fn remember(id: &str, policy: &Policy, now: &Now) -> Option<Change> {
+    remember_from(now.wall, id, policy)
+}
+
+/// The same, for one whose window begins then.
+fn remember_from(begin: Timestamp, id: &str, policy: &Policy) -> Option<Change> {
     if wrong_id(id).is_some() {
         return None;
     }
-    let until = policy.dedup_window.map(|window| after(now.wall, window))?;
+    let until = policy.dedup_window.map(|window| after(begin, window))?;
     Some(Change::Remember(Arc::from(id), milliseconds(until)))
 }
 

@@ -1,13 +1,13 @@
 //! Moving: the first of the steps of `docs/format.md`, section 18. A message that is marked is given to nobody; the
 //! steps that follow are the same whoever makes them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::{edited, remember};
+use super::{edited, remember, remember_from};
 use crate::config::{Expired, Policy};
 use crate::error::Result;
 use crate::format::counters::Counters;
@@ -137,19 +137,20 @@ fn last_word(element: &Element, over: Over) -> Option<String> {
             format!("its time to live ended at {expires}")
         }
         // It was given back, and is here because it could not be moved then.
-        (Over::Exhausted, Some(Lease { held: None, .. })) if known.is_some() => return None,
-        (Over::Exhausted, Some(Lease { held: None, .. })) => {
-            format!(
-                "attempt {}, the last one, was given back",
-                element.attempts()
-            )
-        }
+        (Over::Exhausted, Some(Lease { held: None, .. })) => return given_back(element),
         (Over::Exhausted, _) => format!(
             "attempt {} had no result: its consumer died or kept it for longer than its lease",
             element.attempts()
         ),
     };
     Some(error).filter(|error| known.as_deref() != Some(error))
+}
+
+/// Why a message is given up that was only given back, at its last attempt.
+pub(super) fn given_back(element: &Element) -> Option<String> {
+    let attempts = element.attempts();
+    let is_said = element.texts().error.is_some();
+    (!is_said).then(|| format!("attempt {attempts}, the last one, was given back"))
 }
 
 /// Gives up the ready messages that are over, as far as they are among the next ones; says how many. `unusable`: they cannot be
@@ -297,7 +298,7 @@ fn chosen(index: &mut Index, now: &Now, which: &Which) -> Result<Vec<(Seq, Eleme
     Ok(all)
 }
 
-/// What has to be done so that the moves from one queue to another end. Each part is a commit, in this order.
+/// What has to be done so that moves from one queue to another end. Each part is a commit, in this order.
 #[derive(Debug, Default)]
 pub(crate) struct Finish {
     /// Copies for the target, given to nobody yet.
@@ -308,88 +309,120 @@ pub(crate) struct Finish {
     pub(crate) stay: Vec<Change>,
     /// Copies that were in the target before, and are given to whoever asks from now on.
     pub(crate) arrived: Vec<Change>,
+    /// These are not all.
+    pub(crate) more: bool,
 }
 
-/// The steps that are left of the moves from `source`, which has this policy, to `target`. `back` says what gives a message what
-/// its move has taken from it.
+/// Which moves are to be brought to their end.
+pub(crate) struct Meant<'a> {
+    /// Whether one of them is, by its id.
+    pub(crate) is: &'a dyn Fn(&str) -> bool,
+    /// So many bytes are copied at a time, and at least one message.
+    pub(crate) bytes: u64,
+    /// What gives a message what its move has taken from it.
+    pub(crate) back: &'a dyn Fn(&str) -> Option<Vec<Edit<'static>>>,
+}
+
+/// The steps that are left of the moves from `source`, which has this policy, to `target`.
 pub(crate) fn finish(
     (source, own): (&Index, &QueueName),
     (target, other): (&Index, &QueueName),
     (policy, now): (&Policy, &Now),
-    back: &dyn Fn(&str) -> Option<Vec<Edit<'static>>>,
+    meant: &Meant<'_>,
 ) -> Result<Finish> {
-    let of = |index: &Index, way: Way, queue: &QueueName| -> Result<Vec<(Seq, Element)>> {
-        let mut all = index.in_transit()?;
-        all.retain(|(_, element)| {
-            let transit = element.transit();
-            transit.is_some_and(|transit| transit.way == way && transit.queue == *queue)
-        });
-        Ok(all)
-    };
     let mut finish = Finish::default();
     let mut left = Counters::default();
-    let come = of(target, Way::From, own)?;
-    let moves = come.iter().filter_map(|(_, copy)| copy.transit());
-    let copied: HashSet<&str> = moves.map(|transit| transit.id.as_str()).collect();
+    let come = in_transit(target, Way::From, own).collect::<Result<Vec<_>>>()?;
+    let copied: HashSet<&str> = come
+        .iter()
+        .map(|(.., transit)| transit.id.as_str())
+        .collect();
     let forgets = cfg!(mutant = "move_forgotten");
-    for (seq, element) in of(source, Way::To, other)? {
-        let Some(transit) = element.transit() else {
-            continue;
-        };
-        if forgets || !copied.contains(transit.id.as_str()) {
-            let arriving = Transit {
-                id: transit.id.clone(),
-                way: Way::From,
-                queue: own.clone(),
-            };
-            let copy = edited(&element, &[Edit::Move(Some(arriving))])?;
-            finish.arrive.push(Change::Append(copy));
-            // Only what has no copy can stay: the other one would come to be a second message.
-            if let Some(mut edits) = back(&transit.id) {
-                edits.push(Edit::Move(None));
-                finish
-                    .stay
-                    .push(Change::Envelope(seq, edited(&element, &edits)?));
+    // Those that have not left yet: their copies are given to nobody.
+    let mut marked = HashSet::new();
+    let mut bytes = 0;
+    for moved in in_transit(source, Way::To, other) {
+        let (seq, element, transit) = moved?;
+        if (meant.is)(&transit.id) && (bytes < meant.bytes || bytes == 0) {
+            bytes += element.text().len() as u64;
+            if forgets || !copied.contains(transit.id.as_str()) {
+                let arriving = Transit {
+                    id: transit.id.clone(),
+                    way: Way::From,
+                    queue: own.clone(),
+                };
+                let copy = edited(&element, &[Edit::Move(Some(arriving))])?;
+                finish.arrive.push(Change::Append(copy));
+                // Only what has no copy can stay: the other one would come to be a second message.
+                if let Some(mut edits) = (meant.back)(&transit.id) {
+                    edits.push(Edit::Move(None));
+                    let stays = edited(&element, &edits)?;
+                    finish.stay.push(Change::Envelope(seq, stays));
+                }
             }
+            finish.leave.push(Change::Remove(seq));
+            left.moved_out += 1;
+            let is_retried = policy.retry_queue.as_ref() == Some(other);
+            left.retried += u64::from(is_retried);
+            left.dead_lettered += u64::from(policy.dead_letter_queue.as_ref() == Some(other));
+            // What waits there comes back: it is not done before.
+            let waits_until = element.not_before().filter(|_| is_retried);
+            let from = waits_until.map_or(now.wall, |until| until.max(now.wall));
+            let gone = element.id().and_then(|id| remember_from(from, id, policy));
+            finish.leave.extend(gone);
+        } else {
+            finish.more |= (meant.is)(&transit.id);
         }
-        finish.leave.push(Change::Remove(seq));
-        left.moved_out += 1;
-        left.retried += u64::from(policy.retry_queue.as_ref() == Some(other));
-        left.dead_lettered += u64::from(policy.dead_letter_queue.as_ref() == Some(other));
-        let gone = element.id().and_then(|id| remember(id, policy, now));
-        finish.leave.extend(gone);
+        marked.insert(transit.id);
     }
     count(&mut finish.leave, left);
-    let came = Counters {
-        moved_in: come.len() as u64,
-        ..Counters::default()
-    };
-    for (seq, element) in come {
-        let arrived = edited(&element, &[Edit::Move(None)])?;
-        finish.arrived.push(Change::Envelope(seq, arrived));
+    let mut came = Counters::default();
+    for (seq, element, transit) in &come {
+        if !marked.contains(&transit.id) {
+            let arrived = edited(element, &[Edit::Move(None)])?;
+            finish.arrived.push(Change::Envelope(*seq, arrived));
+            came.moved_in += 1;
+        }
     }
     count(&mut finish.arrived, came);
     Ok(finish)
 }
 
-/// The queues with which moves have not ended, and whether one of those is among them that `is_begun` says of its id. One that leads
-/// to this queue itself has ended: somebody has put one queue's array into another.
+/// The messages of a queue that are on their way to another one, or come from there.
+fn in_transit<'a>(
+    index: &'a Index,
+    way: Way,
+    queue: &'a QueueName,
+) -> impl Iterator<Item = Result<(Seq, Element, Transit)>> + 'a {
+    index.in_transit().filter_map(move |found| {
+        let moved = found.map(|(seq, element)| {
+            let transit = element.transit()?.clone();
+            let is_meant = transit.way == way && transit.queue == *queue;
+            is_meant.then_some((seq, element, transit))
+        });
+        moved.transpose()
+    })
+}
+
+/// The queues with which moves have not ended of which this is so, by their ids. One that leads to this queue itself has ended:
+/// somebody has put one queue's array into another.
 pub(crate) fn partners(
     index: &Index,
     own: &QueueName,
-    is_begun: &dyn Fn(&str) -> bool,
-) -> Result<Plan<BTreeMap<QueueName, bool>>> {
-    let (mut changes, mut result) = (Vec::new(), BTreeMap::new());
-    for (seq, element) in index.in_transit()? {
+    is_meant: &dyn Fn(&str) -> bool,
+) -> Result<Plan<BTreeSet<QueueName>>> {
+    let (mut changes, mut result) = (Vec::new(), BTreeSet::new());
+    for found in index.in_transit() {
+        let (seq, element) = found?;
         match element.transit() {
             Some(transit) if transit.queue == *own => {
                 let stays = edited(&element, &[Edit::Move(None)])?;
                 changes.push(Change::Envelope(seq, stays));
             }
-            Some(transit) => {
-                *result.entry(transit.queue.clone()).or_default() |= is_begun(&transit.id);
+            Some(transit) if is_meant(&transit.id) => {
+                result.insert(transit.queue.clone());
             }
-            None => {}
+            _ => {}
         }
     }
     Ok(Plan { changes, result })

@@ -1,5 +1,6 @@
 //! Receiving.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,7 +38,7 @@ pub(crate) struct Taken {
 #[derive(Debug)]
 pub(crate) struct Received {
     pub(crate) taken: Vec<Taken>,
-    /// Some of those that are ready are to be given up first.
+    /// Some of those before them, or all that are ready, are to be given up.
     pub(crate) over: bool,
 }
 
@@ -51,13 +52,15 @@ pub(crate) fn receive(
 ) -> Result<Plan<Received>> {
     let mut changes = Vec::new();
     let mut result = Vec::new();
-    let mut over = false;
+    let over = Cell::new(false);
     let mut counters = Counters::default();
-    for (seq, element) in index.next_ready(max, now)? {
-        if is_over(&element, policy, now).is_some() {
-            over = true;
-            continue;
-        }
+    // Those that are over take nobody's place.
+    let is_good = |element: &Element| {
+        let is_good = is_over(element, policy, now).is_none();
+        over.set(over.get() || !is_good);
+        is_good
+    };
+    for (seq, element) in index.next_ready_where(max, now, is_good)? {
         counters.received += 1;
         if let Some(cause) = cause(&mut counters, &element, now) {
             *cause += 1;
@@ -99,7 +102,7 @@ pub(crate) fn receive(
     }
     let result = Received {
         taken: result,
-        over,
+        over: over.get(),
     };
     Ok(Plan::counting(changes, result, counters))
 }

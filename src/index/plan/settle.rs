@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::moves::{Mover, STUCK, history};
+use super::moves::{Mover, STUCK, given_back, history};
 use super::{edited, remember};
 use crate::config::Policy;
 use crate::error::Result;
@@ -75,7 +75,8 @@ pub(crate) fn nack(
             Edit::Lease(Some(Lease { token, held: None })),
             Edit::NotBefore(not_before),
         ];
-        if let Some(error) = back.error {
+        let last_word = given_up.and_then(|_| given_back(&element));
+        if let Some(error) = back.error.or(last_word.as_deref()) {
             edits.push(Edit::Error(error));
             edits.push(history(&element, error, now));
         }

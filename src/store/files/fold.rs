@@ -159,8 +159,10 @@ impl Files {
             self.seen = taken.map_or(Seen::Nothing, Seen::Journal);
             return Ok(None);
         }
+        // What was committed behind the cut is known only where it was read.
+        let is_read_anew = journal.has_failed();
         let places = fold.end(&mut journal, store, name, hold)?;
-        if places.is_some() {
+        if places.is_some() && !is_read_anew {
             self.seen = Seen::Journal(journal);
         }
         Ok(places)

@@ -7,6 +7,7 @@ mod open;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use open::{has_journal, open, open_tail, opened};
 
@@ -22,11 +23,16 @@ use crate::format::name::{CONFIG_FILE, QueueName};
 use crate::index::past::Past;
 use crate::index::{Change, Index};
 
+/// How often this process has begun to read a queue's files from the start.
+static READINGS: AtomicU64 = AtomicU64::new(0);
+
 /// What this process knows of a queue.
 #[derive(Debug)]
 pub(crate) struct Files {
     index: Index,
     seen: Seen,
+    /// Which reading the index is of. Where the files were read anew, the numbers of messages may be other ones.
+    reading: u64,
     /// Whether `flockq.json` does not say yet that there is a journal.
     unrecorded: bool,
     /// The configuration as it was read last, and what holds for this queue.
@@ -83,6 +89,7 @@ impl Files {
         Self {
             index: Index::empty(),
             seen: Seen::Nothing,
+            reading: READINGS.fetch_add(1, Ordering::Relaxed),
             unrecorded: false,
             config: Arc::default(),
             policy: Arc::new(Config::default().policy("")),
@@ -156,8 +163,18 @@ impl Files {
         }
     }
 
+    /// Which reading of the files this is, as long as that is good; `None` when they have to be read again.
+    pub(crate) fn reading(&self) -> Option<u64> {
+        let is_good = matches!(
+            self.seen,
+            Seen::Missing(_) | Seen::Plain(_) | Seen::Journal(_)
+        );
+        is_good.then_some(self.reading)
+    }
+
     /// Reads the configuration, and a journal's end if that is enough.
     fn begin_anew(&mut self, store: &dyn Store, name: &QueueName, need: Need) -> Result<()> {
+        self.reading = READINGS.fetch_add(1, Ordering::Relaxed);
         self.seen = Seen::Nothing;
         self.index = Index::empty();
         self.configure(store, name)?;
@@ -242,7 +259,11 @@ impl Files {
         let looked = || look(store, &name.snapshot());
         let (journal, index) = match &mut self.seen {
             Seen::Nothing | Seen::Replaced => return Ok(false),
-            Seen::Missing(_) => return Ok(looked()?.is_none() && !has_journal(store, name)?),
+            Seen::Missing(_) => {
+                // What is made depends on what is on record.
+                let is_missing = looked()?.is_none() && !has_journal(store, name)?;
+                return Ok(is_missing && !self.config_has_changed(store)?);
+            }
             Seen::Plain(plain) => {
                 let is_same = looked()?.is_some_and(|stat| plain.is(&stat));
                 return Ok(is_same && !has_journal(store, name)?);
@@ -410,7 +431,9 @@ impl Files {
                 })
             }
             Seen::Journal(journal) => self.append(store, name, journal, changes, durable, hold),
-            seen => {
+            // What is there is to be looked at first.
+            Seen::Nothing | Seen::Replaced => Ok(Committed::No),
+            seen @ (Seen::Plain(_) | Seen::Missing(_)) => {
                 let before = match &seen {
                     Seen::Plain(plain) => Some(plain),
                     _ => None,

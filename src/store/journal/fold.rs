@@ -408,6 +408,10 @@ impl<'a> Fold<'a> {
         {
             return Ok(None);
         }
+        if journal.syncs.sound().is_err() && !journal.ended {
+            // Another thread's sync has failed, and it has not been able to say so yet.
+            journal.poison(store, name);
+        }
         self.copy(name)?;
         if self.copied != journal.cursor {
             let text = "a checkpoint did not copy what was committed meanwhile";

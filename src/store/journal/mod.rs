@@ -99,7 +99,6 @@ pub(crate) enum Looked {
 pub(crate) struct Doubtful {
     file: Arc<dyn File>,
     syncs: Arc<Syncs>,
-    before: Cursor,
     after: Cursor,
 }
 
@@ -149,8 +148,9 @@ impl Doubtful {
             path: path.clone(),
             size,
         };
-        // Who had not seen it may have written in its place.
-        let (end, _) = frames(self.after.offset).read(self.before, |_| Ok(()))?;
+        // Who had not seen it may have written in its place, or in the place of what it stands behind.
+        let start = Cursor::start(self.after.salt);
+        let (end, _) = frames(self.after.offset).read(start, |_| Ok(()))?;
         if end != self.after {
             return Ok(false);
         }
@@ -207,6 +207,11 @@ impl Journal {
         self.ended || !self.belongs_to(lock)
     }
 
+    /// Whether a sync of it has failed, as far as this process knows: what was read of it may go from memory at any time.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.ended || self.syncs.sound().is_err()
+    }
+
     /// Whether somebody was last about to begin the next generation.
     pub(crate) fn is_switched(&self) -> bool {
         self.switch.is_some()
@@ -254,7 +259,6 @@ impl Journal {
             // Before a message takes the space: what of it is written before the disk is full again is not always given back.
             reserve.make_again(store, name)?;
         }
-        let before = self.cursor;
         let at = match self.write_commit(store, name, &body, durable) {
             // Unless it was a sync that failed: nothing is written behind that.
             Err(error)
@@ -278,7 +282,6 @@ impl Journal {
         let doubtful = Doubtful {
             file: Arc::clone(&self.file),
             syncs: Arc::clone(&self.syncs),
-            before,
             after: self.cursor,
         };
         Ok(Appended::Doubtful(doubtful))

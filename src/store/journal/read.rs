@@ -288,6 +288,10 @@ impl Journal {
         if size > self.cursor.offset {
             self.read_on(store, name, size, Some((&mut *index, 0)))?;
         }
+        if self.ended {
+            // What the disk has refused may go from memory as well, at any time: the next generation has it.
+            return Ok(Looked::Replaced);
+        }
         let (next, base, size) = Self::begin(store, name)?;
         let is_next = |switch: &Switch| {
             base == switch.base && switch.salt == format!("{:016x}", next.cursor.salt)

@@ -11,7 +11,7 @@ use crate::format::frame::{self, Frame, Kind};
 use crate::format::journal::{self, Base, Record, Switch};
 use crate::format::name::QueueName;
 use crate::format::{json, salvage};
-use crate::index::Seq;
+use crate::index::merge::{Numbered, added};
 use crate::store::{Open, Store};
 
 /// What was saved, and what was not.
@@ -45,45 +45,60 @@ pub(crate) fn snapshot(store: &dyn Store, name: &QueueName) -> Result<Salvage> {
 
 /// Reads what is whole of a snapshot and its journal.
 pub(crate) fn journalled(store: &dyn Store, name: &QueueName) -> Result<Salvage> {
-    let path = store.root().join(name.journal());
+    let journal_path = store.root().join(name.journal());
     let Some(bytes) = read(store, &name.journal())? else {
         let mut saved = snapshot(store, name)?;
         let rule = "it is not there: what was committed since the snapshot is lost";
-        saved.lose(&path, 0, rule.to_owned());
+        saved.lose(&journal_path, 0, rule.to_owned());
         return Ok(saved);
     };
     let mut saved = Salvage::default();
     let frames = of_one_generation(&bytes);
-    saved.tell_gaps(&path, &frames, bytes.len());
+    saved.tell_gaps(&journal_path, &frames, bytes.len());
     let bases = bases(&bytes, &frames);
     let counted = bases.iter().map(|(base, _)| base.replaced);
     saved.replaced = counted.max().unwrap_or_default();
     let numbered = numbered(store, name, &bases)?;
-    let (mut known, from) = if let Some((known, from, generation)) = numbered {
-        saved.generation = generation;
-        (known, from)
-    } else {
-        let found = snapshot(store, name)?;
-        saved.array = found.array;
-        saved.lost.extend(found.lost);
-        let rule = "it is not the snapshot that the journal builds on: what was done with its messages since is not known";
-        saved.lose(&store.root().join(name.snapshot()), 0, rule.to_owned());
-        (BTreeMap::new(), 0)
-    };
+    let from = numbered.as_ref().map_or(0, |found| found.from);
+    saved.generation = numbered.as_ref().map_or(0, |found| found.generation);
+    let known = numbered.as_ref().map(|found| found.known.clone());
+    let mut known = known.unwrap_or_default();
     for (at, frame) in frames.iter().filter(|(at, _)| *at as u64 >= from) {
         if frame.header.kind == Kind::Commit {
             let body = bytes.get(frame.body.clone()).unwrap_or_default();
             if let Err(rule) = apply(body, &mut known) {
-                saved.lose(&path, *at as u64, rule);
+                saved.lose(&journal_path, *at as u64, rule);
             }
         }
     }
-    let texts = known.values().map(|element| Arc::clone(element.text()));
-    saved.array.extend(texts);
+    let path = store.root().join(name.snapshot());
+    match &numbered {
+        Some(found) if found.is_at_path => {}
+        // What is there was put there by another program, or by a repair that was cut short.
+        Some(found) => {
+            let bytes = read(store, &name.snapshot())?.unwrap_or_default();
+            let theirs = added(salvage::array(&bytes).elements, &found.known, &known);
+            if !theirs.is_empty() {
+                let rule = format!(
+                    "another program has replaced it: {} messages that only it has were saved, and those that it has taken out may come again",
+                    theirs.len()
+                );
+                saved.lose(&path, 0, rule);
+                saved.take(&theirs);
+            }
+        }
+        None => {
+            let found = snapshot(store, name)?;
+            saved.array = found.array;
+            saved.lost.extend(found.lost);
+            let rule = "it is not the snapshot that the journal builds on: what was done with its messages since is not known";
+            saved.lose(&path, 0, rule.to_owned());
+        }
+    }
+    let known: Vec<Element> = known.into_values().collect();
+    saved.take(&known);
     Ok(saved)
 }
-
-type Known = BTreeMap<Seq, Element>;
 
 impl Salvage {
     fn lose(&mut self, path: &Path, offset: u64, rule: String) {
@@ -91,13 +106,14 @@ impl Salvage {
         self.lost.push(Lost { path, offset, rule });
     }
 
+    fn take(&mut self, elements: &[Element]) {
+        let texts = elements.iter().map(|element| Arc::clone(element.text()));
+        self.array.extend(texts);
+    }
+
     fn take_array(&mut self, path: &Path, bytes: &[u8]) {
         let found = salvage::array(bytes);
-        let texts = found
-            .elements
-            .iter()
-            .map(|element| Arc::clone(element.text()));
-        self.array.extend(texts);
+        self.take(&found.elements);
         for (range, rule) in found.lost {
             let rule = format!("{} bytes: {rule}", range.len());
             self.lose(path, range.start as u64, rule);
@@ -170,14 +186,30 @@ fn bases(bytes: &[u8], frames: &[(usize, Frame)]) -> Vec<(Base, u64)> {
     bases
 }
 
-/// The elements of the snapshot with their numbers, where in the journal it goes on from there, and the generation: when
-/// a snapshot is to be found that the journal names.
-fn numbered(
-    store: &dyn Store,
-    name: &QueueName,
-    bases: &[(Base, u64)],
-) -> Result<Option<(Known, u64, u64)>> {
-    for file in [name.snapshot(), format!("{WRITTEN}/{}", name.snapshot())] {
+/// A snapshot that the journal names.
+struct Found {
+    /// Its elements.
+    known: Numbered,
+    /// Where in the journal it goes on from there.
+    from: u64,
+    generation: u64,
+    /// Whether it is the queue's file, and not a version of it that was kept.
+    is_at_path: bool,
+}
+
+/// The snapshot that the journal names, if it is to be found: it may have been kept when a repair that was cut short had put
+/// another one in its place.
+fn numbered(store: &dyn Store, name: &QueueName, bases: &[(Base, u64)]) -> Result<Option<Found>> {
+    let at_path = name.snapshot();
+    let mut files = vec![at_path.clone(), format!("{WRITTEN}/{at_path}")];
+    let kept = store.list("");
+    let kept = kept.map_err(|error| Error::io("read the directory", store.root(), error))?;
+    let kept = kept.into_iter().filter(|file| {
+        let number = file.strip_prefix(&at_path);
+        number.is_some_and(|number| number.starts_with(".damaged-"))
+    });
+    files.extend(kept);
+    for file in files {
         let Some(snapshot) = read(store, &file)? else {
             continue;
         };
@@ -196,13 +228,18 @@ fn numbered(
         let known = numbers
             .zip(spans)
             .filter_map(|(seq, span)| Some((seq, element(span)?)));
-        return Ok(Some((known.collect(), *from, base.generation)));
+        return Ok(Some(Found {
+            known: known.collect(),
+            from: *from,
+            generation: base.generation,
+            is_at_path: file == at_path,
+        }));
     }
     Ok(None)
 }
 
 /// Applies the records of one commit as far as their messages are known.
-fn apply(body: &[u8], known: &mut Known) -> std::result::Result<(), String> {
+fn apply(body: &[u8], known: &mut Numbered) -> std::result::Result<(), String> {
     let (totals, records) = journal::read_commit(body).map_err(|damage| damage.rule)?;
     let is_new = |record: &&Record<'_>| matches!(record, Record::Append(_));
     let new = records.iter().filter(is_new).count() as u64;

@@ -352,7 +352,7 @@ impl Store for RealStore {
             other => other?,
         };
         let mut names = Vec::new();
-        for entry in rustix::fs::Dir::read_from(&fd)? {
+        for entry in retry(|| rustix::fs::Dir::read_from(&fd))? {
             // A name that is no text cannot be one of flockq's.
             if let Ok(name) = entry?.file_name().to_str() {
                 names.push(name.to_owned());
