@@ -305,7 +305,7 @@ func TestALockIsHeldAlsoWhenNobodyMentionsItAnyMore(t *testing.T) {
 
 func TestOneLockHolderAtATime(t *testing.T) {
 	path := t.TempDir() + "/state.json"
-	var inside, worst atomic.Int32
+	var inside atomic.Int32
 	together(8, func(int) {
 		for range 25 {
 			lock, err := AcquireFileLock(background, path, nil)
@@ -313,11 +313,12 @@ func TestOneLockHolderAtATime(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			worst.Store(max(worst.Load(), inside.Add(1)))
+			if holders := inside.Add(1); holders != 1 {
+				t.Errorf("%d hold it", holders)
+			}
 			runtime.Gosched()
 			inside.Add(-1)
 			lock.Release()
 		}
 	})
-	equal(t, worst.Load(), 1)
 }

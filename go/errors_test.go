@@ -241,8 +241,12 @@ func TestALockThatSomebodyKeepsTimesOut(t *testing.T) {
 	lock := must[*FileLock](t)(AcquireFileLock(background, path, nil))
 	_, err := queue.Send(background, 1, nil)
 	wants(t, err, CodeLockTimeout)
+	began := time.Now()
 	_, err = AcquireFileLock(background, path, &FileLockOptions{Wait: 20 * time.Millisecond})
 	wants(t, err, CodeLockTimeout)
+	if took := time.Since(began); took < 20*time.Millisecond || took > 5*time.Second {
+		t.Errorf("it waited %v", took)
+	}
 	lock.Release()
 	lock.Release()
 	send(t, queue, "1")

@@ -80,10 +80,10 @@ func TestEveryWayToSettle(t *testing.T) {
 	wants(t, first.Ack(background), CodeStaleReceipt)
 	equal(t, must[[]*Envelope](t)(queue.Peek(background, 1))[0].Reason, "no such agent")
 
-	second := must[*Delivery](t)(queue.TryReceive(background, &ReceiveOptions{Lease: 50 * time.Millisecond}))
+	second := must[*Delivery](t)(queue.TryReceive(background, &ReceiveOptions{Lease: time.Second}))
 	equal[uint64](t, second.Attempts, 2)
 	check(t, second.Extend(background, time.Hour))
-	time.Sleep(60 * time.Millisecond)
+	time.Sleep(1100 * time.Millisecond)
 	check(t, second.Detach(background))
 	check(t, second.Nack(background, &NackOptions{Delay: time.Hour}))
 	equal(t, must[Stats](t)(queue.Stats(background)).Delayed, 1)

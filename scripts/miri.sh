@@ -17,6 +17,8 @@ for name in "${skipped[@]}"; do arguments+=(--skip "$name"); done
 miri() { cargo "+$nightly" miri test --quiet --lib --features capi "$@"; }
 miri --no-run > target/miri.log 2>&1 || { tail -n 60 target/miri.log; exit 1; }
 running=() passed=0 failed=0
+# Whoever ends this ends both.
+trap 'kill "${running[@]}" 2> /dev/null' EXIT
 for half in "${!halves[@]}"; do
     # shellcheck disable=SC2086
     miri -- ${halves[half]} "${arguments[@]}" > "target/miri-$half.log" 2>&1 &

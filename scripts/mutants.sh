@@ -17,6 +17,7 @@ mutants=(
     "inherited_trusted    queue::journalled queue::crashes::failures"
     "lock_unlinked        queue::tests::the_lock_file_is_the_same"
     "no_inode_check       queue::tests"
+    "lock_unproved        cli: security"
     "any_lock_file        queue::journalled"
     "move_forgotten       queue::moving"
     "no_salt              format::frame"

@@ -14,7 +14,7 @@ mod support;
 
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use support::Driver;
@@ -87,13 +87,13 @@ fn a_lease_ends_neither_early_nor_late_when_the_wall_clock_jumps() {
             assert_eq!(shifted.receive(1000), Value::Null, "{language} {by}");
             let receipts = json!([taken["receipt"]]);
             let extend =
-                json!({"op": "extend", "queue": "inbound", "receipts": receipts, "lease_ms": 300});
+                json!({"op": "extend", "queue": "inbound", "receipts": receipts, "lease_ms": 1500});
             assert_eq!(shifted.driver.ok(&extend), json!([null]), "{language} {by}");
             let took = right.ok(&json!({"op": "receive", "queue": "inbound"}));
             assert_eq!(took, Value::Null, "{language} {by}");
         }
-        // It was extended ten years ago by this clock, and ends after 300 ms all the same.
-        sleep(Duration::from_millis(400));
+        // It was extended ten years ago by this clock, and ends after 1.5 s all the same.
+        sleep(Duration::from_millis(1600));
         let again = shifted.receive(60_000);
         assert_eq!(
             (&again["id"], &again["attempts"]),
@@ -146,7 +146,10 @@ fn a_waiting_receiver_sees_that_the_clock_was_set_forward() {
             .request(&json!({"op": "receive", "queue": "inbound", "wait_ms": 20_000}));
         sleep(Duration::from_millis(100));
         shifted.shift("+2h");
+        let shifted_at = Instant::now();
         let reply = shifted.driver.reply().expect("a reply");
+        // Not only when it ends to wait.
+        assert!(shifted_at.elapsed() < Duration::from_secs(10));
         assert_eq!(
             reply["ok"]["payload"], "1",
             "{}: {reply}",

@@ -14,6 +14,7 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -134,6 +135,8 @@ fn what_is_made_by_who_is_killed_at_it_can_be_used_by_the_group() {
                 break;
             }
             let when = format!("killed at {call} {number}");
+            let is_killed = output.status.signal() == Some(9) || output.status.code() == Some(137);
+            assert!(is_killed, "{when}: {}", error_of(&output));
             require_shared(&spool, &when);
             require_finished(&spool, &when);
             killed += 1;

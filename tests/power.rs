@@ -136,6 +136,7 @@ fn refuse(file_system: FileSystem) {
             }
         }
     }
+    assert!(went_on > 0, "no process could go on: nothing was seen");
     let told = format!(
         "failures of the disk under {file_system:?}, which outlived {went_on} (FLOCKQ_SEED={seed})"
     );

@@ -264,3 +264,35 @@ fn walk(directory: &Path) -> Vec<std::path::PathBuf> {
     }
     all
 }
+
+/// A file system on which `flock` says yes to everybody, or is none.
+#[test]
+fn a_file_system_whose_locks_exclude_nobody_is_refused() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        support::left_out("strace is missing (apt-get install strace)");
+        return;
+    }
+    for (inject, said) in [
+        ("retval=0", "lets two holders have the same lock"),
+        ("error=ENOLCK", "locks do not work"),
+    ] {
+        let spool = support::spool("plain");
+        let output = Command::new("strace")
+            .args([
+                "-f",
+                "-o",
+                "/dev/null",
+                "-e",
+                &format!("inject=flock:{inject}"),
+            ])
+            .arg(env!("CARGO_BIN_EXE_flockq"))
+            .args(["send", "inbound", "1"])
+            .env("FLOCKQ_DIR", spool.path())
+            .output()
+            .unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{inject}: {error}");
+        assert!(error.contains(said), "{inject}: {error}");
+        assert!(!spool.path().join("inbound.json").exists(), "{inject}");
+    }
+}

@@ -70,6 +70,8 @@ pub enum Act {
     End,
     /// There was no room on the disk.
     Full,
+    /// It was answered that it is not known what happened.
+    Unsure(String),
     /// Anything else.
     Other,
     /// What must never happen, and needs no checker.

@@ -153,6 +153,8 @@ impl Run<'_> {
             verdict.sent > 10 && verdict.delivered > 10,
             "they hardly ever ran"
         );
+        let idle = strikes.iter().find(|(_, count)| **count == 0);
+        assert!(idle.is_none(), "{idle:?} did nothing");
     }
 }
 

@@ -66,6 +66,13 @@ impl<'a> Session<'a> {
         let error = reply
             .as_ref()
             .and_then(|reply| reply["error"].as_str().map(str::to_owned));
+        if error.as_deref() == Some("OutcomeUnknown") {
+            let what = format!(
+                "{request}: {:?}",
+                reply.as_ref().map(|reply| &reply["message"])
+            );
+            self.note(begin, Act::Unsure(what), Outcome::Ok);
+        }
         let outcome = match (&reply, &error) {
             (None, _) => Outcome::Unknown,
             (_, Some(kind)) if kind == "OutcomeUnknown" => Outcome::Unknown,

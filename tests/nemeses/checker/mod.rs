@@ -178,7 +178,12 @@ impl<'a> Known<'a> {
                 let first = self.ends.entry(process).or_insert(begin);
                 *first = begin.min(*first);
             }
-            Act::Move { .. } | Act::Hold { .. } | Act::Full | Act::Other | Act::Wrong(_) => {}
+            Act::Move { .. }
+            | Act::Hold { .. }
+            | Act::Full
+            | Act::Other
+            | Act::Unsure(_)
+            | Act::Wrong(_) => {}
         }
     }
 
@@ -216,6 +221,12 @@ fn failures(known: &Known<'_>, excuses: &BTreeSet<&str>, verdict: &mut Verdict) 
     for event in known.events {
         if let Act::Wrong(what) = &event.act {
             verdict.find(Rule::Wrong, what);
+        }
+        if let Act::Unsure(what) = &event.act {
+            verdict.failures += 1;
+            if !excuses.contains("OutcomeUnknown") {
+                verdict.find(Rule::Failure, format!("OutcomeUnknown: {what}"));
+            }
         }
         let Outcome::Failed(error) = &event.outcome else {
             continue;

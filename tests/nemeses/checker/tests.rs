@@ -298,6 +298,15 @@ fn a_failure_that_nothing_explains_is_found() {
     failed.finds(&[Rule::Failure]);
     let excused = judge(&failed.0, &End::default(), &BTreeSet::from(["Io"]));
     assert!(excused.violations.is_empty());
+    let unsure = sent().given(2, 5, "a", 7, 1).ack(9, "a", 7);
+    let unsure = unsure.event(2, 20, 21, Act::Unsure("a sync".to_owned()), Outcome::Ok);
+    unsure.finds(&[Rule::Failure]);
+    let excused = judge(
+        &unsure.0,
+        &End::default(),
+        &BTreeSet::from(["OutcomeUnknown"]),
+    );
+    assert!(excused.violations.is_empty());
     let died = sent().given(2, 5, "a", 7, 1).ack(9, "a", 7);
     let died = died.event(2, 20, 20, Act::Wrong("a bus error".to_owned()), Outcome::Ok);
     died.finds(&[Rule::Wrong]);

@@ -23,7 +23,7 @@ impl Nemesis for LockFiles {
 
     /// A move gives up after some tries: it has not ended, and is gone on with by whoever comes next.
     fn excuses(&self) -> &'static [&'static str] {
-        &["LockTimeout"]
+        &["LockTimeout", "OutcomeUnknown"]
     }
 
     fn strike(&self, crew: &Crew, _chance: &mut Chance) -> usize {

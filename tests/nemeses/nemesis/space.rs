@@ -52,7 +52,7 @@ impl Nemesis for FullDisk {
     }
 
     fn excuses(&self) -> &'static [&'static str] {
-        &["Io"]
+        &["Io", "OutcomeUnknown"]
     }
 
     fn strike(&self, crew: &Crew, chance: &mut Chance) -> usize {
@@ -105,7 +105,7 @@ impl Nemesis for Descriptors {
     }
 
     fn excuses(&self) -> &'static [&'static str] {
-        &["Io"]
+        &["Io", "OutcomeUnknown"]
     }
 
     fn strike(&self, crew: &Crew, chance: &mut Chance) -> usize {
