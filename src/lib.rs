@@ -58,8 +58,11 @@
 //!   by another process, or on btrfs any large send that fails, may take that space, and a new
 //!   consumer may get leases that do not end with its process. A plain queue cannot be changed at
 //!   all: each change writes a new file.
-//! * A plain queue does not remember the ids that have left it: there `dedup` sees only what is in
-//!   the queue.
+//! * A plain queue does not remember the ids that have left it: there `dedup` sees only what is in the
+//!   queue, and not what waits in its retry queue. A journalled queue with a `dedup_window` does.
+//! * When `retry_queue` is changed, what waits in the old one stays there until it is redriven;
+//!   `flockq doctor` says so.
+//! * `stats`, and each page of `list`, look at every message: their cost grows with the queue.
 //! * All senders that wait for room in a full queue wake together; which of them sends first is a
 //!   matter of chance.
 //! * Leases end at a reboot. Network file systems are refused by default.
