@@ -470,7 +470,9 @@ fn pages_follow_each_other_without_gap_or_repetition() {
 
 #[test]
 fn the_samples_come_out_byte_for_byte_whatever_is_changed_beside_them() {
-    for name in ["inbound", "outbound", "dead-letter"] {
+    // Each borrow of a part of a large text costs Miri as much as the part is long.
+    let names = ["dead-letter", "inbound", "outbound"];
+    for name in &names[..if cfg!(miri) { 1 } else { 3 }] {
         let bytes = sample(name);
         let mut index = Index::parse(&bytes).unwrap();
         let before = index.array().unwrap();
