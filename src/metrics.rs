@@ -91,23 +91,26 @@ const FIGURES: &[Figure] = &[
 struct Exposition<'a> {
     text: String,
     spool: String,
-    all: Vec<(&'a str, &'a Stats)>,
+    /// Those that could be read.
+    all: &'a [(&'a str, &'a Stats)],
 }
 
-fn metrics<'a>(spool: &str, all: &'a [(String, Result<Stats>)]) -> String {
+fn metrics(spool: &str, all: &[(String, Result<Stats>)]) -> String {
     let escaped = spool.replace('\\', "\\\\").replace('"', "\\\"");
-    let read =
-        |(name, stats): &'a (String, Result<Stats>)| Some((name.as_str(), stats.as_ref().ok()?));
+    let read = all
+        .iter()
+        .filter_map(|(name, stats)| Some((name.as_str(), stats.as_ref().ok()?)));
+    let read: Vec<(&str, &Stats)> = read.collect();
     let mut to = Exposition {
         text: String::new(),
         spool: escaped.replace('\n', "\\n"),
-        all: all.iter().filter_map(read).collect(),
+        all: &read,
     };
     to.readable(all);
     to.messages();
     for figure in FIGURES {
         to.begin(figure.name, figure.kind, figure.help);
-        for (queue, stats) in to.all.clone() {
+        for (queue, stats) in to.all {
             to.value(figure.name, queue, None, (figure.of)(stats));
         }
     }
@@ -141,7 +144,7 @@ impl Exposition<'_> {
     fn messages(&mut self) {
         let name = "flockq_messages";
         self.begin(name, "gauge", "Messages in the queue, by state.");
-        for (queue, stats) in self.all.clone() {
+        for (queue, stats) in self.all {
             let states = [
                 (State::Ready, stats.ready),
                 (State::Delayed, stats.delayed),
@@ -159,7 +162,7 @@ impl Exposition<'_> {
             let metric = format!("flockq_{name}_total");
             let help = format!("Messages or deliveries: {}.", name.replace('_', " "));
             self.begin(&metric, "counter", &help);
-            for (queue, stats) in self.all.clone() {
+            for (queue, stats) in self.all {
                 let found = stats.counters.named().into_iter();
                 for (_, count) in found.filter(|(other, _)| *other == name) {
                     self.value(&metric, queue, None, count);
@@ -172,7 +175,7 @@ impl Exposition<'_> {
         let name = "flockq_redelivered_total";
         let help = "Deliveries of messages that had been delivered before, by cause.";
         self.begin(name, "counter", help);
-        for (queue, stats) in self.all.clone() {
+        for (queue, stats) in self.all {
             for (counter, count) in stats.counters.named() {
                 if let Some(cause) = counter.strip_prefix(REDELIVERED) {
                     self.value(name, queue, Some(("cause", cause)), count);
@@ -185,7 +188,7 @@ impl Exposition<'_> {
         let name = "flockq_lock_wait_seconds";
         let help = "Waits for the lock, of those who had to wait.";
         self.begin(name, "histogram", help);
-        for (queue, stats) in self.all.clone() {
+        for (queue, stats) in self.all {
             let bounds = LockStats::BOUNDS.map(seconds).into_iter();
             let mut sum = 0u64;
             for (bound, count) in bounds.chain(["+Inf".to_owned()]).zip(stats.lock.waits) {

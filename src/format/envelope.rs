@@ -386,11 +386,12 @@ impl Element {
         self.attempts
     }
 
-    /// When its time to live is over.
+    /// Before when it is delivered to nobody.
     pub(crate) fn not_before(&self) -> Option<Timestamp> {
         self.not_before
     }
 
+    /// When its time to live is over.
     pub(crate) fn expires(&self) -> Option<Timestamp> {
         self.expires
     }
