@@ -351,14 +351,17 @@ impl Store for RealStore {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             other => other?,
         };
-        let mut names = Vec::new();
-        for entry in retry(|| rustix::fs::Dir::read_from(&fd))? {
-            // A name that is no text cannot be one of flockq's.
-            if let Ok(name) = entry?.file_name().to_str() {
-                names.push(name.to_owned());
+        // One that was interrupted reads no further: from its start.
+        retry(|| {
+            let mut names = Vec::new();
+            for entry in rustix::fs::Dir::read_from(&fd)? {
+                // A name that is no text cannot be one of flockq's.
+                if let Ok(name) = entry?.file_name().to_str() {
+                    names.push(name.to_owned());
+                }
             }
-        }
-        Ok(names)
+            Ok(names)
+        })
     }
 
     fn page(&self, path: &str, mode: u32) -> io::Result<Arc<dyn Page>> {
