@@ -15,7 +15,7 @@ use super::{place, use_up};
 
 const SECTOR: usize = 512;
 
-/// What there is, by id: the attempts of each message.
+/// What there is, by id (empty where a message has none, as after damage): the attempts of each message.
 type State = BTreeMap<String, u64>;
 
 /// The queue between two acts.
@@ -35,7 +35,7 @@ fn state(queue: &Queue) -> flockq::Result<State> {
     let page = queue.list(&List::new().limit(10_000))?;
     let envelopes = page.envelopes.iter();
     Ok(envelopes
-        .map(|one| (one.id().unwrap().to_owned(), one.attempts()))
+        .map(|one| (one.id().unwrap_or_default().to_owned(), one.attempts()))
         .collect())
 }
 
