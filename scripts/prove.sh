@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What `make test` does in part, whole; the deliberate bugs, each of which a test has to find; many
 # schedules of threads; undefined behaviour and races, looked for by Miri and the sanitizers; and a minute of each fuzz target.
-# Takes about an hour and a half on two processors. Writes docs/reliability.md from what was said. Nothing may be left out:
+# Takes about an hour and three quarters on two processors. Writes docs/reliability.md from what was said. Nothing may be left out:
 # what is needed is looked for before it begins.
 #   scripts/prove.sh [STEP...]
 set -uo pipefail
