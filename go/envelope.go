@@ -172,6 +172,50 @@ func (q *Queue) Len(ctx context.Context) (int, error) {
 	return int(count), failure("len", status, &failed)
 }
 
+// UpdateMessage changes every message with this id where it is, in one commit, and returns how many there are. Their age,
+// attempts and leases stay: whoever works on one has what it was when he took it, and settles it all the same. A message on
+// its way to another queue is left.
+func (q *Queue) UpdateMessage(ctx context.Context, id string, update *MessageUpdate) (int, error) {
+	const op = "update_message"
+	if err := ended(ctx, op); err != nil {
+		return 0, err
+	}
+	set := defaults(update)
+	c := C.flockq_update_options{delay_ms: C.FLOCKQ_NO_WAIT, ttl_ms: C.FLOCKQ_FOREVER}
+	var err error
+	if set.Delay != NoWait {
+		if c.delay_ms, err = milliseconds(op, "Delay", set.Delay); err != nil {
+			return 0, err
+		}
+	}
+	if set.TTL != Forever {
+		if c.ttl_ms, err = milliseconds(op, "TTL", set.TTL); err != nil {
+			return 0, err
+		}
+	}
+	defer runtime.KeepAlive(q)
+	var pins pinned
+	defer pins.Unpin()
+	if set.Payload != nil {
+		encoded, err := encode(op, set.Payload)
+		if err != nil {
+			return 0, err
+		}
+		if len(encoded) == 0 {
+			// No JSON either; nothing at all would leave the payload as it is.
+			encoded = []byte(" ")
+		}
+		c.json = pins.bytes(encoded)
+	}
+	c.size = C.sizeof_flockq_update_options
+	c.priority = C.uint32_t(set.Priority)
+	pins.Pin(&c)
+	var updated C.uint64_t
+	var failed *C.flockq_error
+	status := C.flockq_queue_update_message(q.c, pins.text(id), &c, &updated, &failed)
+	return int(updated), failure(op, status, &failed)
+}
+
 // Remove removes every message with one of these ids, leased or not, and returns how many.
 func (q *Queue) Remove(ctx context.Context, ids ...string) (int, error) {
 	if err := ended(ctx, "remove"); err != nil {

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// Forever as a lock wait waits until the lock comes.
+// Forever as a lock wait waits until the lock comes; as the TTL of a [MessageUpdate] it is however old the message is.
 const Forever time.Duration = math.MaxInt64
 
-// NoWait as a lock wait tries once.
+// NoWait as a lock wait tries once; as the Delay of a [MessageUpdate] it is at once.
 const NoWait time.Duration = -1
 
 // Sync is what is on stable storage when a call returns.
@@ -135,6 +135,19 @@ type SendOptions struct {
 	Sync Sync
 	// Wait is how long to wait for room when the queue is full: 0 does not wait, or [Forever]. The end of the context ends it.
 	Wait time.Duration
+}
+
+// MessageUpdate is what [Queue.UpdateMessage] changes. What is zero stays as it is.
+type MessageUpdate struct {
+	// Payload is another payload, as for [Queue.Send]. The message keeps its id, whatever the payload says of itself. A JSON
+	// null is json.RawMessage("null").
+	Payload any
+	// Priority is another priority.
+	Priority Priority
+	// Delay is how long the message is not to be received from now; [NoWait] makes it ready at once.
+	Delay time.Duration
+	// TTL is how long the message is to be delivered at all from now; [Forever] is however old it is.
+	TTL time.Duration
 }
 
 // ReceiveOptions are the options of the receives. The zero value, and nil, are the defaults.

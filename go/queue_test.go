@@ -90,6 +90,34 @@ func TestEveryWayToSettle(t *testing.T) {
 	equal(t, must[int](t)(queue.Purge(background, StateAny)), 1)
 }
 
+func TestAnUpdateChangesWhatItNames(t *testing.T) {
+	queue := inbound(t)
+	late := &SendOptions{ID: "a", Delay: time.Hour, TTL: 2 * time.Hour}
+	must[string](t)(queue.Send(background, 1, late))
+	update := func(update MessageUpdate) int {
+		return must[int](t)(queue.UpdateMessage(background, "a", &update))
+	}
+	equal(t, update(MessageUpdate{Payload: json.RawMessage(`{ "n":1e-7}`)}), 1)
+	now := must[[]*Envelope](t)(queue.Get(background, "a"))[0]
+	equal(t, string(now.Payload), `{ "n":1e-7}`)
+	equal(t, now.State, StateDelayed)
+	equal(t, now.Expires != "", true)
+	equal(t, update(MessageUpdate{Priority: PriorityUrgent, Delay: NoWait, TTL: Forever}), 1)
+	now = must[[]*Envelope](t)(queue.Get(background, "a"))[0]
+	equal(t, now.State, StateReady)
+	equal(t, now.Priority, PriorityUrgent)
+	equal(t, now.Expires, "")
+	equal(t, must[int](t)(queue.UpdateMessage(background, "nobody", &MessageUpdate{Priority: PriorityLow})), 0)
+	for _, nothing := range []*MessageUpdate{nil, {}, {Delay: -2}, {TTL: NoWait}} {
+		_, err := queue.UpdateMessage(background, "a", nothing)
+		wants(t, err, CodeInvalidArgument)
+	}
+	for _, payload := range []any{[]byte{}, json.RawMessage("{"), make(chan int)} {
+		_, err := queue.UpdateMessage(background, "a", &MessageUpdate{Payload: payload, Priority: PriorityLow})
+		wants(t, err, CodeInvalidJson)
+	}
+}
+
 func TestAListOfReceiptsTellsWhichWereStale(t *testing.T) {
 	queue := inbound(t)
 	must[[]string](t)(queue.SendMany(background, []any{1, 2, 3}, nil))

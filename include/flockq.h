@@ -104,12 +104,12 @@
 
 
 /**
- * Where a wait is given in milliseconds: not at all, try once.
+ * Where a wait is given in milliseconds: not at all, try once. In an update's delay: at once.
  */
 #define FLOCKQ_NO_WAIT (UINT64_MAX - 1)
 
 /**
- * Where a wait is given in milliseconds: until it comes.
+ * Where a wait is given in milliseconds: until it comes. In an update's time to live: however old it is.
  */
 #define FLOCKQ_FOREVER UINT64_MAX
 
@@ -741,6 +741,36 @@ typedef struct {
 } flockq_stats;
 
 /**
+ * What flockq_queue_update_message() changes. What is zero stays as it is.
+ */
+typedef struct {
+  /**
+   * sizeof(flockq_update_options).
+   */
+  size_t size;
+  /**
+   * Another payload, whose bytes are kept as they are. The message keeps its id, whatever the payload says of itself.
+   */
+  flockq_bytes json;
+  /**
+   * A flockq_priority.
+   */
+  uint32_t priority;
+  /**
+   * Must be zero.
+   */
+  uint32_t reserved;
+  /**
+   * Not to be received before this many milliseconds have passed from now; FLOCKQ_NO_WAIT: at once.
+   */
+  uint64_t delay_ms;
+  /**
+   * Not to be delivered any more when this many milliseconds have passed from now; FLOCKQ_FOREVER: however old it is.
+   */
+  uint64_t ttl_ms;
+} flockq_update_options;
+
+/**
  * Which messages flockq_queue_move_to() and flockq_queue_redrive() move. All zero (but `size`) means all that nobody has under
  * a lease.
  */
@@ -1253,6 +1283,21 @@ flockq_status flockq_queue_remove(const flockq_queue *queue,
  * FLOCKQ_STATUS_INVALID_ARGUMENT: an unknown state. Other statuses as for flockq_queue_remove().
  */
 flockq_status flockq_queue_purge(const flockq_queue *queue, uint32_t in_state, uint64_t *removed, flockq_error **error);
+
+/**
+ * Changes every message with this id where it is, in one commit. Their age, attempts and leases stay: whoever works on one
+ * has what it was when he took it, and settles it all the same. A message on its way to another queue is left. `updated`
+ * (may be NULL) becomes how many there are.
+ *
+ * FLOCKQ_STATUS_INVALID_ARGUMENT: the options name nothing, an unknown priority. FLOCKQ_STATUS_INVALID_JSON,
+ * FLOCKQ_STATUS_TOO_LARGE: the payload. FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_IO: nothing was
+ * changed. FLOCKQ_STATUS_OUTCOME_UNKNOWN.
+ */
+flockq_status flockq_queue_update_message(const flockq_queue *queue,
+                                          flockq_bytes id,
+                                          const flockq_update_options *options,
+                                          uint64_t *updated,
+                                          flockq_error **error);
 
 /**
  * Moves messages to the queue called `target`, each exactly once wherever a process dies. Those under a lease are left. `ids`

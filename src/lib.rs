@@ -111,8 +111,8 @@ pub use index::state::State;
 pub use lockfile::{FileLock, FileLockBuilder, write_atomic};
 pub use message::{IntoMessage, Message};
 pub use queue::{
-    Array, Filter, Keeper, List, LockStats, Nack, Page, Queue, Receive, Redriven, Stats,
-    Transaction, Work,
+    Array, Filter, Keeper, List, LockStats, MessageUpdate, Nack, Page, Queue, Receive, Redriven,
+    Stats, Transaction, Work,
 };
 pub use spool::{Spool, SpoolBuilder};
 pub use store::LockKind;

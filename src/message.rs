@@ -33,13 +33,7 @@ pub struct Message {
 impl Message {
     /// A message whose payload is `payload` as JSON.
     pub fn new<T: Serialize + ?Sized>(payload: &T) -> Self {
-        let encoded = serde_json::to_vec(payload);
-        Self::from_result(encoded.map_err(|error| {
-            Error::new(
-                ErrorKind::InvalidJson,
-                format!("the payload cannot be written as JSON: {error}"),
-            )
-        }))
+        Self::from_result(encode(payload))
     }
 
     /// A message whose payload is this JSON text; its bytes are kept as they are.
@@ -117,6 +111,14 @@ impl Message {
         check_payload(&payload)?;
         Ok(payload)
     }
+}
+
+/// A payload as JSON.
+pub(crate) fn encode<T: Serialize + ?Sized>(payload: &T) -> Result<Vec<u8>> {
+    serde_json::to_vec(payload).map_err(|error| {
+        let text = format!("the payload cannot be written as JSON: {error}");
+        Error::new(ErrorKind::InvalidJson, text)
+    })
 }
 
 /// What can be sent: a reference to anything that serialises, or a [`Message`].

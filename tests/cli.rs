@@ -206,6 +206,51 @@ fn a_receive_waits_until_another_command_sends() {
 }
 
 #[test]
+fn update_changes_what_it_names_and_prints_how_many() {
+    let shell = Shell::new();
+    shell
+        .run(&[
+            "send",
+            "inbound",
+            "{\"id\":\"a\"}",
+            "--delay",
+            "1h",
+            "--ttl",
+            "2h",
+        ])
+        .ok();
+    assert_eq!(shell.run(&["update", "inbound", "a", "[1e-7]"]).ok(), "1\n");
+    let changed = shell.run(&["get", "inbound", "a"]).lines().remove(0);
+    assert_eq!(text(&changed, "state"), "delayed");
+    let rush = ["--delay", "0s", "--priority", "urgent", "--no-ttl"];
+    let rush = [&["update", "inbound", "a"][..], &rush].concat();
+    assert_eq!(shell.run(&rush).ok(), "1\n");
+    let kept = fs::read_to_string(shell.path().join("inbound.json")).unwrap();
+    assert!(
+        kept.contains("{\"message\":[1e-7],\"attempts\":0,") && kept.contains("\"urgent\""),
+        "{kept}"
+    );
+    assert!(
+        !kept.contains("not_before") && !kept.contains("expires"),
+        "{kept}"
+    );
+    shell
+        .feed(&["update", "inbound", "a", "-"], b"{\"n\": 2}\n")
+        .ok();
+    assert_eq!(shell.receive()["message"]["n"], 2);
+    let none = shell.run(&["update", "inbound", "nobody", "1"]);
+    assert_eq!((none.code, none.out.as_str()), (3, "0\n"));
+    shell
+        .run(&["update", "inbound", "a"])
+        .failed(2, "names nothing");
+    shell
+        .run(&["update", "inbound", "a", "{"])
+        .failed(1, "JSON");
+    let both = ["update", "inbound", "a", "--ttl", "1s", "--no-ttl"];
+    shell.run(&both).failed_usage();
+}
+
+#[test]
 fn remove_and_purge_print_how_many() {
     let shell = Shell::new();
     shell
@@ -444,6 +489,7 @@ fn every_command_has_a_manual() {
         "list",
         "cat",
         "get",
+        "update",
         "remove",
         "purge",
         "stats",

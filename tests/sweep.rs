@@ -118,6 +118,11 @@ const CASES: &[Case] = &[
         command: &["extend", "inbound", "RECEIPT", "--lease", "1h"],
     },
     Case {
+        name: "update",
+        prepare: ONE,
+        command: &["update", "inbound", "m1", "{\"n\":2}", "--priority", "high"],
+    },
+    Case {
         name: "remove",
         prepare: ONE,
         command: &["remove", "inbound", "m1"],
@@ -174,7 +179,10 @@ fn state(directory: &Path) -> flockq::Result<Vec<String>> {
             for envelope in spool.queue(name)?.list(&List::new())?.envelopes {
                 let (id, attempts) = (envelope.id().unwrap_or_default(), envelope.attempts());
                 let is_delayed = envelope.not_before().is_some();
-                found.push(format!("{name} {id} {attempts} {is_delayed}"));
+                let (priority, payload) = (envelope.priority(), envelope.payload().len());
+                found.push(format!(
+                    "{name} {id} {attempts} {is_delayed} {priority} {payload}"
+                ));
             }
         }
     }

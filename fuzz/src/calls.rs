@@ -288,6 +288,23 @@ impl Session {
         flockq_envelope_free(envelope);
     }
 
+    fn update(&mut self, input: &mut Input<'_>) {
+        let queue = self.queue(input);
+        let options = flockq_update_options {
+            size: size::<flockq_update_options>(input),
+            json: bytes(input.of(&PAYLOADS)),
+            priority: u32::from(input.byte() % 6),
+            reserved: 0,
+            delay_ms: input.of(&NUMBERS),
+            ttl_ms: input.of(&NUMBERS),
+        };
+        let options = Longer::new(options, input);
+        let (update, mut updated) = (options.pointer(), 0);
+        call(|error| {
+            flockq_queue_update_message(queue, bytes(b"m1"), update, &raw mut updated, error)
+        });
+    }
+
     fn administer(&mut self, input: &mut Input<'_>) {
         let queue = self.queue(input);
         let ids = [bytes(b"m1"), bytes(b"m2")];
@@ -307,7 +324,7 @@ impl Session {
         let filter = Longer::new(filter, input);
         let (filter, target) = (filter.pointer(), bytes(input.of(&NAMES)));
         let (mut removed, state) = (0, u32::from(input.byte() % 5));
-        match input.byte() % 9 {
+        match input.byte() % 10 {
             0 => flockq_texts_free(gives(|to, error| {
                 flockq_queue_move_to(queue, target, filter, to, error)
             })),
@@ -331,7 +348,8 @@ impl Session {
             5 => drop(call(|error| flockq_queue_checkpoint(queue, error))),
             6 => drop(call(|error| flockq_queue_sync(queue, error))),
             7 => flockq_text_free(gives(|to, error| flockq_queue_repair(queue, to, error))),
-            _ => drop(call(|error| flockq_queue_close(queue, error))),
+            8 => drop(call(|error| flockq_queue_close(queue, error))),
+            _ => self.update(input),
         }
     }
 

@@ -156,6 +156,11 @@ class Queue:
     ]:
         """Return how it stands, what was counted by name, and how the lock was used."""
 
+    def update_message(
+        self, id: str, payload: bytes | None, priority: str | None, delay: Seconds | None, ttl: Seconds | None
+    ) -> int:
+        """Change where it is; return how many."""
+
     def remove(self, ids: _List[str]) -> int:
         """Remove by id; return how many."""
 

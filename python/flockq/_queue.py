@@ -31,6 +31,9 @@ class Page(NamedTuple):
 Receipt = str | Delivery
 """What names a delivery: the receipt's text, or the delivery itself."""
 
+# What no message can be, `None` being one.
+_AS_IT_IS: Any = object()
+
 # In the class, `list` is its method.
 _List = list
 
@@ -213,6 +216,25 @@ class Queue:
         """Return how the queue stands, and what has been done with it by all processes together."""
         standing, counted, lock = self._inner.stats()
         return Stats(*standing, Counters(**dict(counted)), LockStats(*lock[:-1], tuple(lock[-1])))
+
+    def update_message(
+        self,
+        id: str,
+        *,
+        message: Any = _AS_IT_IS,
+        priority: str | None = None,
+        delay: Seconds | None = None,
+        ttl: Seconds | None = None,
+    ) -> int:
+        """Change every message with this id where it is, in one commit; return how many there are.
+
+        What is not named stays. The message keeps its id, whatever another ``message`` says of itself, its age,
+        attempts and lease: whoever works on it has what it was when he took it, and settles it all the same. A
+        ``delay`` of 0 makes it ready at once; with a ``ttl`` of ``math.inf`` it is delivered however old it is. A
+        message on its way to another queue is left.
+        """
+        payload = None if message is _AS_IT_IS else encode(message)
+        return self._inner.update_message(id, payload, priority, delay, ttl)
 
     def remove(self, ids: str | Iterable[str]) -> int:
         """Remove every message with one of these ids, leased or not; return how many."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import threading
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -66,6 +68,24 @@ def test_an_envelope_shows_everything(inbound: flockq.Queue) -> None:
     assert envelope.lease_until is None
     assert json.loads(envelope.text)["message"] == envelope.message == {"to": "deacon/"}
     assert sent in repr(envelope)
+
+
+def test_an_update_changes_what_it_names(inbound: flockq.Queue) -> None:
+    inbound.send(1, id="a", delay=3600, ttl=7200)
+    assert inbound.update_message("a", message=None) == 1
+    (now,) = inbound.get("a")
+    assert (now.message, now.state, now.priority) == (None, "delayed", "normal")
+    assert now.expires
+    assert inbound.update_message("a", priority="urgent", delay=0, ttl=math.inf) == 1
+    (now,) = inbound.get("a")
+    assert (now.message, now.state, now.priority, now.expires) == (None, "ready", "urgent", None)
+    assert inbound.update_message("nobody", delay=timedelta(hours=1)) == 0
+    with pytest.raises(flockq.InvalidArgument, match="names nothing"):
+        inbound.update_message("a")
+    with pytest.raises(flockq.InvalidJson):
+        inbound.update_message("a", message={1})
+    with pytest.raises(flockq.InvalidArgument):
+        inbound.update_message("a", priority="soon")
 
 
 def test_remove_and_purge_say_how_many(inbound: flockq.Queue) -> None:

@@ -3,16 +3,16 @@
 use std::ffi::c_void;
 use std::time::Duration;
 
-use super::guard::{Options, optional_text, texts};
+use super::guard::{Options, bytes, optional_text, texts};
 use super::{flockq_bytes, flockq_mode, flockq_priority, flockq_state, flockq_sync};
 use crate::{
-    Error, ErrorKind, Filter, List, LockWait, Message, Mode, Nack, Priority, Receive, Result,
-    State, Sync,
+    Error, ErrorKind, Filter, List, LockWait, Message, MessageUpdate, Mode, Nack, Priority,
+    Receive, Result, State, Sync,
 };
 
-/// Where a wait is given in milliseconds: not at all, try once.
+/// Where a wait is given in milliseconds: not at all, try once. In an update's delay: at once.
 pub const FLOCKQ_NO_WAIT: u64 = u64::MAX - 1;
-/// Where a wait is given in milliseconds: until it comes.
+/// Where a wait is given in milliseconds: until it comes. In an update's time to live: however old it is.
 pub const FLOCKQ_FOREVER: u64 = u64::MAX;
 
 /// The largest payload that can be sent, in bytes.
@@ -92,6 +92,24 @@ pub struct flockq_send_options {
     pub ttl_ms: u64,
     /// When the queue is full, wait this long for room; 0 does not wait; or FLOCKQ_FOREVER.
     pub wait_ms: u64,
+}
+
+/// What flockq_queue_update_message() changes. What is zero stays as it is.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct flockq_update_options {
+    /// sizeof(flockq_update_options).
+    pub size: usize,
+    /// Another payload, whose bytes are kept as they are. The message keeps its id, whatever the payload says of itself.
+    pub json: flockq_bytes,
+    /// A flockq_priority.
+    pub priority: u32,
+    /// Must be zero.
+    pub reserved: u32,
+    /// Not to be received before this many milliseconds have passed from now; FLOCKQ_NO_WAIT: at once.
+    pub delay_ms: u64,
+    /// Not to be delivered any more when this many milliseconds have passed from now; FLOCKQ_FOREVER: however old it is.
+    pub ttl_ms: u64,
 }
 
 /// Options of flockq_queue_receive() and flockq_queue_receive_many(). All zero (but `size`) means the defaults.
@@ -195,6 +213,12 @@ unsafe impl Options for flockq_spool_options {
 unsafe impl Options for flockq_init_options {}
 // SAFETY: numbers and pointers.
 unsafe impl Options for flockq_send_options {
+    fn reserved(&self) -> u32 {
+        self.reserved
+    }
+}
+// SAFETY: numbers and pointers.
+unsafe impl Options for flockq_update_options {
     fn reserved(&self) -> u32 {
         self.reserved
     }
@@ -339,6 +363,26 @@ pub(super) fn message(payload: &[u8], options: &flockq_send_options) -> Result<M
         0 | FLOCKQ_NO_WAIT => message,
         FLOCKQ_FOREVER => message.wait_forever(),
         other => message.wait(Duration::from_millis(other)),
+    })
+}
+
+pub(super) fn update(options: &flockq_update_options) -> Result<MessageUpdate> {
+    let mut update = MessageUpdate::new();
+    if !options.json.data.is_null() || options.json.size != 0 {
+        update = update.payload_from_json(bytes(options.json, "json")?);
+    }
+    if let Some(priority) = priority(options.priority)? {
+        update = update.priority(priority);
+    }
+    update = match options.delay_ms {
+        0 => update,
+        FLOCKQ_NO_WAIT => update.delay(Duration::ZERO),
+        other => update.delay(Duration::from_millis(other)),
+    };
+    Ok(match options.ttl_ms {
+        0 => update,
+        FLOCKQ_FOREVER => update.no_ttl(),
+        other => update.ttl(Duration::from_millis(other)),
     })
 }
 

@@ -1,11 +1,11 @@
 //! Queues: sending, receiving, looking, removing.
 
 use super::guard::{Out, array, borrow, bytes, free, guard, look, options, text, texts};
-use super::options::{filter, list, message, mode, receive, state};
+use super::options::{filter, list, message, mode, receive, state, update};
 use super::{
     flockq_bytes, flockq_deliveries, flockq_delivery, flockq_envelope, flockq_envelopes,
     flockq_error, flockq_filter_options, flockq_list_options, flockq_mode, flockq_receive_options,
-    flockq_send_options, flockq_stats, flockq_status, flockq_texts,
+    flockq_send_options, flockq_stats, flockq_status, flockq_texts, flockq_update_options,
 };
 use crate::{Error, ErrorKind, Mode, Queue, Result};
 
@@ -290,6 +290,33 @@ pub extern "C" fn flockq_queue_purge(
         let gone = borrow(queue, "queue")?.0.purge(state(in_state)?)?;
         if let Ok(out) = Out::new(removed, "removed") {
             out.put(gone);
+        }
+        Ok(())
+    })
+}
+
+/// Changes every message with this id where it is, in one commit. Their age, attempts and leases stay: whoever works on one
+/// has what it was when he took it, and settles it all the same. A message on its way to another queue is left. `updated`
+/// (may be NULL) becomes how many there are.
+///
+/// FLOCKQ_STATUS_INVALID_ARGUMENT: the options name nothing, an unknown priority. FLOCKQ_STATUS_INVALID_JSON,
+/// FLOCKQ_STATUS_TOO_LARGE: the payload. FLOCKQ_STATUS_LOCK_TIMEOUT, FLOCKQ_STATUS_CORRUPT, FLOCKQ_STATUS_IO: nothing was
+/// changed. FLOCKQ_STATUS_OUTCOME_UNKNOWN.
+#[unsafe(no_mangle)]
+pub extern "C" fn flockq_queue_update_message(
+    queue: *const flockq_queue,
+    id: flockq_bytes,
+    options: *const flockq_update_options,
+    updated: *mut u64,
+    error: *mut *mut flockq_error,
+) -> flockq_status {
+    guard(error, || {
+        let update = update(&self::options(options)?)?;
+        let found = borrow(queue, "queue")?
+            .0
+            .update_message(text(id, "id")?, update)?;
+        if let Ok(out) = Out::new(updated, "updated") {
+            out.put(found);
         }
         Ok(())
     })

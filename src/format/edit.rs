@@ -15,7 +15,7 @@ pub(crate) enum Edit<'a> {
     NotBefore(Option<Timestamp>),
     Expires(Option<Timestamp>),
     Lease(Option<Lease>),
-    /// For a message that has none.
+    /// For a message that has none, or whose payload says another.
     Id(&'a str),
     Error(&'a str),
     /// The history of errors, as JSON.

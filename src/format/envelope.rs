@@ -13,6 +13,7 @@ use super::outline;
 use super::priority::Priority;
 use super::time::{self, NEVER, Timestamp};
 use super::transit::Transit;
+pub(crate) use rewrite::Rewrite;
 
 /// What flockq knows of one element. The text is the element byte for byte; everything else was read from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -449,5 +450,6 @@ fn utf8(bytes: &[u8]) -> Result<&str, Damage> {
     std::str::from_utf8(bytes).map_err(|error| Damage::new(error.valid_up_to(), "it is not UTF-8"))
 }
 
+mod rewrite;
 #[cfg(test)]
 mod tests;

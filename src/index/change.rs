@@ -17,6 +17,8 @@ pub(crate) enum Change {
     Append(Element),
     /// Another envelope around the same payload.
     Envelope(Seq, Element),
+    /// Another payload or priority.
+    Replace(Seq, Element),
     Remove(Seq),
     /// Another array.
     Reset(Vec<Element>),
@@ -64,7 +66,9 @@ impl Index {
         for change in changes {
             match change {
                 Change::Append(element) => appended.push(element),
-                Change::Envelope(seq, element) => drop(changed.insert(*seq, Some(element))),
+                Change::Envelope(seq, element) | Change::Replace(seq, element) => {
+                    changed.insert(*seq, Some(element));
+                }
                 Change::Remove(seq) => drop(changed.insert(*seq, None)),
                 Change::Reset(elements) => {
                     reset = true;
@@ -96,7 +100,7 @@ impl Index {
         for change in changes {
             match change {
                 Change::Append(element) => totals.append(element.text().len()),
-                Change::Envelope(seq, element) => {
+                Change::Envelope(seq, element) | Change::Replace(seq, element) => {
                     totals.bytes = totals.bytes - size(seq) + element.text().len() as u64;
                 }
                 Change::Remove(seq) => {
@@ -126,6 +130,9 @@ impl Index {
                         }
                         None => self.replace(*seq, &element.facts(), written(element, None)),
                     }
+                }
+                Change::Replace(seq, element) => {
+                    self.replace(*seq, &element.facts(), written(element, wrote));
                 }
                 Change::Remove(seq) => self.remove(*seq),
                 Change::Count(counters) => self.past.counters.add(counters),

@@ -26,7 +26,10 @@ pub(crate) struct Merged {
 pub(crate) fn merge(array: Vec<Element>, before: &Numbered, mut now: Numbered, new: Seq) -> Merged {
     let mut merged = Merged::default();
     let mut sent = now.split_off(&new);
-    let (mut places, mut sent_places) = (places(before), places(&sent));
+    // Where the snapshot before is lost, what an update has written anew since is known all the same.
+    let mut old: BTreeMap<Seq, &Element> = all(&now).collect();
+    old.extend(all(before));
+    let (mut places, mut sent_places) = (places(old), places(all(&sent)));
     for element in array {
         let place = places.get_mut(&key(&element));
         let Some(seq) = place.and_then(VecDeque::pop_front) else {
@@ -45,15 +48,17 @@ pub(crate) fn merge(array: Vec<Element>, before: &Numbered, mut now: Numbered, n
             // It was acked or removed since.
             continue;
         };
-        let is_unchanged = before
-            .get(&seq)
-            .is_some_and(|old| old.text() == known.text());
-        merged.array.push(if is_unchanged {
+        let old = before.get(&seq);
+        let text = if old.is_some_and(|old| old.text() == known.text()) {
             Arc::clone(element.text())
+        } else if old.is_none_or(|old| old.payload() == element.payload()) {
+            // Another payload, if it has one, was given to it by an update.
+            Arc::clone(known.text())
         } else {
             let (head, tail) = known.around();
             [head, element.payload(), tail].concat().into()
-        });
+        };
+        merged.array.push(text);
     }
     merged.removed = now.values().map(label).collect();
     merged
@@ -66,7 +71,7 @@ pub(crate) fn merge(array: Vec<Element>, before: &Numbered, mut now: Numbered, n
 pub(crate) fn added(mut array: Vec<Element>, before: &Numbered, now: &Numbered) -> Vec<Element> {
     let sent = now.iter().filter(|(seq, _)| !before.contains_key(seq));
     let sent: Numbered = sent.map(|(seq, one)| (*seq, one.clone())).collect();
-    let mut known = [places(before), places(&sent)];
+    let mut known = [places(all(before)), places(all(&sent))];
     array.retain(|element| {
         let key = key(element);
         let is_known = |places: &mut HashMap<_, VecDeque<Seq>>| {
@@ -79,12 +84,18 @@ pub(crate) fn added(mut array: Vec<Element>, before: &Numbered, now: &Numbered) 
 }
 
 /// Where the messages with each key are, the first one first.
-fn places(elements: &Numbered) -> HashMap<Vec<u8>, VecDeque<Seq>> {
+fn places<'a>(
+    elements: impl IntoIterator<Item = (Seq, &'a Element)>,
+) -> HashMap<Vec<u8>, VecDeque<Seq>> {
     let mut places: HashMap<_, VecDeque<Seq>> = HashMap::new();
     for (seq, element) in elements {
-        places.entry(key(element)).or_default().push_back(*seq);
+        places.entry(key(element)).or_default().push_back(seq);
     }
     places
+}
+
+fn all(elements: &Numbered) -> impl Iterator<Item = (Seq, &Element)> {
+    elements.iter().map(|(seq, element)| (*seq, element))
 }
 
 fn key(element: &Element) -> Vec<u8> {
@@ -156,6 +167,30 @@ mod tests {
             (merged.added, merged.removed),
             (vec!["theirs".into()], vec!["taken away".into()])
         );
+    }
+
+    #[test]
+    fn a_payload_that_was_changed_stays_so_unless_the_other_program_has_changed_it_too() {
+        let before = [
+            (0, r#"{"message":{"id":"ours"}}"#),
+            (1, r#"{"message":{"id":"both"}}"#),
+        ];
+        let now = [
+            (0, r#"{"message":{"id":"ours","n":1}}"#),
+            (1, r#"{"message":{"id":"both","n":1},"attempts":1}"#),
+        ];
+        let array = [
+            r#"{"message":{"id":"ours"},"x":1}"#,
+            r#"{"message":{"id":"both","n":2}}"#,
+        ];
+        let merged = merge(
+            array.map(element).into(),
+            &numbered(&before),
+            numbered(&now),
+            2,
+        );
+        let both = r#"{"message":{"id":"both","n":2},"attempts":1}"#;
+        assert_eq!(texts(&merged), [r#"{"message":{"id":"ours","n":1}}"#, both]);
     }
 
     #[test]

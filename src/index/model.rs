@@ -12,7 +12,7 @@ use super::plan::{self, Grant, Outgoing};
 use super::state::State;
 use super::tests::{nack, unlimited};
 use super::{Index, Now, Plan};
-use crate::format::envelope::{Edit, Element};
+use crate::format::envelope::{Edit, Element, Rewrite};
 use crate::format::priority::Priority;
 use crate::format::receipt::Receipt;
 use crate::format::time::{Timestamp, after};
@@ -34,6 +34,13 @@ enum Step {
     Nack(usize, Option<u64>),
     Extend(usize),
     Detach(usize),
+    Update {
+        id: u8,
+        payload: bool,
+        priority: Option<usize>,
+        /// Zero: at once.
+        delay: Option<u64>,
+    },
     Remove(u8),
     Purge(State),
     /// Saves the array as a program would that does not know leases.
@@ -57,6 +64,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0usize..12, delay()).prop_map(|(place, delay)| Step::Nack(place, delay)),
         1 => (0usize..12).prop_map(Step::Extend),
         1 => (0usize..12).prop_map(Step::Detach),
+        2 => (0u8..4, any::<bool>(), proptest::option::of(0usize..4), proptest::option::of(0u64..30))
+            .prop_map(|(id, payload, priority, delay)| Step::Update { id, payload, priority, delay }),
         1 => (0u8..4).prop_map(Step::Remove),
         1 => proptest::sample::select(&State::ALL).prop_map(Step::Purge),
         1 => Just(Step::SaveWithoutLeases),
@@ -310,6 +319,15 @@ impl Both {
                     self.change_lease(&now, step, receipt)?;
                 }
             }
+            Step::Update {
+                id,
+                payload,
+                priority,
+                delay,
+            } => {
+                let priority = priority.map(|place| Priority::ALL[place]);
+                self.update(&id.to_string(), payload, priority, delay)?;
+            }
             Step::Remove(id) => self.remove(&id.to_string())?,
             Step::Purge(state) => self.purge(&now, state)?,
             Step::SaveWithoutLeases => self.save_without_leases(&now)?,
@@ -469,6 +487,37 @@ impl Both {
                 entry.not_before = delay.map(|delay| after(Model::time(model.wall), delay));
             }
         }
+        Ok(())
+    }
+
+    fn update(
+        &mut self,
+        id: &str,
+        payload: bool,
+        priority: Option<Priority>,
+        delay: Option<u64>,
+    ) -> Result<(), TestCaseError> {
+        let model = &mut self.model;
+        // One that says nothing of itself: the message keeps its id and its priority.
+        let payload = payload.then(|| format!("[{}]", model.sent));
+        let due = |delay: u64| (delay > 0).then(|| Model::time(model.wall + delay));
+        let not_before = delay.map(due);
+        let rewrite = Rewrite {
+            payload: payload.as_deref().map(str::as_bytes),
+            priority,
+            times: not_before.map(Edit::NotBefore).into_iter().collect(),
+        };
+        let plan = plan::update(&self.index, id, &rewrite, &unlimited().0, false).unwrap();
+        let updated = commit(&mut self.index, plan)?;
+        model.sent += 1;
+        let mut messages = 0;
+        for entry in model.entries.iter_mut().filter(|entry| entry.id == id) {
+            messages += 1;
+            entry.payload = payload.clone().unwrap_or_else(|| entry.payload.clone());
+            entry.priority = priority.unwrap_or(entry.priority);
+            entry.not_before = not_before.unwrap_or(entry.not_before);
+        }
+        prop_assert_eq!(updated, Some(messages));
         Ok(())
     }
 

@@ -11,7 +11,10 @@ use super::delivery::Delivery;
 use super::envelope::Envelope;
 use super::error::{call, cancellable, exception, refused};
 use super::released::Released;
-use crate::{Array, ErrorKind, Filter, List, Message, Mode, Nack, Priority, Receive, State, Sync};
+use crate::{
+    Array, ErrorKind, Filter, List, Message, MessageUpdate, Mode, Nack, Priority, Receive, State,
+    Sync,
+};
 
 #[pyclass(frozen, module = "flockq._flockq")]
 pub(super) struct Queue(pub(super) Released<crate::Queue>);
@@ -288,6 +291,34 @@ impl Queue {
             lock.waits.to_vec(),
         );
         Ok((standing, stats.counters.named(), lock_use))
+    }
+
+    #[pyo3(signature = (id, payload, priority, delay, ttl))]
+    fn update_message(
+        &self,
+        py: Python<'_>,
+        id: &str,
+        payload: Option<&[u8]>,
+        priority: Option<&str>,
+        delay: Option<&Bound<'_, PyAny>>,
+        ttl: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<u64> {
+        let mut update = MessageUpdate::new();
+        if let Some(payload) = payload {
+            update = update.payload_from_json(payload);
+        }
+        if let Some(priority) = named::<Priority>(py, priority)? {
+            update = update.priority(priority);
+        }
+        if let Some(delay) = optional(delay, "delay")? {
+            update = update.delay(delay);
+        }
+        update = match ttl.map(|ttl| time(ttl, "ttl")).transpose()? {
+            None => update,
+            Some(Time::Forever) => update.no_ttl(),
+            Some(Time::Of(ttl)) => update.ttl(ttl),
+        };
+        call(py, || self.0.update_message(id, update))
     }
 
     fn remove(&self, py: Python<'_>, ids: Vec<String>) -> PyResult<u64> {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::store::fault::{FaultStore, Unsynced};
 use crate::store::{Open, Store as _};
-use crate::{ErrorKind, Message, Mode, Nack, Queue, Receive, Result, Spool, Sync};
+use crate::{ErrorKind, Message, MessageUpdate, Mode, Nack, Queue, Receive, Result, Spool, Sync};
 
 pub(super) const JOURNAL: &str = "inbound.json.journal";
 pub(super) const LOCK: &str = ".gastown/locks/inbound.json.lock";
@@ -41,7 +41,7 @@ fn snapshot(store: &FaultStore) -> Value {
 fn step(queue: &Queue, number: usize) -> Result<()> {
     let send = |value: Value| queue.send(&value).map(drop);
     let receive = || queue.receive(Receive::new().detached());
-    match number % 9 {
+    match number % 10 {
         0 | 1 | 4 => send(json!({ "n": number })),
         2 => queue
             .send_many(&[json!({ "n": number }), json!({ "m": number })])
@@ -56,6 +56,13 @@ fn step(queue: &Queue, number: usize) -> Result<()> {
             None => Ok(()),
         },
         7 => queue.checkpoint(),
+        8 => {
+            let last = queue.list(&crate::List::new().limit(1000))?;
+            let last = last.envelopes.last().and_then(crate::Envelope::id);
+            let update = MessageUpdate::new().payload(&json!({ "changed": number }));
+            last.map_or(Ok(0), |id| queue.update_message(id, update))
+                .map(drop)
+        }
         _ => queue.update(|array| {
             array.pop();
         }),
@@ -151,7 +158,7 @@ fn a_journal_that_has_grown_is_folded() {
 
 #[test]
 fn whatever_effect_is_the_last_before_a_power_cut_the_queue_is_as_before_or_after() {
-    const STEPS: usize = 18;
+    const STEPS: usize = 20;
     for last in 0.. {
         let store = store();
         let mut confirmed = Vec::new();
@@ -242,6 +249,24 @@ fn on_a_full_disk_a_send_fails_and_what_makes_room_still_works() {
         bodies(&queue(&store.another_process(), Sync::Full)).unwrap(),
         Vec::<Value>::new()
     );
+}
+
+#[test]
+fn on_a_full_disk_an_update_with_a_payload_leaves_the_space_for_acks() {
+    let store = store();
+    let inbound = queue(&store, Sync::Full);
+    inbound.send(Message::new(&json!(1)).id("a")).unwrap();
+    store.fill();
+    for payload in ["x", &"x".repeat(100_000)] {
+        let update = MessageUpdate::new().payload(payload);
+        let error = inbound.update_message("a", update).unwrap_err();
+        assert_eq!(error.errno(), Some(libc::ENOSPC));
+        assert!(store.content(".gastown/reserve/inbound.json").is_some());
+    }
+    let later = MessageUpdate::new().delay(std::time::Duration::from_secs(60));
+    assert_eq!(inbound.update_message("a", later).unwrap(), 1);
+    assert!(store.content(".gastown/reserve/inbound.json").is_none());
+    assert_eq!(bodies(&inbound).unwrap(), [json!(1)]);
 }
 
 #[test]
@@ -561,6 +586,35 @@ fn what_another_program_puts_in_place_of_the_snapshot_becomes_a_part_of_the_queu
 }
 
 #[test]
+fn an_update_outlives_another_program_that_replaces_or_overwrites_the_file() {
+    for in_place in [false, true] {
+        let store = store();
+        let inbound = queue(&store, Sync::Full);
+        inbound.send(Message::new(&json!(1)).id("ours")).unwrap();
+        inbound.checkpoint().unwrap();
+        let update = MessageUpdate::new().payload(&json!(2));
+        assert_eq!(inbound.update_message("ours", update).unwrap(), 1);
+        std::mem::forget(inbound);
+        let array = json!([{"message": 1, "id": "ours"}, {"message": 3, "id": "theirs"}]);
+        let bytes = serde_json::to_vec(&array).unwrap();
+        if in_place {
+            store.overwrite("inbound.json", &bytes);
+        } else {
+            store.put("inbound.json", &bytes);
+        }
+        store.pass(2000);
+        let found = queue(&store.another_process(), Sync::Full);
+        let ours = found.get("ours").unwrap().remove(0);
+        assert_eq!(ours.message::<Value>().unwrap(), json!(2), "{in_place}");
+        assert_eq!(found.len().unwrap(), 2, "{in_place}");
+        let log = store.content(".gastown/replaced/log.jsonl").unwrap();
+        let line: Value = serde_json::from_slice(&log).unwrap();
+        assert_eq!(line["added_ids"], json!(["theirs"]), "{line}");
+        assert_eq!(line["removed_ids"], json!([]), "{line}");
+    }
+}
+
+#[test]
 fn a_snapshot_that_was_replaced_by_nonsense_is_damage_and_stays() {
     let store = store();
     let inbound = queue(&store, Sync::Full);
@@ -731,7 +785,7 @@ proptest! {
 
     /// The plain queue is the model: whatever three processes do and whenever they begin anew, both show the same.
     #[test]
-    fn a_journalled_queue_does_what_a_plain_one_does(steps in proptest::collection::vec((0usize..12, 0usize..3), 1..60)) {
+    fn a_journalled_queue_does_what_a_plain_one_does(steps in proptest::collection::vec((0usize..13, 0usize..3), 1..60)) {
         let stores = [FaultStore::plain(), store()];
         let open = |store: &FaultStore| queue(&store.another_process(), Sync::Full);
         let mut processes: Vec<Vec<Queue>> =
@@ -739,9 +793,9 @@ proptest! {
         for (number, who) in steps {
             for (store, queues) in stores.iter().zip(&mut processes) {
                 match number {
-                    9 => queues[who] = open(store),
-                    10 => queues[who].send(&json!("x".repeat(30_000))).map(drop).unwrap(),
-                    11 => drop(queues[who].purge(Some(crate::State::Leased)).unwrap()),
+                    10 => queues[who] = open(store),
+                    11 => queues[who].send(&json!("x".repeat(30_000))).map(drop).unwrap(),
+                    12 => drop(queues[who].purge(Some(crate::State::Leased)).unwrap()),
                     number => step(&queues[who], number).unwrap(),
                 }
             }

@@ -10,7 +10,8 @@ use crate::format::name::QueueName;
 use crate::index::plan::{self, Which};
 use crate::store::fault::{FaultStore, Unsynced};
 use crate::{
-    ErrorKind, Filter, List, LockWait, Message, Nack, Queue, Receive, Result, Spool, Sync,
+    ErrorKind, Filter, List, LockWait, Message, MessageUpdate, Nack, Queue, Receive, Result, Spool,
+    Sync,
 };
 
 const QUEUES: [&str; 4] = ["inbound", "outbound", "dead-letter", "archive"];
@@ -170,6 +171,41 @@ fn whatever_effect_is_the_last_the_message_is_in_exactly_one_queue() {
         }
     }
     assert!(deaths > 150, "{deaths}");
+}
+
+#[test]
+fn an_update_changes_a_message_that_was_on_its_way_where_it_has_arrived() {
+    let mut arrived = 0;
+    for plain in [&[][..], &QUEUES] {
+        for last in 0.. {
+            let store = store(plain);
+            let before = spool(&store);
+            step(&before, &store, 0).unwrap();
+            store.die(last);
+            let inbound = before.queue("inbound").unwrap();
+            let moved = inbound.move_to("archive", &Filter::new()).is_ok();
+            std::mem::forget((inbound, before));
+            let spool = spool(&store.power_cut(Unsynced::Kept, Unsynced::Kept));
+            let update = |queue: &str| {
+                let update = MessageUpdate::new().payload(&json!({"changed": true}));
+                spool.queue(queue)?.update_message("m1", update)
+            };
+            let (here, there) = (update("inbound").unwrap(), update("archive").unwrap());
+            assert_eq!(here + there, 1, "{plain:?} {last}");
+            arrived += there;
+            let queue = spool.queue(if here == 1 { "inbound" } else { "archive" });
+            let found = queue.unwrap().get("m1").unwrap().remove(0);
+            assert_eq!(
+                found.message::<serde_json::Value>().unwrap(),
+                json!({"changed": true})
+            );
+            is_in_one_place(spool, &format!("{plain:?} {last}"));
+            if moved {
+                break;
+            }
+        }
+    }
+    assert!(arrived > 4, "{arrived}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! memory.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -13,7 +14,7 @@ use crate::index::{Change, Index, Now, Plan};
 use crate::store::Store;
 use crate::store::fault::{FaultStore, Unsynced};
 use crate::store::files::Need;
-use crate::{Delivery, ErrorKind, Message, Nack, Queue, Receive, Spool, Sync};
+use crate::{Delivery, ErrorKind, Message, MessageUpdate, Nack, Queue, Receive, Spool, Sync};
 
 fn spool(store: &FaultStore) -> Spool {
     let builder = Spool::builder("unused");
@@ -571,5 +572,35 @@ fn what_no_queue_has_room_for_is_refused_at_once() {
         let error = refused.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TooLarge);
         assert!(error.to_string().contains("send less at once"), "{error}");
+    }
+}
+
+#[test]
+fn an_update_obeys_the_limit_on_a_payload_and_writes_nothing_when_all_is_so_already() {
+    for store in [FaultStore::plain(), FaultStore::new()] {
+        let spool = spool(&store);
+        spool.set_config("inbound.max_payload_bytes", "9").unwrap();
+        let inbound = spool.queue("inbound").unwrap();
+        let hour = Duration::from_secs(3600);
+        inbound.send(Message::new(&1).id("a").delay(hour)).unwrap();
+        let update = |payload: &str| {
+            let update = MessageUpdate::new().payload_from_json(payload);
+            inbound.update_message("a", update)
+        };
+        let kind = |payload: &str| update(payload).unwrap_err().kind();
+        assert_eq!(kind("1234567890"), ErrorKind::TooLarge);
+        assert_eq!(kind("["), ErrorKind::InvalidJson);
+        assert_eq!(update("[1, 1e-7]").unwrap(), 1);
+        let before = store.effects().len();
+        assert_eq!(update("[1, 1e-7]").unwrap(), 1);
+        let written = store.effects().split_off(before);
+        let is_write = |effect: &String| effect.starts_with("write");
+        assert!(!written.iter().any(is_write), "{written:?}");
+        let at_once = MessageUpdate::new().delay(Duration::ZERO);
+        assert_eq!(inbound.update_message("a", at_once).unwrap(), 1);
+        let delivery = inbound.receive(Receive::new().detached()).unwrap();
+        let delivery = delivery.expect("it is ready");
+        assert_eq!(delivery.payload(), b"[1, 1e-7]");
+        delivery.ack().unwrap();
     }
 }

@@ -190,6 +190,18 @@ static flockq_send_options send_options(const char *request) {
   return options;
 }
 
+static flockq_update_options update_options(const char *request) {
+  flockq_update_options options;
+  memset(&options, 0, sizeof options);
+  options.size = sizeof options;
+  options.json = text_of(request, "payload");
+  options.priority = choice(text_of(request, "priority"), priorities);
+  long long delay = number_of(request, "delay_ms", 0), ttl = number_of(request, "ttl_ms", 0);
+  options.delay_ms = delay < 0 ? FLOCKQ_NO_WAIT : (uint64_t)delay;
+  options.ttl_ms = ttl < 0 ? FLOCKQ_FOREVER : (uint64_t)ttl;
+  return options;
+}
+
 static flockq_status send_message(buffer *out, const char *request, flockq_queue *queue, flockq_error **error) {
   flockq_text *id = NULL;
   flockq_send_options options = send_options(request);
@@ -468,9 +480,12 @@ static flockq_status on_queue(buffer *out, const char *request, flockq_bytes op,
     }
     return status;
   }
-  if (is(op, "len") || is(op, "remove") || is(op, "purge")) {
+  if (is(op, "len") || is(op, "remove") || is(op, "purge") || is(op, "update_message")) {
     if (is(op, "len")) {
       status = flockq_queue_len(queue, &count, error);
+    } else if (is(op, "update_message")) {
+      flockq_update_options options = update_options(request);
+      status = flockq_queue_update_message(queue, text_of(request, "id"), &options, &count, error);
     } else if (is(op, "purge")) {
       status = flockq_queue_purge(queue, choice(text_of(request, "state"), states), &count, error);
     } else {

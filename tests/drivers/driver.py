@@ -272,6 +272,14 @@ class Driver:
         """Remove."""
         return queue.remove(r["ids"])
 
+    def on_update_message(self, queue: flockq.Queue, r: Request) -> int:
+        """Change a message where it is."""
+        delay = 0 if r.get("delay_ms", 0) < 0 else seconds(r, "delay_ms")
+        changes: Request = {"message": json.loads(r["payload"])} if "payload" in r else {}
+        return queue.update_message(
+            r["id"], priority=r.get("priority"), delay=delay, ttl=seconds(r, "ttl_ms"), **changes
+        )
+
     def on_purge(self, queue: flockq.Queue, r: Request) -> int:
         """Purge."""
         return queue.purge(r.get("state"))

@@ -275,6 +275,20 @@ func sendOptions(r *request) *flockq.SendOptions {
 	return options
 }
 
+func messageUpdate(r *request) *flockq.MessageUpdate {
+	update := &flockq.MessageUpdate{Priority: priority(r.Priority), Delay: ms(r.DelayMs), TTL: ms(r.TTLMs)}
+	if r.Payload != "" {
+		update.Payload = json.RawMessage(r.Payload)
+	}
+	if r.DelayMs < 0 {
+		update.Delay = flockq.NoWait
+	}
+	if r.TTLMs < 0 {
+		update.TTL = flockq.Forever
+	}
+	return update
+}
+
 func filter(r *request) *flockq.Filter {
 	return &flockq.Filter{IDs: r.IDs, State: state(r.State), Error: r.Error, Limit: r.Limit}
 }
@@ -335,6 +349,8 @@ func (d *driver) onQueue(queue *flockq.Queue, r *request) (any, error) {
 		return stats(queue)
 	case "remove":
 		return queue.Remove(ctx, r.IDs...)
+	case "update_message":
+		return queue.UpdateMessage(ctx, r.ID, messageUpdate(r))
 	case "purge":
 		return queue.Purge(ctx, state(r.State))
 	case "move_to":

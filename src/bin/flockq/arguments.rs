@@ -180,6 +180,28 @@ pub(crate) enum Command {
     Cat { queue: String },
     /// Show every message with this id
     Get { queue: String, id: String },
+    /// Change every message with this id where it is; prints how many there are
+    ///
+    /// What is not named stays. Whoever has one under a lease has what it was when he took it.
+    Update {
+        queue: String,
+        id: String,
+        /// Another payload; - reads it from standard input
+        #[arg(allow_hyphen_values = true)]
+        json: Option<String>,
+        /// urgent, high, normal or low
+        #[arg(long)]
+        priority: Option<Priority>,
+        /// Not to be received before this time has passed from now; 0s is at once
+        #[arg(long, value_parser = parse_duration)]
+        delay: Option<Duration>,
+        /// Not to be delivered any more when this time has passed from now
+        #[arg(long, value_parser = parse_duration)]
+        ttl: Option<Duration>,
+        /// To be delivered however old it is
+        #[arg(long, conflicts_with = "ttl")]
+        no_ttl: bool,
+    },
     /// Remove every message with one of these ids, leased or not; prints how many
     Remove {
         queue: String,

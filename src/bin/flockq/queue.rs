@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, Read};
 use std::path::Path;
 
-use flockq::{List, Message, Nack, Queue, Receive, Spool};
+use flockq::{List, Message, MessageUpdate, Nack, Queue, Receive, Spool};
 
 use crate::arguments::{Command, ConfigAction};
 use crate::{Failure, Outcome, print, take};
@@ -125,6 +125,35 @@ pub(crate) fn run(directory: &Path, command: Command) -> Result<Outcome, Failure
             print::shown(text)?;
             Ok(Outcome::Done)
         }
+        Command::Update {
+            queue,
+            id,
+            json,
+            priority,
+            delay,
+            ttl,
+            no_ttl,
+        } => {
+            let mut update = MessageUpdate::new();
+            if json.is_some() {
+                update = update.payload_from_json(payload(json)?);
+            }
+            if let Some(priority) = priority {
+                update = update.priority(priority);
+            }
+            if let Some(delay) = delay {
+                update = update.delay(delay);
+            }
+            if let Some(ttl) = ttl {
+                update = update.ttl(ttl);
+            }
+            if no_ttl {
+                update = update.no_ttl();
+            }
+            let updated = open(&queue)?.update_message(&id, update)?;
+            print::done(updated)?;
+            Ok(some(updated > 0))
+        }
         Command::Remove { queue, ids } => {
             let removed = open(&queue)?.remove(&ids)?;
             print::done(removed)?;
@@ -179,32 +208,35 @@ pub(crate) fn run(directory: &Path, command: Command) -> Result<Outcome, Failure
 }
 
 fn payloads(json: Option<String>, lines: bool) -> Result<Vec<Vec<u8>>, Failure> {
-    match json {
-        Some(json) if json != "-" => Ok(vec![json.into_bytes()]),
-        _ if lines => {
-            let lines: io::Result<Vec<Vec<u8>>> = io::stdin().lock().split(b'\n').collect();
-            Ok(lines
-                .map_err(Failure::Input)?
-                .into_iter()
-                .filter(|line| !line.trim_ascii().is_empty())
-                .collect())
-        }
-        _ => {
-            let mut payload = Vec::new();
-            // One byte more than a payload may have is enough to refuse it.
-            io::stdin()
-                .lock()
-                .take(flockq::MAX_PAYLOAD_BYTES as u64 + 1)
-                .read_to_end(&mut payload)
-                .map_err(Failure::Input)?;
-            if payload.trim_ascii().is_empty() {
-                return Err(Failure::Usage(
-                    "there is no payload; give it as an argument or on standard input".to_owned(),
-                ));
-            }
-            Ok(vec![payload])
-        }
+    if !lines {
+        return Ok(vec![payload(json)?]);
     }
+    let lines: io::Result<Vec<Vec<u8>>> = io::stdin().lock().split(b'\n').collect();
+    Ok(lines
+        .map_err(Failure::Input)?
+        .into_iter()
+        .filter(|line| !line.trim_ascii().is_empty())
+        .collect())
+}
+
+/// The argument; without one, or with -, standard input.
+fn payload(json: Option<String>) -> Result<Vec<u8>, Failure> {
+    if let Some(json) = json.filter(|json| json != "-") {
+        return Ok(json.into_bytes());
+    }
+    let mut payload = Vec::new();
+    // One byte more than a payload may have is enough to refuse it.
+    io::stdin()
+        .lock()
+        .take(flockq::MAX_PAYLOAD_BYTES as u64 + 1)
+        .read_to_end(&mut payload)
+        .map_err(Failure::Input)?;
+    if payload.trim_ascii().is_empty() {
+        return Err(Failure::Usage(
+            "there is no payload; give it as an argument or on standard input".to_owned(),
+        ));
+    }
+    Ok(payload)
 }
 
 fn list_all(queue: &Queue, list: List, limit: Option<usize>) -> Result<Outcome, Failure> {

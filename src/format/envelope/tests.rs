@@ -110,6 +110,66 @@ fn an_edit_changes_the_values_that_it_names_and_no_other_byte() {
     assert_eq!(text(&alone), "{\n\t\"message\": 1,\n\t\"attempts\": 1\n}");
 }
 
+fn rewritten(envelope: &str, payload: Option<&str>, priority: Option<Priority>) -> String {
+    let rewrite = Rewrite {
+        payload: payload.map(str::as_bytes),
+        priority,
+        ..Rewrite::default()
+    };
+    let before = element(envelope);
+    let after = before.rewrite(&rewrite).unwrap();
+    assert_eq!(after.id(), before.id());
+    text(&after).to_owned()
+}
+
+#[test]
+fn another_payload_or_priority_leaves_every_other_byte_and_the_id() {
+    let pretty = "{\n  \"message\": {\"id\": \"a\", \"priority\": \"low\"},\n  \"x\": 1.50\n}";
+    let with = |payload: &str| pretty.replace("{\"id\": \"a\", \"priority\": \"low\"}", payload);
+    let other = rewritten(pretty, Some(" {\"id\":\"a\", \"n\":1e-7}\n"), None);
+    assert_eq!(other, with("{\"id\":\"a\", \"n\":1e-7}"));
+    let named = |payload: &str| with(payload).replace("1.50", "1.50,\n  \"id\": \"a\"");
+    for payload in ["7", "{\"id\":\"b\"}", "{\"id\":\"\"}", "null"] {
+        assert_eq!(rewritten(pretty, Some(payload), None), named(payload));
+    }
+    let high = rewritten(pretty, None, Some(Priority::High));
+    assert_eq!(
+        high,
+        pretty.replace("1.50", "1.50,\n  \"priority\": \"high\"")
+    );
+    // What says nothing new is taken away.
+    assert_eq!(rewritten(&high, None, Some(Priority::Low)), pretty);
+    // One that it was given it keeps; one that it has from its payload it has from the other.
+    let priority = |text: &str| element(text).priority();
+    assert_eq!(priority(&rewritten(&high, Some("1"), None)), Priority::High);
+    assert_eq!(
+        priority(&rewritten(pretty, Some("1"), None)),
+        Priority::Normal
+    );
+    let bare = rewritten("{\"id\":\"a\"}", Some("1"), Some(Priority::Low));
+    assert_eq!(bare, r#"{"message":1,"priority":"low","id":"a"}"#);
+}
+
+#[test]
+fn a_time_is_set_or_taken_away() {
+    let at: Timestamp = "2026-02-03T09:00:00Z".parse().unwrap();
+    let rewrite = Rewrite {
+        times: vec![Edit::NotBefore(Some(at)), Edit::Expires(Some(at))],
+        ..Rewrite::default()
+    };
+    let before = element(r#"{"message":1,"id":"a"}"#);
+    let set = before.rewrite(&rewrite).unwrap();
+    assert_eq!((set.not_before(), set.expires()), (Some(at), Some(at)));
+    let taken = Rewrite {
+        times: vec![Edit::NotBefore(None), Edit::Expires(None)],
+        ..Rewrite::default()
+    };
+    assert_eq!(set.rewrite(&taken).unwrap(), before);
+    let bare = element("[ 1 ]");
+    assert_eq!(bare.rewrite(&taken).unwrap(), bare);
+    assert!(taken.is_around() && !taken.is_nothing() && Rewrite::default().is_nothing());
+}
+
 #[test]
 fn a_bare_payload_becomes_an_envelope_around_the_same_bytes() {
     for payload in ["7", "null", "\"text\"", "{ \"to\" : \"x\" }", "[1,\n2]"] {

@@ -4,6 +4,7 @@ mod moves;
 mod receive;
 mod send;
 mod settle;
+mod update;
 mod whole;
 
 pub(crate) use moves::{
@@ -12,6 +13,7 @@ pub(crate) use moves::{
 pub(crate) use receive::{Grant, Received, Taken, pop, receive};
 pub(crate) use send::{Outgoing, send};
 pub(crate) use settle::{Back, ack, detach, extend, give_back, nack};
+pub(crate) use update::update;
 pub(crate) use whole::{purge, remove, save};
 
 use std::sync::Arc;
@@ -41,9 +43,13 @@ fn remember_from(begin: Timestamp, id: &str, policy: &Policy) -> Option<Change> 
 
 /// An edit of an element that was read before. Where a journal's sums were right, nobody has looked at every byte of it yet.
 fn edited(element: &Element, edits: &[Edit<'_>]) -> Result<Element> {
-    element.edit(edits).map_err(|damage| {
+    sound(element.edit(edits))
+}
+
+fn sound(edited: std::result::Result<Element, Damage>) -> Result<Element> {
+    edited.map_err(|damage| {
         let text = format!(
-            "the next message breaks a rule at its byte {}: {}; nothing was changed, flockq check says where it is",
+            "a message breaks a rule at its byte {}: {}; nothing was changed, flockq check says where it is",
             damage.offset, damage.rule
         );
         Error::new(ErrorKind::Corrupt, text)

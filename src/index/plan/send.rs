@@ -45,9 +45,7 @@ pub(crate) fn send(
     let somebody_asks = messages.iter().any(Outgoing::asks_for_its_id);
     let mut new: HashSet<String> = HashSet::new();
     for (place, message) in messages.iter().enumerate() {
-        if message.payload.len() as u64 > policy.max_payload_bytes {
-            return Err(too_large(message.payload.len(), policy.max_payload_bytes));
-        }
+        require_size(message.payload.len(), policy)?;
         let fresh = Fresh {
             payload: &message.payload,
             id: message.id.as_deref(),
@@ -117,11 +115,16 @@ fn require_room(changes: &[Change], policy: &Policy, before: Totals) -> Result<(
     Ok(())
 }
 
-fn too_large(bytes: usize, limit: u64) -> Error {
+/// The limit on one payload.
+pub(super) fn require_size(bytes: usize, policy: &Policy) -> Result<()> {
+    let limit = policy.max_payload_bytes;
+    if bytes as u64 <= limit {
+        return Ok(());
+    }
     let text = format!(
         "the payload has {bytes} bytes, the limit of the queue (max_payload_bytes) is {limit}; send a reference to the data instead"
     );
-    Error::new(ErrorKind::TooLarge, text)
+    Err(Error::new(ErrorKind::TooLarge, text))
 }
 
 fn exists(id: &str) -> Error {

@@ -6,12 +6,16 @@ use serde_json::json;
 
 use crate::config::Mode;
 use crate::store::fault::FaultStore;
-use crate::{ErrorKind, Filter, List, Nack, Queue, Receive, Result, Spool, State, Sync};
+use crate::{
+    ErrorKind, Filter, List, MessageUpdate, Nack, Queue, Receive, Result, Spool, State, Sync,
+};
 
 /// What can be seen of a message.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Message {
     pub(super) id: String,
+    /// Which step gave it the payload that it has.
+    version: usize,
     attempts: u64,
     error: Option<String>,
     is_leased: bool,
@@ -37,13 +41,14 @@ pub(super) enum Step {
     Checkpoint,
     Convert,
     Update,
+    UpdateMessage,
     Remove,
     Move,
     Close,
 }
 
 impl Step {
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::Send,
         Self::SendMany,
         Self::Receive,
@@ -55,6 +60,7 @@ impl Step {
         Self::Checkpoint,
         Self::Convert,
         Self::Update,
+        Self::UpdateMessage,
         Self::Remove,
         Self::Move,
         Self::Close,
@@ -88,6 +94,7 @@ impl Message {
     fn new(id: String) -> Self {
         Self {
             id,
+            version: 0,
             attempts: 0,
             error: None,
             is_leased: false,
@@ -126,6 +133,11 @@ impl Model {
             Step::Pop => drop(ready.map(|place| inbound.remove(place))),
             Step::Extend | Step::Checkpoint | Step::Convert => {}
             Step::Update => drop(inbound.pop()),
+            Step::UpdateMessage => {
+                if let Some(first) = inbound.first_mut() {
+                    first.version = number;
+                }
+            }
             Step::Remove => {
                 if !inbound.is_empty() {
                     inbound.remove(0);
@@ -246,6 +258,15 @@ impl Process {
                 Mode::Journal => Mode::Plain,
             }),
             Step::Update => inbound.update(|array| drop(array.pop())),
+            Step::UpdateMessage => {
+                let page = inbound.list(&List::new().limit(1))?;
+                let Some(id) = page.envelopes.first().and_then(crate::Envelope::id) else {
+                    return Ok(());
+                };
+                let other = json!({ "version": number, "text": "y".repeat(700) });
+                let update = MessageUpdate::new().payload(&other);
+                inbound.update_message(id, update).map(drop)
+            }
             Step::Remove => {
                 let page = inbound.list(&List::new().limit(1))?;
                 let ids: Vec<&str> = page.envelopes.iter().filter_map(|it| it.id()).collect();
@@ -284,10 +305,17 @@ impl Process {
     }
 }
 
+fn version(envelope: &crate::Envelope) -> usize {
+    let message: serde_json::Value = envelope.message().unwrap();
+    let version = message["version"].as_u64();
+    usize::try_from(version.unwrap_or_default()).unwrap()
+}
+
 fn messages(queue: &Queue) -> Result<Vec<Message>> {
     let page = queue.list(&List::new().limit(1000))?;
     let message = |envelope: &crate::Envelope| Message {
         id: envelope.id().unwrap_or_default().to_owned(),
+        version: version(envelope),
         attempts: envelope.attempts(),
         error: envelope.error().map(str::to_owned),
         is_leased: envelope.state() == State::Leased,

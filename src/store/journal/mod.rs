@@ -247,7 +247,9 @@ impl Journal {
     ) -> Result<Appended> {
         let (totals, durable) = (commit.totals, commit.durable);
         let (body, places) = journal::write_commit(&totals, replay::records(commit.changes));
-        let adds = totals.messages > self.totals.messages;
+        let is_new_payload = |change: &Change| matches!(change, Change::Replace(..));
+        let adds =
+            totals.messages > self.totals.messages || commit.changes.iter().any(is_new_payload);
         if u32::try_from(body.len()).is_err() {
             let text = format!(
                 "the messages of one commit have {} bytes together, the limit is 4 GiB; send fewer at once (a single one may have {MAX_PAYLOAD_BYTES})",

@@ -101,6 +101,10 @@ pub(super) fn records(changes: &[Change]) -> impl Iterator<Item = Record<'_>> + 
                 tail,
             })
         }
+        Change::Replace(number, element) => Some(Record::Replace {
+            number: *number,
+            text: element.text(),
+        }),
         Change::Remove(number) => Some(Record::Remove(*number)),
         Change::Count(counters) => Some(Record::Count(*counters)),
         Change::Remember(id, until) => Some(Record::Remember { id, until: *until }),

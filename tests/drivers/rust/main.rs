@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use flockq::{
     Delivery, Envelope, Error, ErrorKind, FileLock, Filter, Init, List, LockKind, LockWait,
-    Message, Nack, Queue, Receive, Spool, Transaction,
+    Message, MessageUpdate, Nack, Queue, Receive, Spool, Transaction,
 };
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -113,6 +113,24 @@ fn lock_stats(lock: &flockq::LockStats) -> Value {
     json!({
         "acquired": lock.acquired, "contended": lock.contended, "timed_out": lock.timed_out, "replaced": lock.replaced,
         "wait_us": us(lock.wait), "wait_max_us": us(lock.wait_max), "waits": lock.waits.iter().sum::<u64>(),
+    })
+}
+
+fn update(request: &Request) -> Result<MessageUpdate, Failure> {
+    let mut update = MessageUpdate::new();
+    if let Some(payload) = request.text("payload") {
+        update = update.payload_from_json(payload);
+    }
+    if let Some(priority) = request.text("priority") {
+        update = update.priority(priority.parse()?);
+    }
+    if let Some(delay) = request.duration("delay_ms") {
+        update = update.delay(delay);
+    }
+    Ok(match request.duration("ttl_ms") {
+        None => update,
+        Some(Duration::ZERO) => update.no_ttl(),
+        Some(ttl) => update.ttl(ttl),
     })
 }
 
@@ -419,6 +437,9 @@ impl Driver {
                 }))
             }
             "remove" => Ok(json!(queue.remove(&request.texts("ids"))?)),
+            "update_message" => Ok(json!(
+                queue.update_message(request.required("id"), update(request)?)?
+            )),
             "purge" => Ok(json!(
                 queue.purge(request.text("state").map(str::parse).transpose()?)?
             )),
