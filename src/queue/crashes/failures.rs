@@ -138,6 +138,34 @@ fn whatever_fails_what_two_processes_were_told_is_true_after_a_power_cut() {
     proved("different disks that they left", images.distinct());
 }
 
+#[test]
+fn a_journal_whose_name_could_not_be_synced_is_on_record_only_when_it_was() {
+    let mut unsynced = 0;
+    for number in 0..12 {
+        let store = FaultStore::new();
+        let mut one = Process::new(&store, Sync::Full);
+        store.fail(number, libc::EIO);
+        let made = one.run(Step::Send, 1);
+        store.heal();
+        unsynced += usize::from(made.is_err());
+        store.record();
+        one.run(Step::Send, 2).unwrap();
+        for moment in store.recorded() {
+            for chance in 0..16 {
+                let image = moment.crash(Cut::Chance(chance));
+                let found = Process::new(&image, Sync::Full).view();
+                assert!(
+                    found.is_ok(),
+                    "{number} {made:?}, before {} {chance}: {found:?}",
+                    moment.effect
+                );
+            }
+        }
+        one.die();
+    }
+    assert!(unsynced > 3, "{unsynced}");
+}
+
 /// The process ends between the sync that failed and the poison that tells of it; or the disk refuses the poison too.
 #[test]
 fn what_is_confirmed_after_a_failed_sync_of_which_nobody_could_tell_is_durable() {

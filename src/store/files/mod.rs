@@ -390,12 +390,15 @@ impl Files {
         self.unrecorded = false;
     }
 
-    /// Makes the files of a new queue that is to have a journal.
+    /// Sees to it that the journal, which is put on record next, is there also after a power cut: makes the files of a new queue
+    /// that is to have one. The name of one that is there may not be durable: whoever made it may not have been able to sync it.
     pub(crate) fn make(&mut self, store: &dyn Store, name: &QueueName, hold: &Hold) -> Result<()> {
         if matches!(self.seen, Seen::Missing(Mode::Journal)) {
             self.seen = Seen::Nothing;
             Journal::create(store, name, hold.lock_file()?, self.policy.file_mode)?;
             (self.seen, self.index) = opened(Journal::open(store, name)?);
+        } else if self.journal().is_some() {
+            Journal::sync_name(store, name)?;
         }
         Ok(())
     }

@@ -80,17 +80,22 @@ impl Journal {
 
     /// Removes a journal that has been folded.
     pub(crate) fn remove(store: &dyn Store, name: &QueueName) -> Result<()> {
-        let path = || store.root().join(name.journal());
         // Makes the mode durable that says that there is none: whoever put it on record may not have been able to.
-        let synced = store.sync_directory("");
-        synced.map_err(|error| Error::io("sync the directory of", path(), error))?;
+        Self::sync_name(store, name)?;
         match store.remove(&name.journal()) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Error::io("remove", path(), error));
+                let path = store.root().join(name.journal());
+                return Err(Error::io("remove", path, error));
             }
             _ => {}
         }
         // Makes the removal durable.
+        Self::sync_name(store, name)
+    }
+
+    /// Makes durable whether there is a journal.
+    pub(crate) fn sync_name(store: &dyn Store, name: &QueueName) -> Result<()> {
+        let path = || store.root().join(name.journal());
         let synced = store.sync_directory("");
         synced.map_err(|error| Error::io("sync the directory of", path(), error))
     }
