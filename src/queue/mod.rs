@@ -28,6 +28,8 @@ pub use work::{Keeper, Work};
 pub(crate) use handle::Handle;
 
 #[cfg(test)]
+mod converted;
+#[cfg(test)]
 #[cfg(not(shuttle))]
 mod crashes;
 #[cfg(test)]
