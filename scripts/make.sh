@@ -57,13 +57,18 @@ libraries() {
 
 examples() { cargo build --release --features cli --example driver --example demo; }
 
-build() {
+# What the tests need. They build the Rust driver themselves, and have no use for the demo.
+programs() {
     rust || exit 1
     step "the libraries and the command line" libraries
-    step "Rust driver and demo" examples
     c && step "C driver" scripts/c.sh build
     go_ && c && step "Go package and driver" scripts/go.sh build
     python && step "Python module" scripts/python.sh build
+}
+
+build() {
+    programs
+    step "Rust driver and demo" examples
 }
 
 demo() {
@@ -84,12 +89,13 @@ clippy() {
         CARGO_TARGET_DIR=target/python cargo clippy --quiet --lib --features python -- -D warnings
 }
 
-# Installed beside the project's own files, so that a clean clone has it once.
+# Installed beside the project's own files, so that a clean clone has it once; not optimised, because it has little to do.
 licences() {
     local deny
     deny=$(command -v cargo-deny || echo target/tools/bin/cargo-deny)
     if [ ! -x "$deny" ]; then
-        CARGO_TARGET_DIR=target/tools/build cargo install --quiet --locked --root target/tools cargo-deny || return 1
+        CARGO_TARGET_DIR=target/tools/build CARGO_PROFILE_DEV_DEBUG=0 \
+            cargo install --quiet --locked --debug --root target/tools cargo-deny || return 1
     fi
     "$deny" --all-features check bans licenses sources || return 1
     if "$deny" fetch db 2> target/advisories.log; then
@@ -127,7 +133,7 @@ documentation() {
 
 tests() {
     lint
-    build
+    programs
     step "Rust tests, conformance and interoperability" rust_tests
     step "speed ratios" release_tests
     c && step "instructions of each operation" scripts/instructions.sh check
