@@ -133,10 +133,10 @@ fn is_in_one_place(spool: Spool, why: &str) {
     std::mem::forget(spool);
 }
 
-/// Every death of two, or with less time each thirteenth of the first ones.
+/// Every death of two, or with less time each fourth of the first ones.
 fn stride() -> usize {
     let proves = std::env::var_os("FLOCKQ_PROVE").is_some_and(|value| value == "1");
-    if proves { 1 } else { 13 }
+    if proves { 1 } else { 4 }
 }
 
 #[test]
