@@ -184,6 +184,14 @@ impl FaultStore {
         }
     }
 
+    /// Another disk that is as this one is now, with what is not durable and the locks that are held. What becomes of one is
+    /// nothing to the other, and nothing fails on it.
+    pub(crate) fn copy(&self) -> Self {
+        let copy = Self::on(self.disk().contents.clone(), self.clock.copy());
+        copy.disk().next_open = self.disk().next_open;
+        copy
+    }
+
     pub(crate) fn inode_of(&self, name: &str) -> Option<u64> {
         self.disk().contents.names.get(name).copied()
     }
