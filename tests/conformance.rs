@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -52,20 +53,34 @@ fn run_all(mode: &str) -> usize {
             .is_some_and(|extension| extension == "json")
     });
     files.sort();
-    let (mut ran, mut journalled) = (0, 0);
-    for language in support::languages() {
-        for file in &files {
-            let scenarios: Vec<Value> = serde_json::from_slice(&fs::read(file).unwrap())
-                .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-            for scenario in &scenarios {
-                journalled += usize::from(run(language, mode, scenario));
-                ran += 1;
-            }
-        }
-    }
+    let languages = support::languages();
+    // Most of it is waiting, and none sees another's files.
+    let counts: Vec<(usize, usize)> = thread::scope(|scope| {
+        let run = |language| {
+            let files = &files;
+            scope.spawn(move || run_in(language, mode, files))
+        };
+        let runs: Vec<_> = languages.into_iter().map(run).collect();
+        runs.into_iter().map(|run| run.join().unwrap()).collect()
+    });
+    let ran: usize = counts.iter().map(|(ran, _)| ran).sum();
     support::measured(&format!("{ran} scenarios"));
     assert!(ran >= 40);
-    journalled
+    counts.iter().map(|(_, journalled)| journalled).sum()
+}
+
+/// How many scenarios there were, and how many had a journal at their end.
+fn run_in(language: &'static str, mode: &str, files: &[PathBuf]) -> (usize, usize) {
+    let (mut ran, mut journalled) = (0, 0);
+    for file in files {
+        let scenarios: Vec<Value> = serde_json::from_slice(&fs::read(file).unwrap())
+            .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        for scenario in &scenarios {
+            journalled += usize::from(run(language, mode, scenario));
+            ran += 1;
+        }
+    }
+    (ran, journalled)
 }
 
 /// Whether a queue had a journal at the end.
