@@ -1,4 +1,4 @@
-//! Names the shared library, and writes the C header when the C ABI is built.
+//! Writes the C header when the C ABI is built.
 
 #![allow(
     clippy::disallowed_methods,
@@ -9,15 +9,6 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=src/capi");
     println!("cargo::rerun-if-changed=include/cbindgen.toml");
-    let linux = std::env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux");
-    if linux && std::env::var_os("CARGO_FEATURE_PYTHON").is_none() {
-        // While the version is 0.x, the ABI may change with the second number; the name of the library says so.
-        let (major, minor) = (
-            env!("CARGO_PKG_VERSION_MAJOR"),
-            env!("CARGO_PKG_VERSION_MINOR"),
-        );
-        println!("cargo::rustc-cdylib-link-arg=-Wl,-soname,libflockq.so.{major}.{minor}");
-    }
     #[cfg(feature = "capi")]
     write_header();
 }

@@ -12,7 +12,7 @@ destination=$(absolute "${DESTDIR:-}")
 cd "$(dirname "$0")/.."
 built=target/release/built
 if [ ! -e target/release/libflockq.a ] || [ ! -e target/release/libflockq.so ] || [ ! -e target/release/flockq ] || [ ! -e $built ] ||
-    [ -n "$(find src build.rs Cargo.toml Cargo.lock include/cbindgen.toml -newer $built)" ]; then
+    [ -n "$(find src build.rs Cargo.toml Cargo.lock include/cbindgen.toml include/flockq.map -newer $built)" ]; then
     scripts/make.sh libraries
 fi
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)

@@ -5,9 +5,13 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 passed=0 failed=0 left_out=0
-quiet=(--quiet) profile=()
+# Where scripts/tools.sh builds what it cannot install.
+PATH=$PATH:$PWD/target/tools/bin
+# The library's own tests go through disks in memory again and again: optimised a little, they take a third of the time. What they
+# depend on, and all else, is built more quickly than it would gain.
+quiet=(--quiet) profile=() optimised=(--config profile.dev.opt-level=1 --config 'profile.dev.package."*".opt-level=0')
 # `make prove` wants each test by its name, and all of them; optimised, because there is so much more to be done.
-[ "${FLOCKQ_PROVE:-}" != 1 ] || quiet=(--no-fail-fast) profile=(--profile prove)
+[ "${FLOCKQ_PROVE:-}" != 1 ] || quiet=(--no-fail-fast) profile=(--profile prove) optimised=()
 
 say() { printf '\n== %s\n' "$*"; }
 
@@ -41,18 +45,21 @@ rust() { have cargo "install Rust 1.89 or later with rustup (https://rustup.rs)"
 go_() { have go "install Go 1.24 or later (https://go.dev/dl)"; }
 python() { have python3 "install Python 3.10 or later with its venv module (apt-get install python3-venv)"; }
 c() { have cc "install a C and C++ compiler (apt-get install build-essential)"; }
+deny() { have cargo-deny "install it with scripts/tools.sh"; }
 
-# The C libraries are linked whole, each by itself: while one invocation makes several kinds of library, LTO is silently
-# off. They have a target directory of their own, because cargo keeps one library of a name only.
+# The shared C library is linked from the static one: the code of both is compiled and optimised once.
 libraries() {
-    local own=target/c kind
+    local to=target/release abi
     # Says when they were made: cargo does not touch a file that a changed source is no part of. What changes meanwhile is newer.
-    mkdir -p target/release && touch target/release/begun || return 1
+    mkdir -p $to && touch $to/begun || return 1
     cargo build --release --features cli --bin flockq || return 1
-    for kind in cdylib staticlib; do
-        CARGO_TARGET_DIR=$own cargo rustc --release --features capi --lib --crate-type $kind || return 1
-    done
-    cp -p $own/release/libflockq.so $own/release/libflockq.a target/release/ && mv target/release/begun target/release/built
+    cargo rustc --release --features capi --lib --crate-type staticlib || return 1
+    # While the version is 0.x, the ABI may change with the second number; the name of the library says so.
+    abi=$(sed -n 's/^version = "\([0-9]*\.[0-9]*\)\..*/\1/p' Cargo.toml | head -n 1)
+    ${CC:-cc} -shared -o $to/libflockq.so -Wl,-soname,libflockq.so."$abi" -Wl,--version-script=include/flockq.map \
+        -Wl,--gc-sections,-z,relro,-z,now -Wl,--whole-archive $to/libflockq.a -Wl,--no-whole-archive \
+        -lgcc_s -lutil -lrt -lpthread -lm -ldl -lc || return 1
+    mv $to/begun $to/built
 }
 
 examples() { cargo build --release --features cli --example driver --example demo; }
@@ -86,20 +93,13 @@ demo() {
 
 clippy() {
     cargo clippy --quiet --all-targets --features cli,capi -- -D warnings &&
-        CARGO_TARGET_DIR=target/python cargo clippy --quiet --lib --features python -- -D warnings
+        cargo clippy --quiet --lib --features python -- -D warnings
 }
 
-# Installed beside the project's own files, so that a clean clone has it once; not optimised, because it has little to do.
 licences() {
-    local deny
-    deny=$(command -v cargo-deny || echo target/tools/bin/cargo-deny)
-    if [ ! -x "$deny" ]; then
-        CARGO_TARGET_DIR=target/tools/build CARGO_PROFILE_DEV_DEBUG=0 \
-            cargo install --quiet --locked --debug --root target/tools cargo-deny || return 1
-    fi
-    "$deny" --all-features check bans licenses sources || return 1
-    if "$deny" fetch db 2> target/advisories.log; then
-        "$deny" --all-features check --disable-fetch advisories
+    cargo-deny --all-features check bans licenses sources || return 1
+    if cargo-deny fetch db 2> target/advisories.log; then
+        cargo-deny --all-features check --disable-fetch advisories
     else
         echo "LEFT OUT: advisories; their database cannot be reached from here" >&2
     fi
@@ -109,12 +109,18 @@ lint() {
     rust || exit 1
     step "rustfmt" cargo fmt --check
     step "clippy" clippy
-    step "licences and sources" licences
+    deny && step "licences and sources" licences
     python && step "table of properties" properties
 }
 
-rust_tests() {
-    cargo test "${quiet[@]}" "${profile[@]}" --features cli,capi
+library_tests() {
+    cargo test "${quiet[@]}" "${profile[@]}" "${optimised[@]}" --features cli,capi --lib
+}
+
+# With the examples, which they run.
+program_tests() {
+    cargo build --quiet "${profile[@]}" --features cli,capi --examples &&
+        cargo test "${quiet[@]}" "${profile[@]}" --features cli,capi --bins --test '*'
 }
 
 # Every test that the table of properties names is there.
@@ -123,21 +129,24 @@ properties() {
 }
 
 # Ratios of speed are asked of the release build only.
-release_tests() {
+speed() {
     cargo test "${quiet[@]}" --release --features cli --test speed -- --test-threads 1
 }
 
+# Its examples are tests.
 documentation() {
-    RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --features capi
+    cargo test "${quiet[@]}" "${profile[@]}" --features cli,capi --doc &&
+        RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --features capi
 }
 
 tests() {
     lint
     programs
-    step "Rust tests, conformance and interoperability" rust_tests
-    step "speed ratios" release_tests
+    step "Rust: the library" library_tests
+    step "Rust: programs, conformance and interoperability" program_tests
+    step "Rust: documentation" documentation
+    step "speed ratios" speed
     c && step "instructions of each operation" scripts/instructions.sh check
-    step "Rust documentation" documentation
     c && step "C tests" scripts/c.sh test
     go_ && c && step "Go tests" scripts/go.sh test
     python && step "Python tests" scripts/python.sh test

@@ -4,10 +4,8 @@
 set -euo pipefail
 output=$(realpath -m "${1:?usage: benches/peers/go/build.sh OUTPUT}")
 cd "$(dirname "$0")/../../.."
-# As scripts/make.sh makes it: by itself, because LTO is off while several kinds of library are made at once.
-CARGO_TARGET_DIR=target/c cargo rustc --quiet --release --locked --features capi --lib --crate-type staticlib
-mkdir -p target/release
-cp -p target/c/release/libflockq.a target/release/libflockq.a
+# As scripts/make.sh makes it.
+cargo rustc --quiet --release --locked --features capi --lib --crate-type staticlib
 cd benches/peers/go
 # Go does not see that the library has changed, and would leave the worker as it is.
 rm -f "$output"
