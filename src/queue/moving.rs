@@ -184,7 +184,8 @@ fn whatever_effect_is_the_last_the_message_is_in_exactly_one_queue() {
             }
         }
     }
-    assert!(deaths > 150, "{deaths}");
+    let disks = seen.0.len();
+    assert!(deaths > 150 && disks > 500, "{deaths} {disks}");
 }
 
 #[test]
@@ -234,8 +235,9 @@ fn die_again(left: &FaultStore, seen: &mut Seen, last: usize) {
         let disk = left.copy();
         let other = spool(&disk);
         disk.die(second);
-        let _ = places(&other).and_then(|_| places(&other));
+        let recovered = places(&other).and_then(|_| places(&other));
         let was_enough = disk.effects().len() <= second;
+        assert!(!was_enough || recovered.is_ok(), "{last}: {recovered:?}");
         std::mem::forget(other);
         let cut = disk.power_cut(Unsynced::Dropped, Unsynced::Kept);
         if seen.is_new(&cut) {
@@ -261,6 +263,8 @@ fn a_recovery_that_is_cut_short_is_gone_on_with() {
             break;
         }
     }
+    let (begun, ended) = (begun.0.len(), ended.0.len());
+    assert!(begun > 50 && ended > 500, "{begun} {ended}");
 }
 
 #[test]
@@ -579,6 +583,8 @@ fn what_a_killed_process_left_unsynced_is_made_durable_before_anything_builds_on
             break;
         }
     }
+    let (begun, ended) = (begun.0.len(), ended.0.len());
+    assert!(begun > 50 && ended > 500, "{begun} {ended}");
 }
 
 /// It is in the retry queue for longer than the window.
