@@ -64,13 +64,30 @@ libraries() {
 
 examples() { cargo build --release --features cli --example driver --example demo; }
 
-# What the tests need. They build the Rust driver themselves, and have no use for the demo.
+# What the tests need. They build the Rust driver themselves, and have no use for the demo. The Python module is built beside the
+# libraries: each is optimised as a whole, which keeps one processor busy.
 programs() {
     rust || exit 1
+    local module=
+    if python; then
+        # What runs in the background does not hear Ctrl-C.
+        trap 'trap "" TERM; kill 0; exit 130' INT
+        mkdir -p target
+        scripts/python.sh build > target/python-build.log 2>&1 &
+        module=$!
+    fi
     step "the libraries and the command line" libraries
     c && step "C driver" scripts/c.sh build
     go_ && c && step "Go package and driver" scripts/go.sh build
-    python && step "Python module" scripts/python.sh build
+    [ -z "$module" ] || step "Python module" ended "$module" target/python-build.log
+}
+
+# Waits for what runs in the background, and says what it said.
+ended() {
+    local status=0
+    wait "$1" || status=$?
+    cat "$2"
+    return $status
 }
 
 build() {
@@ -128,11 +145,6 @@ properties() {
     python3 scripts/reliability.py --check
 }
 
-# Ratios of speed are asked of the release build only.
-speed() {
-    cargo test "${quiet[@]}" --release --features cli --test speed -- --test-threads 1
-}
-
 # Its examples are tests.
 documentation() {
     cargo test "${quiet[@]}" "${profile[@]}" --features cli,capi --doc &&
@@ -145,7 +157,6 @@ tests() {
     step "Rust: the library" library_tests
     step "Rust: programs, conformance and interoperability" program_tests
     step "Rust: documentation" documentation
-    step "speed ratios" speed
     c && step "instructions of each operation" scripts/instructions.sh check
     c && step "C tests" scripts/c.sh test
     go_ && c && step "Go tests" scripts/go.sh test
