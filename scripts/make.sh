@@ -62,9 +62,9 @@ libraries() {
     mv $to/begun $to/built
 }
 
-examples() { cargo build --release --features cli --example driver --example demo; }
+examples() { cargo build --quiet "${profile[@]}" --features cli,capi --examples; }
 
-# What the tests need. They build the Rust driver themselves, and have no use for the demo. The Python module is built beside the
+# What the tests need besides the examples, which they build themselves. The Python module is built beside the
 # libraries: each is optimised as a whole, which keeps one processor busy.
 programs() {
     rust || exit 1
@@ -105,7 +105,7 @@ demo() {
         exit 1
     fi
     grep LEFT "$log"
-    exec target/release/examples/demo
+    exec target/debug/examples/demo
 }
 
 clippy() {
@@ -136,8 +136,7 @@ library_tests() {
 
 # With the examples, which they run.
 program_tests() {
-    cargo build --quiet "${profile[@]}" --features cli,capi --examples &&
-        cargo test "${quiet[@]}" "${profile[@]}" --features cli,capi --bins --test '*'
+    examples && cargo test "${quiet[@]}" "${profile[@]}" --features cli,capi --bins --test '*'
 }
 
 # Every test that the table of properties names is there.

@@ -25,7 +25,7 @@ const TOOLS: [&str; 17] = [
 const CARGO: &str = r#"#!/usr/bin/env bash
 echo "$*" >> "$CARGO_LOG"
 to=${CARGO_TARGET_DIR:-target}/release
-mkdir -p "$to/examples"
+mkdir -p "$to"
 for file in flockq libflockq.so libflockq.a; do
     # As the real one: what has not changed is left alone.
     [ -e "$to/$file" ] || echo built > "$to/$file"
@@ -171,7 +171,7 @@ fn where_a_toolchain_is_missing_the_demo_says_which_and_how_to_get_it() {
     let cases: [(&[&str], &str, &str, &str); 3] = [
         (&["cc"], "0", "cargo is missing", "rustup"),
         (&["cargo"], "0", "cc is missing", "build-essential"),
-        (&["cargo", "cc"], "1", "go is missing", "https://go.dev"),
+        (&["cargo", "cc"], "1", "python3 is missing", "python3-venv"),
     ];
     for (toolchains, all, what, how) in cases {
         let Some(tree) = Tree::with(toolchains) else {

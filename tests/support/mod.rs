@@ -52,19 +52,9 @@ pub fn program(language: &str) -> Option<PathBuf> {
     let target = root().join("target");
     let program = match language {
         "rust" => {
-            // Beside this test: target/debug/deps/this -> target/debug/examples/driver.
-            let beside = std::env::current_exe()
-                .ok()?
-                .parent()?
-                .parent()?
-                .join("examples/driver");
-            [
-                beside,
-                target.join("release/examples/driver"),
-                target.join("debug/examples/driver"),
-            ]
-            .into_iter()
-            .find(|path| path.exists())?
+            // Beside this program: target/debug/deps/a_test or target/debug/examples/demo -> target/debug/examples/driver.
+            let this = std::env::current_exe().ok()?;
+            this.parent()?.parent()?.join("examples/driver")
         }
         "c" => target.join("drivers/c"),
         "go" => target.join("drivers/go"),
