@@ -168,10 +168,16 @@ fn a_relative_prefix_is_one_of_the_directory_in_which_it_is_given() {
 
 #[test]
 fn where_a_toolchain_is_missing_the_demo_says_which_and_how_to_get_it() {
-    let cases: [(&[&str], &str, &str, &str); 3] = [
+    let cases: [(&[&str], &str, &str, &str); 4] = [
         (&["cc"], "0", "cargo is missing", "rustup"),
         (&["cargo"], "0", "cc is missing", "build-essential"),
         (&["cargo", "cc"], "1", "python3 is missing", "python3-venv"),
+        (
+            &["cargo", "cc", "python3"],
+            "1",
+            "go is missing",
+            "https://go.dev",
+        ),
     ];
     for (toolchains, all, what, how) in cases {
         let Some(tree) = Tree::with(toolchains) else {
